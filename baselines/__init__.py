@@ -1,0 +1,1 @@
+"""The compared methods, one file each, with the same contract as `mila.model`."""

@@ -1,0 +1,51 @@
+"""A clip: consecutive frames that end at the annotated frame. The one idea that every data set and model shares.
+
+With keyframe interval K and offset o in 0..K-1 the last keyframe lies o frames before the annotated one; frame i is a
+keyframe when (i - key) mod K == 0. *History* is how many frames before that keyframe are fed as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mila.tasks import Suite
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Consecutive frames and the targets of the last one.
+
+    Attributes:
+        frames: uint8 RGB `[T, 3, H, W]`; the last frame is the annotated one.
+        targets: by task name, as `mila.tasks` lays down: `segmentation` int64 `[H, W]`, `depth` float32 `[1, H, W]`,
+            `normals` float32 `[3, H, W]`.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    targets: Mapping[str, npt.NDArray[Any]]
+
+
+class ClipSource(Protocol):
+    """A split of a data set, read or rendered clip by clip.
+
+    Attributes:
+        suite: the tasks it has targets for.
+    """
+
+    @property
+    def suite(self) -> Suite: ...
+
+    def __len__(self) -> int: ...
+
+    def clip(self, index: int, length: int) -> Clip:
+        """`length` consecutive frames that end at annotated frame `index`; the same for every call."""
+        ...
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the data (JSON): it enters the hash of every stage that reads it, and the report."""
+        ...

@@ -1,0 +1,163 @@
+"""Tasks and suites: what is predicted, how it is scored, how it is coloured.
+
+Targets of one frame, by task name:
+
+| task           | tensor                     | unit, and what is not annotated                                   |
+|----------------|----------------------------|-------------------------------------------------------------------|
+| `segmentation` | int64 `[H, W]`             | class index; `VOID` (-1) is not annotated                         |
+| `depth`        | float32 `[1, H, W]`        | metres (NYUv2) or disparity PNG value / 65535 (Cityscapes); 0 invalid |
+| `normals`      | float32 `[3, H, W]`        | unit vectors, camera frame (x right, y down, z forward), facing the camera; 0-vector invalid |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+VOID = -1
+
+TaskName = Literal["segmentation", "depth", "normals"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One reported quantity of a task.
+
+    Attributes:
+        name: key in records and in `published.csv`.
+        label: column header.
+        unit: unit after scaling, as the paper prints it.
+        better: which direction is better.
+        scale: printed value = `scale` x the value in SI units (fractions, metres, degrees).
+        headline: whether the paper's tables have a column for it.
+    """
+
+    name: str
+    label: str
+    unit: str
+    better: Literal["higher", "lower"]
+    scale: float = 1.0
+    headline: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One dense prediction task.
+
+    Attributes:
+        name: which of the three kinds of dense prediction.
+        channels: output channels of its decoder.
+        metrics: what is reported, in the order of the paper's columns.
+        classes: class names by index (segmentation only).
+        colours: RGB by class index (segmentation only).
+    """
+
+    name: TaskName
+    channels: int
+    metrics: tuple[Metric, ...]
+    classes: tuple[str, ...] = ()
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The tasks trained and evaluated together on one data set, and the paper's input size for it."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    height: int
+    width: int
+
+    def task(self, name: str) -> Task:
+        """The task called `name`; `KeyError` where the suite has none."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise KeyError(f"suite {self.name!r} has no task {name!r}")
+
+
+_SEGMENTATION_METRICS = (
+    Metric("miou", "mIoU", "%", "higher", 100.0),
+    Metric("pixel_acc", "Acc.", "%", "higher", 100.0),
+    Metric("miou_image_void", "mIoU (A)", "%", "higher", 100.0, headline=False),
+    Metric("miou_image", "mIoU (B)", "%", "higher", 100.0, headline=False),
+    Metric("pixel_acc_image", "Acc. (A, B)", "%", "higher", 100.0, headline=False),
+)
+_NORMAL_METRICS = (
+    Metric("normal_mean", "Mean", "°", "lower"),
+    Metric("normal_median", "Median", "°", "lower"),
+    Metric("normal_within_11.25", "< 11.25°", "%", "higher", 100.0),
+    Metric("normal_within_22.5", "< 22.5°", "%", "higher", 100.0),
+    Metric("normal_within_30", "< 30°", "%", "higher", 100.0),
+)
+
+
+def _segmentation(labels: tuple[tuple[str, tuple[int, int, int]], ...]) -> Task:
+    names, colours = tuple(n for n, _ in labels), tuple(c for _, c in labels)
+    return Task("segmentation", len(labels), _SEGMENTATION_METRICS, names, colours)
+
+
+CITYSCAPES = Suite(
+    "cityscapes",
+    (
+        _segmentation(
+            (
+                ("flat", (128, 64, 128)),
+                ("construction", (70, 70, 70)),
+                ("object", (220, 220, 0)),
+                ("nature", (107, 142, 35)),
+                ("sky", (70, 130, 180)),
+                ("human", (220, 20, 60)),
+                ("vehicle", (0, 0, 142)),
+            )
+        ),
+        Task(
+            "depth",
+            1,
+            (
+                Metric("depth_abs", "Abs.", "disparity / 65535 × 100", "lower", 100.0),
+                Metric("depth_rel", "Rel.", "ratio", "lower"),
+            ),
+        ),
+    ),
+    height=256,
+    width=512,
+)
+"""7 label categories and depth, where depth is the disparity PNG's value / 65535 (facts, 2.3)."""
+
+NYUV2 = Suite(
+    "nyuv2",
+    (
+        _segmentation(
+            (
+                ("bed", (0, 0, 255)),
+                ("books", (232, 88, 47)),
+                ("ceiling", (0, 217, 0)),
+                ("chair", (148, 0, 240)),
+                ("floor", (222, 241, 23)),
+                ("furniture", (255, 205, 205)),
+                ("objects", (0, 223, 228)),
+                ("picture", (106, 135, 204)),
+                ("sofa", (116, 28, 41)),
+                ("table", (240, 35, 235)),
+                ("tv", (0, 166, 156)),
+                ("wall", (249, 139, 0)),
+                ("window", (225, 228, 194)),
+            )
+        ),
+        Task(
+            "depth",
+            1,
+            (
+                Metric("depth_abs", "Abs.", "m × 100", "lower", 100.0),
+                Metric("depth_rel", "Rel.", "%", "lower", 100.0),
+            ),
+        ),
+        Task("normals", 3, _NORMAL_METRICS),
+    ),
+    height=288,
+    width=384,
+)
+"""13 classes, depth in metres, unit surface normals."""
+
+SUITES = {suite.name: suite for suite in (CITYSCAPES, NYUV2)}
