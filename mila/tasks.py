@@ -2,11 +2,13 @@
 
 Targets of one frame, by task name:
 
-| task           | tensor                     | unit, and what is not annotated                                   |
-|----------------|----------------------------|-------------------------------------------------------------------|
-| `segmentation` | int64 `[H, W]`             | class index; `VOID` (-1) is not annotated                         |
-| `depth`        | float32 `[1, H, W]`        | metres (NYUv2) or disparity PNG value / 65535 (Cityscapes); 0 invalid |
-| `normals`      | float32 `[3, H, W]`        | unit vectors, camera frame (x right, y down, z forward), facing the camera; 0-vector invalid |
+| task           | tensor              | unit, and what is not annotated                           |
+|----------------|---------------------|-----------------------------------------------------------|
+| `segmentation` | int64 `[H, W]`      | class index; `VOID` (-1) is not annotated                 |
+| `depth`        | float32 `[1, H, W]` | metres (NYUv2), disparity (Cityscapes); 0 is invalid      |
+| `normals`      | float32 `[3, H, W]` | unit vectors towards the camera; the 0-vector is invalid  |
+
+Disparity is the Cityscapes PNG's value / 65535. Camera frame: x right, y down, z forward.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from mila.tasks import Suite
 
@@ -49,3 +51,20 @@ class ClipSource(Protocol):
     def manifest(self) -> dict[str, Any]:
         """What identifies the data (JSON): it enters the hash of every stage that reads it, and the report."""
         ...
+
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's channel statistics, which torchvision's weights expect."""
+
+
+def normalise(frames: Tensor) -> Tensor:
+    """uint8 RGB `[..., 3, H, W]` to what every model takes: float32, ImageNet mean and deviation."""
+    scale = torch.tensor(STD, device=frames.device).mul(255.0).reciprocal()[:, None, None]
+    shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=frames.device)[:, None, None]
+    return torch.addcmul(shift, frames.float(), scale)
+
+
+def frames_needed(offset: int, history: int) -> int:
+    """Length of the clip with the last keyframe `offset` frames before its end and `history` frames before that."""
+    return history + offset + 1

@@ -1,0 +1,40 @@
+"""D101-MultiTask (Section 4.2): one shared encoder, one decoder a task, frame by frame."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mila.backbone import DeepLabResNet
+from mila.modules import TaskDecoders
+from mila.tasks import Suite
+from mila.video_model import FrameModel
+
+
+class MultiTask(FrameModel):
+    """A shared DeepLab-ResNet with task-specific decoders; also the first training stage of the SlowFast models.
+
+    Args:
+        suite: the tasks.
+        depth: of the DeepLab-ResNet; 101 in the tables.
+        width: factor on every channel count.
+        decoder_norm: see `TaskDecoder`.
+        weights: ImageNet weights, see `DeepLabResNet`.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        depth: int = 101,
+        *,
+        width: float = 1.0,
+        decoder_norm: bool = True,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__(suite)
+        self.encoder = DeepLabResNet(depth, width, weights)
+        self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
+
+    def predict(self, frame: Tensor) -> dict[str, Tensor]:
+        """See `FrameModel.predict`."""
+        features = self.encoder(frame)
+        return self.decoders.predict({t.name: features for t in self.suite.tasks}, (frame.shape[-2], frame.shape[-1]))

@@ -1,0 +1,47 @@
+"""MultiNet++ (Chennupati et al. 2019) on the SlowFast pair (Section 4.2 and facts, 4.4).
+
+The keyframe's features, projected to the fast network's channels, are concatenated with the current frame's as they
+are and fused by a 3x3 convolution; keyframes go straight to the decoders. It is MILA's frame with nothing moved between
+frames, nothing task-specific and no mimicry. MultiNet++'s own geometric loss is not used: the paper does not say that
+it was.
+"""
+
+from __future__ import annotations
+
+from mila.model import MILA
+from mila.tasks import Suite
+
+
+class MultiNetPP(MILA):
+    """MultiNet++ with a slow and a fast DeepLab-ResNet.
+
+    Args:
+        suite, slow, fast, width, keyframe_interval, decoder_norm, slow_weights, fast_weights: as for `MILA`.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        slow: int = 101,
+        fast: int = 18,
+        *,
+        width: float = 1.0,
+        keyframe_interval: int = 5,
+        decoder_norm: bool = True,
+        slow_weights: str | None = None,
+        fast_weights: str | None = None,
+    ) -> None:
+        super().__init__(
+            suite,
+            slow,
+            fast,
+            width=width,
+            keyframe_interval=keyframe_interval,
+            multi_frame=False,
+            task_specific=False,
+            propagation="concat",
+            mimicry=None,
+            decoder_norm=decoder_norm,
+            slow_weights=slow_weights,
+            fast_weights=fast_weights,
+        )

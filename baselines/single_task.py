@@ -1,0 +1,45 @@
+"""D101-SingleTask (Section 4.2): a separate encoder and decoder for each task, nothing shared."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mila.backbone import DeepLabResNet
+from mila.modules import TaskDecoders
+from mila.tasks import Suite
+from mila.video_model import FrameModel
+
+
+class SingleTask(FrameModel):
+    """One DeepLab-ResNet a task, held in one module.
+
+    No parameter is shared, the losses are summed with equal weights and Adam works parameter by parameter, so training
+    them together is training each of them alone on the same batches.
+
+    Args:
+        suite: the tasks.
+        depth: of each DeepLab-ResNet; 101 in the tables.
+        width: factor on every channel count.
+        decoder_norm: see `TaskDecoder`.
+        weights: ImageNet weights, see `DeepLabResNet`.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        depth: int = 101,
+        *,
+        width: float = 1.0,
+        decoder_norm: bool = True,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__(suite)
+        self.encoders = nn.ModuleDict({t.name: DeepLabResNet(depth, width, weights) for t in suite.tasks})
+        first = next(iter(self.encoders.values()))
+        assert isinstance(first, DeepLabResNet)
+        self.decoders = TaskDecoders(suite, first.channels, width, decoder_norm)
+
+    def predict(self, frame: Tensor) -> dict[str, Tensor]:
+        """See `FrameModel.predict`."""
+        features = {t.name: self.encoders[t.name](frame) for t in self.suite.tasks}
+        return self.decoders.predict(features, (frame.shape[-2], frame.shape[-1]))

@@ -1,0 +1,152 @@
+"""DeepLab-ResNet 18/34/50/101: torchvision's ResNet at output stride 8, with a ceil-mode pool and a width switch.
+
+The layout is the one the paper's cost columns count (facts, 1.2): strides of layer3 and layer4 removed, dilation 2 and
+4 in their place, the stride of a bottleneck in its 3x3, and `ceil_mode` in the max-pool, so that feature i lies on
+input pixel 8 i: 33x65 at 256x512, 37x49 at 288x384, 129x257 at 1024x2048.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_weight
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from mila.errors import UserError
+
+OUTPUT_STRIDE = 8
+
+_LAYOUT: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
+    18: (BasicBlock, [2, 2, 2, 2]),
+    34: (BasicBlock, [3, 4, 6, 3]),
+    50: (Bottleneck, [3, 4, 6, 3]),
+    101: (Bottleneck, [3, 4, 23, 3]),
+}
+
+
+class DeepLabResNet(ResNet):
+    """The encoder of every model in the suite: `[B, 3, H, W]` to the last residual features `[B, C, h, w]`.
+
+    h = ceil-mode H / 8 (+ 1 where H is a multiple of 8). Parameter names are torchvision's, so its weights load as
+    they are.
+
+    Args:
+        depth: 18, 34, 50 or 101.
+        width: factor on every channel count; 1 is the paper's network, less makes one for a laptop.
+        weights: None for random initialisation; a torchvision weight name such as
+            `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); or the path of a local state dict.
+
+    Attributes:
+        channels: C, 512 (18, 34) or 2048 (50, 101) times `width`.
+
+    Raises:
+        ValueError: unknown depth or non-positive width.
+        UserError: weights that cannot be had, read, or that belong to another network.
+    """
+
+    def __init__(self, depth: int, width: float = 1.0, weights: str | Path | None = None) -> None:
+        if depth not in _LAYOUT:
+            raise ValueError(f"there is no DeepLab-ResNet{depth}; depths are {sorted(_LAYOUT)}")
+        if width <= 0:
+            raise ValueError(f"width must be positive, not {width}")
+        self._width = width
+        block, layers = _LAYOUT[depth]
+        super().__init__(block, layers)
+        del self.avgpool, self.fc
+        self.depth, self.width = depth, width
+        self.channels: int = self.inplanes
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        _dilate(self.layer3, 1, 2)
+        _dilate(self.layer4, 2, 4)
+        if weights is not None:
+            load_imagenet_weights(self, weights)
+
+    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
+        """The hook of torchvision's ResNet for a group of blocks, here with `width` on its planes."""
+        if planes == 64:  # the first group; the stem before it gets its width here as well
+            self.inplanes = _scaled(64, self._width)
+            self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(self.inplanes)
+        return super()._make_layer(block, _scaled(planes, self._width), blocks, stride, dilate)
+
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outputs of the four groups of residual blocks; strides 4, 8, 8, 8."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        first = self.layer1(x)
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return first, second, third, self.layer4(third)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last residual features, `[B, C, h, w]`."""
+        return self.stages(x)[-1]
+
+
+def _scaled(planes: int, width: float) -> int:
+    return max(1, round(planes * width))
+
+
+def _dilate(layer: nn.Module, first: int, rest: int) -> None:
+    """Take a layer's stride out and dilate its 3x3 convolutions, as torchvision does for bottlenecks.
+
+    The first block, which carried the stride, keeps the dilation that its input already has. torchvision refuses this
+    for basic blocks, which is why it is done here, for all depths alike.
+    """
+    for index, block in enumerate(layer.children()):
+        dilation = first if index == 0 else rest
+        for module in block.modules():
+            if isinstance(module, nn.Conv2d):
+                if module.kernel_size == (3, 3):
+                    # The second 3x3 of a basic block follows the stride, so it takes the layer's own dilation.
+                    size = dilation if module is getattr(block, _strided(block)) else rest
+                    module.dilation = module.padding = (size, size)
+                module.stride = (1, 1)
+
+
+def _strided(block: nn.Module) -> str:
+    """Name of the 3x3 convolution that carries a block's stride."""
+    return "conv2" if isinstance(block, Bottleneck) else "conv1"
+
+
+def load_imagenet_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
+    """Load a torchvision ResNet's weights, its classifier left out.
+
+    Args:
+        backbone: takes the weights.
+        weights: a torchvision weight name (`ResNet18_Weights.IMAGENET1K_V1`) or a file with a state dict.
+
+    Raises:
+        UserError: unknown name, failed download, unreadable file, or weights of another network.
+    """
+    path = Path(weights)
+    if path.is_file():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise UserError(f"{path} cannot be read as PyTorch weights ({error}); give a state dict.") from error
+    else:
+        try:
+            entry = get_weight(str(weights))
+        except ValueError as error:
+            raise UserError(
+                f"{weights!r} is neither a file nor a torchvision weight name (such as "
+                "'ResNet101_Weights.IMAGENET1K_V1'); give one of the two."
+            ) from error
+        try:
+            state = dict(entry.get_state_dict(progress=True, check_hash=True))
+        except Exception as error:
+            raise UserError(
+                f"the weights {weights!r} could not be downloaded from {entry.url} ({error}); "
+                "fetch that file on another machine and give its path instead."
+            ) from error
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights {str(weights)!r} do not fit DeepLab-ResNet{backbone.depth} at width {backbone.width:g}; "
+            "choose the weights of the same depth, and width 1 for torchvision's."
+        ) from error

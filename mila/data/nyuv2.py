@@ -1,0 +1,226 @@
+"""NYUd v2 (Silberman et al., ECCV 2012) in a plain folder layout: 13 classes, depth and surface normals.
+
+    ROOT/train.txt, test.txt        image numbers of the split, zero-based (official number - 1), one a line
+    ROOT/rgb/NNNN.jpg (or .png)     colour
+    ROOT/depth/NNNN.png             8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
+    ROOT/labels13/NNNN.png          0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
+
+The images are single frames, so a clip is a pan over the image or its repetition (`mila.data.stills`). The data set
+has no normals: they are computed from depth.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mila.data.clips import Clip
+from mila.data.images import (
+    check_folder,
+    check_options,
+    check_size,
+    fingerprint,
+    grey_bits,
+    nearest,
+    read_grey,
+    read_rgb,
+)
+from mila.data.normals import normals_from_depth
+from mila.data.stills import StillMode, check_length, clip_from_still
+from mila.errors import UserError
+from mila.tasks import NYUV2, VOID, Suite
+
+CAMERA = (518.86, 519.47, 325.58, 253.74)
+"""fx, fy, cx, cy of the colour camera in pixels at 640 x 480 (the data set's toolbox); scaled to other sizes."""
+
+CAMERA_SIZE = (480, 640)
+
+WHITE_BORDER = 8
+"""Pixels on each side where the official images hold no picture: projecting the depth camera onto the colour camera
+and undistorting leave a white frame 5 to 7 pixels wide, and depth there is only in-painted. No target counts there."""
+
+DEPTH_STEP_8BIT = 1 / 25.5
+"""Metres between two values of the 8-bit depth images."""
+
+_NORMALS_HEIGHT = 240  # depth is subsampled to about this many rows: the sensor resolves no more
+
+
+class NYUv2:
+    """One split of NYUd v2 as a `ClipSource`.
+
+    Args:
+        root: the folder that holds `rgb`, `depth`, `labels13`, `train.txt` and `test.txt`.
+        split: `train` or `test`.
+        height: height of frames and targets, pixels.
+        width: width of frames and targets, pixels.
+        mode: how a single image becomes a clip, see `mila.data.stills`.
+        limit: use the first so many items only.
+        border: width in native pixels of the frame without targets; 0 for images without one.
+
+    Raises:
+        UserError: a folder, split file or image is missing, or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "test"],
+        *,
+        height: int,
+        width: int,
+        mode: StillMode = "pan",
+        limit: int | None = None,
+        border: int = WHITE_BORDER,
+    ) -> None:
+        check_options(mode, ("pan", "still"), height, width, limit)
+        if split not in ("train", "test"):
+            raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
+        if border < 0:
+            raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
+        self.root = Path(root)
+        self.split, self.height, self.width, self.mode, self.border = split, height, width, mode, border
+        check_folder(self.root, "the NYUd v2 folder")
+        names = _read_split(self.root / f"{split}.txt")[:limit]
+        for folder in ("rgb", "depth", "labels13"):
+            check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
+        self._names = names
+        self._rgb = [_rgb_path(self.root, name) for name in names]
+        self._depth = [self.root / "depth" / f"{name}.png" for name in names]
+        self._labels = [self.root / "labels13" / f"{name}.png" for name in names]
+        missing = [p for group in (self._rgb, self._depth, self._labels) for p in group if not p.is_file()]
+        if missing:
+            others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
+            raise UserError(
+                f"{missing[0]}{others} does not exist, but {split}.txt lists it; restore the file or remove its number."
+            )
+
+    @property
+    def suite(self) -> Suite:
+        """`mila.tasks.NYUV2`: 13-class segmentation, depth, normals."""
+        return NYUV2
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def clip(self, index: int, length: int) -> Clip:
+        """`length` frames that end at item `index`, and its targets; the same for every call.
+
+        Depth is metres; the white border is void in the labels, and 0 in depth and normals.
+
+        Raises:
+            IndexError: there is no item `index`.
+            UserError: a file is unreadable, has a wrong size, or labels outside 0..13; or `length` is below 1.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        check_length(length)
+        image = read_rgb(self._rgb[index])
+        size = (image.height, image.width)
+        labels = self._read_labels(self._labels[index])
+        depth, step = _read_depth(self._depth[index])
+        for path, shape in ((self._labels[index], labels.shape), (self._depth[index], depth.shape)):
+            check_size(path, (shape[0], shape[1]), self._rgb[index], size)
+        inside = np.zeros(size, np.bool_)
+        inside[self.border : size[0] - self.border, self.border : size[1] - self.border] = True
+        labels[~inside] = VOID
+        depth[~inside] = 0.0
+        frames = clip_from_still(
+            image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{self._names[index]}"
+        )
+        targets = {
+            "segmentation": nearest(labels, self.height, self.width),
+            "depth": nearest(depth[None], self.height, self.width),
+            "normals": nearest(_normals(depth, step), self.height, self.width),
+        }
+        return Clip(frames, targets)
+
+    def manifest(self) -> dict[str, Any]:
+        """Data set, split, mode, size, number of items and of each target, notes, and a fingerprint of the files."""
+        bits = grey_bits(self._depth[0])
+        notes = [f"{bits}-bit depth"]
+        if any(path.suffix == ".jpg" for path in self._rgb):
+            notes.append("JPEG images")
+        notes.append("normals computed from depth")
+        count = len(self)
+        return {
+            "dataset": "nyuv2",
+            "split": self.split,
+            "mode": self.mode,
+            "height": self.height,
+            "width": self.width,
+            "border": self.border,
+            "items": count,
+            "targets": {"segmentation": count, "depth": count, "normals": count},
+            "note": ", ".join(notes),
+            "fingerprint": fingerprint(self.root, (*self._rgb, *self._depth, *self._labels)),
+        }
+
+    def _read_labels(self, path: Path) -> npt.NDArray[np.int64]:
+        values, _ = read_grey(path)
+        classes = len(self.suite.task("segmentation").classes)
+        if values.size and int(values.max()) > classes:
+            raise UserError(
+                f"{path} holds the label {int(values.max())}, but the labels here are 0 (unlabelled) to {classes}; "
+                "replace it by the 13-class label image."
+            )
+        return values.astype(np.int64) - 1
+
+
+def _read_split(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; it must list the split's image numbers, one a line.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); it must list image numbers, one a line.") from error
+    names: list[str] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        if not (text.isascii() and text.isdigit()):
+            raise UserError(f"{path}, line {number}: {text[:40]!r} is no image number; write one number a line.")
+        name = f"{int(text):04d}"
+        if name in seen:
+            raise UserError(f"{path}, line {number}: image {text} is listed twice; remove one of the two lines.")
+        seen.add(name)
+        names.append(name)
+    if not names:
+        raise UserError(f"{path} lists no image; it must list the split's image numbers, one a line.")
+    return names
+
+
+def _rgb_path(root: Path, name: str) -> Path:
+    jpeg = root / "rgb" / f"{name}.jpg"
+    png = jpeg.with_suffix(".png")
+    return png if not jpeg.is_file() and png.is_file() else jpeg
+
+
+def _read_depth(path: Path) -> tuple[npt.NDArray[np.float32], float]:
+    """Metres `[H, W]`, 0 missing, and the quantisation step in metres."""
+    values, bits = read_grey(path)
+    if bits == 8:
+        metres, step = (values.astype(np.float32) + 0.5) / 25.5, DEPTH_STEP_8BIT
+    else:
+        metres, step = values.astype(np.float32) / 1000, 0.001
+    return np.where(values > 0, metres, 0.0).astype(np.float32), step
+
+
+def _normals(depth: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
+    """`[3, H / s, W / s]` from every s-th pixel of each axis, s = 2 at 480 rows."""
+    fx, fy, cx, cy = CAMERA
+    rows, columns = depth.shape
+    down, across = rows / CAMERA_SIZE[0], columns / CAMERA_SIZE[1]
+    stride = max(1, rows // _NORMALS_HEIGHT)
+    return normals_from_depth(
+        depth[::stride, ::stride],
+        fx * across / stride,
+        fy * down / stride,
+        ((cx + 0.5) * across - 0.5) / stride,
+        ((cy + 0.5) * down - 0.5) / stride,
+        depth_step=step,
+    )

@@ -1,0 +1,58 @@
+"""Evaluation of the annotated frames at one keyframe offset; a table's number is the mean over all offsets 0..K-1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mila.data.packed import PackedClips
+from mila.metrics import SuiteSums
+from mila.training import Progress
+from mila.video_model import VideoModel
+
+
+@torch.no_grad()
+def evaluate(
+    model: VideoModel,
+    clips: PackedClips,
+    offset: int,
+    *,
+    batch: int = 8,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """All metrics of the suite, with every clip's last keyframe `offset` frames before its annotated frame.
+
+    Args:
+        model: put into eval mode.
+        clips: the split to score.
+        offset: o in 0..K-1.
+        batch: clips at a time; does not change the result.
+        device: where to compute.
+        progress: is told (clips done, clips in all).
+
+    Returns:
+        Metrics in SI units by name, see `mila.metrics`.
+    """
+    model.to(device).eval()
+    sums = SuiteSums(model.suite)
+    for start in range(0, len(clips), batch):
+        indices = range(start, min(start + batch, len(clips)))
+        frames, targets = clips.batch(indices, offset, model.history, device)
+        sums.update(model(frames, offset), targets)
+        if progress is not None:
+            progress(indices.stop, len(clips))
+    return sums.compute()
+
+
+@torch.no_grad()
+def predict(
+    model: VideoModel, clips: PackedClips, offset: int, indices: Sequence[int], device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
+    """Predictions of a few clips for pictures, on the CPU: class index int8 `[N, H, W]`, depth, normals."""
+    model.to(device).eval()
+    frames, _ = clips.batch(indices, offset, model.history, device)
+    predictions = model(frames, offset)
+    return {n: (p.argmax(1).to(torch.int8) if n == "segmentation" else p).cpu() for n, p in predictions.items()}

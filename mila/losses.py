@@ -1,0 +1,33 @@
+"""Per-task losses (facts, 4.8): cross-entropy, L1 on valid depth, 1 - cosine on valid normals."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mila.tasks import VOID, TaskName
+
+
+def task_loss(task: TaskName, prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean loss over the annotated pixels of the batch; 0 where none is annotated.
+
+    Args:
+        task: which loss.
+        prediction: `[B, C, H, W]`; logits, depth, or unit normals.
+        target: as `mila.tasks` lays down, with a batch dimension.
+
+    Returns:
+        A scalar: cross-entropy ignoring `VOID`; |difference| over target > 0; 1 - cosine over non-zero normals.
+    """
+    if task == "segmentation":
+        total = F.cross_entropy(prediction, target, ignore_index=VOID, reduction="sum")
+        valid = target != VOID
+    elif task == "depth":
+        valid = target > 0
+        total = ((prediction - target).abs() * valid).sum()
+    elif task == "normals":
+        valid = target.square().sum(1) > 0
+        total = ((1 - F.cosine_similarity(prediction, target, dim=1)) * valid).sum()
+    else:
+        raise ValueError(f"there is no task {task!r}")
+    return total / valid.sum().clamp(min=1)

@@ -1,0 +1,104 @@
+"""The light parts that every model shares: squeeze-excitation, fusion, task decoder."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+
+from mila.backbone import OUTPUT_STRIDE
+from mila.tasks import Suite, TaskName
+
+
+def squeeze_excitation(channels: int, reduction: int = 16) -> nn.Module:
+    """The SE block of a task (Section 3.1): channel attention from the global average; `[B, C, h, w]` to the same.
+
+    The paper does not name the reduction; 16 is the field's default (facts, 4.9).
+    """
+    return SqueezeExcitation(channels, max(1, channels // reduction))
+
+
+class Fusion(nn.Module):
+    """One map from several: concatenation, 3x3 convolution, batch norm, ReLU (architecture A, facts 1.5).
+
+    Args:
+        channels: C of every map that comes in, and of the one that goes out.
+        maps: how many maps are fused.
+    """
+
+    def __init__(self, channels: int, maps: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(maps * channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """`maps` tensors `[B, C, h, w]` to one `[B, C, h, w]`."""
+        return self.layers(torch.cat(maps, 1))
+
+
+class TaskDecoder(nn.Module):
+    """Three convolutions, 3x3, 1x1, 1x1, with 512 and 256 features in between (Section 4.1).
+
+    Args:
+        channels: features that come in.
+        out: channels of the prediction.
+        width: factor on 512 and 256; 1 is the paper's.
+        norm: batch norm after the first two convolutions, about which the paper is silent; on, because it lets one
+            learning rate serve every task.
+    """
+
+    def __init__(self, channels: int, out: int, width: float = 1.0, norm: bool = True) -> None:
+        super().__init__()
+        wide, narrow = max(1, round(512 * width)), max(1, round(256 * width))
+
+        def bn(features: int) -> list[nn.Module]:
+            return [nn.BatchNorm2d(features)] if norm else []
+
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, wide, 3, padding=1, bias=not norm),
+            *bn(wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, narrow, 1, bias=not norm),
+            *bn(narrow),
+            nn.ReLU(),
+            nn.Conv2d(narrow, out, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[B, C, h, w]` to `[B, out, h, w]`, at the features' resolution."""
+        return self.layers(features)
+
+
+class TaskDecoders(nn.ModuleDict):
+    """One `TaskDecoder` a task, and the way from their outputs to predictions at the size of the image.
+
+    Predictions: `segmentation` are logits `[B, classes, H, W]`, `depth` is `[B, 1, H, W]` in the unit of the suite,
+    `normals` are unit vectors `[B, 3, H, W]`.
+    """
+
+    def __init__(self, suite: Suite, channels: int, width: float = 1.0, norm: bool = True) -> None:
+        super().__init__({task.name: TaskDecoder(channels, task.channels, width, norm) for task in suite.tasks})
+
+    def predict(self, features: dict[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Decode each task's features `[B, C, h, w]` and bring the result to `size` = (height, width)."""
+        predictions = {}
+        for name, decoder in self.items():
+            prediction = upsample(decoder(features[name]), size)  # type: ignore[index]
+            predictions[name] = F.normalize(prediction, dim=1) if name == "normals" else prediction
+        return predictions
+
+
+def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, from the features' grid to the image's, `[B, C, h, w]` to `[B, C, height, width]`.
+
+    The ceil-mode backbone puts feature i on pixel 8 i exactly, so the map is stretched to 8 (h - 1) + 1 pixels with
+    aligned corners and cut to size; the last feature is repeated where the image reaches past it.
+    """
+    height, width = size
+    lacking = [max(0, -(-(n - 1) // OUTPUT_STRIDE) + 1 - have) for n, have in zip(size, x.shape[-2:], strict=True)]
+    if any(lacking):
+        x = F.pad(x, (0, lacking[1], 0, lacking[0]), mode="replicate")
+    full = [OUTPUT_STRIDE * (n - 1) + 1 for n in x.shape[-2:]]
+    return F.interpolate(x, size=full, mode="bilinear", align_corners=True)[..., :height, :width]

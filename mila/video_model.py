@@ -1,0 +1,110 @@
+"""The contract of every model in the suite: a clip in, predictions of its last frame out; and the same as a stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from mila.tasks import Suite
+
+
+class Stream(Protocol):
+    """A model over a video, frame by frame."""
+
+    def step(self, frame: Tensor) -> dict[str, Tensor]:
+        """Predictions `[B, C, H, W]` by task for the next frame `[B, 3, H, W]` of the video."""
+        ...
+
+
+class VideoModel(nn.Module, ABC):
+    """Base of all models.
+
+    Attributes:
+        suite: the tasks it predicts.
+        keyframe_interval: K; 1 for a model that looks at single frames.
+        history: frames before the last keyframe that can change the prediction; a clip may hold more or fewer.
+    """
+
+    def __init__(self, suite: Suite, keyframe_interval: int = 1, history: int = 0) -> None:
+        super().__init__()
+        if keyframe_interval < 1:
+            raise ValueError(f"the keyframe interval must be at least 1, not {keyframe_interval}")
+        self.suite, self.keyframe_interval, self.history = suite, keyframe_interval, history
+
+    @abstractmethod
+    def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
+        """Predictions of the last frame.
+
+        Args:
+            clip: `[B, T, 3, H, W]`, normalised as `mila.data.clips.normalise` does.
+            offset: o in 0..K-1; the last keyframe is frame T - 1 - o.
+
+        Returns:
+            `[B, C, H, W]` by task.
+
+        Raises:
+            ValueError: an offset outside 0..K-1, or a clip that does not reach back to the keyframe.
+        """
+
+    @abstractmethod
+    def stream(self) -> Stream:
+        """A fresh stream; its first frame is a keyframe. The model must be in eval mode for exact agreement."""
+
+    def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
+        return self(clip, offset), {}
+
+    def for_inference(self) -> None:
+        """Drop what only training needs; for counting cost. Nothing by default."""
+
+    def charge_embeddings(self, once_a_frame: bool) -> None:
+        """Compute what a propagation compares once a frame, or anew in every propagation; the result is the same.
+
+        The second is how the paper's cost columns charge it. Nothing to switch by default.
+        """
+
+    def check_clip(self, clip: Tensor, offset: int) -> None:
+        """Raise `ValueError` where clip and offset do not belong together."""
+        if clip.dim() != 5 or clip.shape[2] != 3:
+            raise ValueError(f"a clip is [B, T, 3, H, W], not {list(clip.shape)}")
+        if not 0 <= offset < self.keyframe_interval:
+            raise ValueError(
+                f"offset {offset} is not in 0..{self.keyframe_interval - 1} (K = {self.keyframe_interval})"
+            )
+        if clip.shape[1] <= offset:
+            raise ValueError(f"a clip of {clip.shape[1]} frames has no keyframe {offset} frames before its last one")
+
+
+class FrameModel(VideoModel):
+    """Base of the models that look at one frame at a time: every frame is a keyframe, and history is of no use."""
+
+    def __init__(self, suite: Suite) -> None:
+        super().__init__(suite)
+
+    @abstractmethod
+    def predict(self, frame: Tensor) -> dict[str, Tensor]:
+        """Predictions `[B, C, H, W]` by task for frames `[B, 3, H, W]`."""
+
+    def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
+        """See `VideoModel.forward`; only the last frame is looked at, whatever the offset of the other models is."""
+        self.check_clip(clip, offset)
+        return self.predict(clip[:, -1])
+
+    def stream(self) -> Stream:
+        """See `VideoModel.stream`."""
+        return _FrameStream(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """As `nn.Module`, with the type of `forward`."""
+        predictions: dict[str, Tensor] = super().__call__(*args, **kwargs)
+        return predictions
+
+
+class _FrameStream:
+    def __init__(self, model: FrameModel) -> None:
+        self._model = model
+
+    def step(self, frame: Tensor) -> dict[str, Tensor]:
+        return self._model.predict(frame)
