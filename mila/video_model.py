@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from mila.tasks import Suite
@@ -55,6 +57,10 @@ class VideoModel(nn.Module, ABC):
     def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
         return self(clip, offset), {}
+
+    def fit(self, targets: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Learn from the training split's target maps alone; only for a model that has nothing to train."""
+        raise TypeError(f"{type(self).__name__} is trained, not fitted: it needs a schedule")
 
     def for_inference(self) -> None:
         """Drop what only training needs; for counting cost. Nothing by default."""

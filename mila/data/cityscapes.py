@@ -216,8 +216,8 @@ class Cityscapes:
         if len(item.frames) == FRAMES_TO_ANNOTATION:
             raise UserError(
                 f"A clip of {length} frames is longer than the {FRAMES_TO_ANNOTATION} frames that the snippet of "
-                f"{item.name} has up to its annotated one; ask for a shorter clip, that is, a smaller keyframe interval or "
-                "less history."
+                f"{item.name} has up to its annotated one; ask for a shorter clip: a smaller keyframe interval or less "
+                "history."
             )
         snippet, frame = item.name.rsplit("_", 1)
         name = f"{snippet}_{int(frame) - len(item.frames):06d}_leftImg8bit.png"

@@ -7,7 +7,7 @@ folder without it is unfinished, and packing goes on where it stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +131,13 @@ class PackedClips:
             targets[str(name)] = target.long() if name == "segmentation" else target
         return normalise(torch.from_numpy(frames).to(device)), targets
 
+    def targets(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """The targets of every clip in turn, as they are stored; for statistics."""
+        for index in range(len(self)):
+            yield {str(name): np.asarray(array[index]) for name, array in self._targets.items()}
+
     def raw(self, index: int) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
-        """One clip's frames `[T, 3, H, W]` and its targets, as they are stored; for pictures and statistics."""
+        """One clip's frames `[T, 3, H, W]` and its targets, as they are stored; for pictures."""
         return np.array(self._frames[index]), {
             str(name): np.array(array[index]) for name, array in self._targets.items()
         }

@@ -193,8 +193,10 @@ def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> t
 
     Args:
         scene: the scene of both views.
-        now, then: the two views.
-        surface, depth: what `cast` returned for `now`, `[H, W]`.
+        now: the view of this frame.
+        then: the view of the next frame.
+        surface: int32 `[H, W]`, what `cast` returned for `now`.
+        depth: float32 `[H, W]`, likewise.
 
     Returns:
         Flow float32 `[2, H, W]` in pixels, x then y (no hit: that of the direction, so of the rotation only), and

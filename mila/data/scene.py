@@ -228,7 +228,7 @@ class Builder:
         if kind < 0.6:  # wood, brick, earth
             value = rng.uniform(0.25, 0.8)
             return (value, value * rng.uniform(0.6, 0.82), value * rng.uniform(0.35, 0.65))
-        hue, saturation, value = rng.random() * 6, rng.uniform(0.2, 0.7), rng.uniform(0.3, 0.85)
+        hue, saturation, value = rng.random() * 6, rng.uniform(0.12, 0.62), rng.uniform(0.3, 0.85)
         low = value * (1 - saturation)
         return tuple(  # type: ignore[return-value]
             low + (value - low) * min(max(abs((hue + k) % 6 - 3) - 1, 0.0), 1.0) for k in (0.0, 4.0, 2.0)
@@ -246,7 +246,7 @@ class Builder:
         rng = self.rng
         base = self.colour()
         second = self.shade(base) if rng.random() < 0.75 else self.colour()
-        noise = {
+        noise: dict[str, Any] = {
             "knoise": rng.uniform(0.5, 1.4),
             "noise_u": rng.uniform(2, 9) / size,
             "noise_v": rng.uniform(2, 9) / size,

@@ -7,9 +7,23 @@ import random
 
 import numpy as np
 
-from mila.data.furniture import BOOKS, CEILING, CHAIR, FLOOR, OBJECTS, PICTURE, TV, WALL, WINDOW, Furnisher
-from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Array, Builder, Lights, Motion, Place, Scene, about
-from mila.data.scene import hinge, roll, sway
+from mila.data.rooms_furniture import Furnisher
+from mila.data.rooms_layout import CEILING, FLOOR, OBJECTS, WALL
+from mila.data.scene import (
+    BOX,
+    CYLINDER,
+    ELLIPSOID,
+    Array,
+    Builder,
+    Lights,
+    Motion,
+    Place,
+    Scene,
+    about,
+    hinge,
+    roll,
+    sway,
+)
 
 _SWAY = 0.3
 """The camera strays at most this far, in metres, from its middle position, per axis."""
@@ -18,7 +32,7 @@ _SWAY = 0.3
 def rooms_scene(rng: random.Random) -> Scene:
     """A random room; all randomness comes from `rng`."""
     b = Builder(rng)
-    room = Furnisher(b, rng.uniform(3.4, 5.6), rng.uniform(3.6, 6.2), rng.uniform(2.35, 2.9))
+    room = Furnisher(b, rng.uniform(3.6, 5.8), rng.uniform(3.8, 6.4), rng.uniform(2.3, 2.75))
     _shell(b, room)
     lamp = (rng.uniform(0.3, 0.7) * room.width, -room.height + 0.35, rng.uniform(0.3, 0.7) * room.depth)
     room.furnish()
@@ -56,14 +70,14 @@ def _viewpoint(rng: random.Random, room: Furnisher) -> tuple[tuple[float, float,
     best, score = ((room.width / 2, -1.4, room.depth / 2), 0.0, 0.1), -1.0
     for attempt in range(40):
         x, z = rng.uniform(0.5, room.width - 0.5), rng.uniform(0.5, room.depth - 0.5)
-        height, pitch = rng.uniform(1.15, 1.7), rng.uniform(-0.08, 0.3)
+        height, pitch = rng.uniform(1.15, 1.7), rng.uniform(-0.04, 0.38)
         aim = math.atan2(room.width / 2 - x, room.depth / 2 - z)
         yaw = aim + rng.gauss(0, 0.35)
         clear = room.clearance(x, z, height)
         if clear < _SWAY + 0.15:
             continue
         ahead = room.sight(x, z, yaw)
-        value = room.variety(x, z, yaw) + 0.6 * min(ahead, 3.0) + min(clear, 0.8)
+        value = room.variety(x, z, yaw) + 0.8 * min(ahead, 3.6) + min(clear, 0.8)
         if value > score:
             best, score = ((x, -height, z), yaw, pitch), value
         if attempt > 16 and score > 0:
@@ -84,7 +98,7 @@ def _hand_held(rng: random.Random, position: tuple[float, float, float], yaw: fl
 
     def camera(time: float) -> tuple[Array, Array]:
         turn = about(1, yaw + at(3, time)) @ about(0, -pitch + at(4, time)) @ about(2, at(5, time))
-        return turn, np.array(position) + (at(0, time), at(1, time), at(2, time))
+        return turn, np.array([p + at(k, time) for k, p in enumerate(position)])
 
     return camera
 

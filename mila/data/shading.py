@@ -77,18 +77,18 @@ def _texture(material: Array, u: Array, v: Array, half_u: Array, half_v: Array, 
     return np.clip(colour, 0.02, 1.0)
 
 
-def shade(scene: Scene, seen: View, surface: Array, depth: Array, *, colours: bool) -> tuple[Array, Array | None]:
-    """Normals and, if wanted, colours of what `raycast.cast` found.
+def shade(scene: Scene, seen: View, surface: Array, depth: Array) -> tuple[Array, Array]:
+    """Normals and colours of what `raycast.cast` found.
 
     Args:
         scene: the scene.
         seen: the view that was cast.
-        surface, depth: int32 and float32 `[H, W]`, from `raycast.cast`.
-        colours: whether to compute colours.
+        surface: int32 `[H, W]`, from `raycast.cast`.
+        depth: float32 `[H, W]`, likewise.
 
     Returns:
         Unit normals float32 `[3, H, W]` in the camera frame that face the camera (0 where there is no surface), and
-        colours float32 `[3, H, W]` in 0..1 or `None`.
+        colours float32 `[3, H, W]` in 0..1.
     """
     height, width = surface.shape
     camera = seen.camera
@@ -120,8 +120,6 @@ def shade(scene: Scene, seen: View, surface: Array, depth: Array, *, colours: bo
     facing = _face(world, ray)
     world[:, sky] = 0
     normals = (turn.T @ world).reshape(3, height, width)
-    if not colours:
-        return normals, None
     scale = np.float32(2 / (camera.fx + camera.fy))
     footprint = z * scale / np.maximum(facing, np.float32(0.12))
     colour = _texture(np.take(np.ascontiguousarray(scene.material.T), index, 1), u, v, half_u, half_v, footprint)

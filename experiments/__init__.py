@@ -1,0 +1,1 @@
+"""What to run (grids), how (local or a cluster), and what came out (records)."""

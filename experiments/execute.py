@@ -1,0 +1,181 @@
+"""What each kind of stage does. Runs in a worker process; writes only into the stage's own folder."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.models import build
+from experiments.stages import Data, Evaluate, Measure, Stage, Train
+from experiments.store import Store
+from experiments.versions import environment
+from mila.cost import PUBLISHED, count
+from mila.data.packed import PackedClips, pack
+from mila.errors import UserError
+from mila.evaluation import evaluate, predict
+from mila.files import write_atomic, write_json
+from mila.tasks import SUITES
+from mila.training import Progress, load_checkpoint, save_checkpoint, train
+from mila.video_model import VideoModel
+
+_TELL_EVERY = 0.3  # seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt at a stage ended."""
+
+    key: str
+    error: str | None = None
+
+
+def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
+    """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
+
+    An error is written into the stage's folder and returned, never raised; an interruption is raised and leaves the
+    stage to be continued.
+    """
+    with store.lock(stage):
+        if store.state(stage) == "done":
+            return Outcome(stage.key)
+        folder = store.begin(stage)
+        clock = _Clock(folder)
+        try:
+            result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
+        except UserError as error:
+            store.fail(stage, str(error))
+            return Outcome(stage.key, str(error))
+        except Exception as error:
+            store.fail(stage, traceback.format_exc())
+            return Outcome(stage.key, f"{type(error).__name__}: {error} (see {folder / 'error.txt'})")
+        store.finish(
+            stage,
+            result,
+            seconds=clock.seconds,
+            finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            environment=environment(device),
+        )
+        return Outcome(stage.key)
+
+
+class _Clock:
+    """Writes how far a stage is, and adds up its seconds over interruptions."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "progress.json"
+        try:
+            self._before = float(json.loads(self._path.read_text())["seconds"])
+        except (OSError, ValueError, KeyError):
+            self._before = 0.0
+        self._start = time.monotonic()
+        self._told = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._start
+
+    def tell(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told > _TELL_EVERY or done == total:
+            self._told = now
+            write_json(self._path, {"done": done, "total": total, "seconds": self.seconds})
+
+
+def _data(stage: Data, _store: Store, folder: Path, _device: str, progress: Progress) -> dict[str, Any]:
+    source = stage.source.open()
+    pack(source, stage.length, folder / "clips", progress)
+    return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
+
+
+def clips_of(stage: Data, store: Store) -> PackedClips:
+    """The packed clips of a finished data stage."""
+    return PackedClips(store.folder(stage) / "clips")
+
+
+def load_model(stage: Train, store: Store) -> VideoModel:
+    """The model of a finished training, with its weights.
+
+    Raises:
+        UserError: the file is damaged or holds another model.
+    """
+    clips = clips_of(stage.data, store)
+    model = build(stage.model, clips.suite, dict(stage.arguments))
+    path = store.folder(stage) / "model.pt"
+    state = load_checkpoint(path, stage.key)
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not hold a {stage.model!r} of these arguments; delete it and run again."
+        ) from error
+    return model
+
+
+def _train(stage: Train, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
+    clips = clips_of(stage.data, store)
+    torch.manual_seed(stage.seed)
+    model = build(stage.model, clips.suite, dict(stage.arguments))
+    curve: list[dict[str, float]] = []
+    if stage.schedule is None:
+        model.fit(clips.targets())
+    else:
+        for start in stage.starts:
+            theirs = load_model(start.stage, store).get_submodule(start.theirs)
+            model.get_submodule(start.ours).load_state_dict(theirs.state_dict())
+        checkpoint = folder / "checkpoint.pt"
+        curve = train(model, clips, stage.schedule, stage.seed, checkpoint, stage.key, device=device, progress=progress)
+    save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return {
+        "curve": curve,
+        "steps": int(curve[-1]["step"]) if curve else 0,
+        "clips": len(clips),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def _evaluate(stage: Evaluate, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
+    clips = clips_of(stage.data, store)
+    model = load_model(stage.train, store)
+    metrics = evaluate(model, clips, stage.offset, device=device, progress=progress)
+    shown = picture_indices(len(clips), stage.pictures)
+    pictures = {name: p.numpy() for name, p in predict(model, clips, stage.offset, shown, device).items()}
+    write_atomic(folder / "pictures.npz", lambda file: np.savez_compressed(file, **pictures))
+    return {"offset": stage.offset, "metrics": metrics, "clips": len(clips), "pictures": shown}
+
+
+def picture_indices(clips: int, pictures: int) -> list[int]:
+    """Which clips are kept as pictures: evenly spread over the split, chosen by no result."""
+    pictures = min(clips, pictures)
+    return [(2 * i + 1) * clips // (2 * pictures) for i in range(pictures)]
+
+
+def _measure(stage: Measure, _store: Store, _folder: Path, _device: str, _progress: Progress) -> dict[str, Any]:
+    suite = SUITES[stage.suite]
+    cost = count(build(stage.model, suite, dict(stage.arguments)), suite.height, suite.width, PUBLISHED)
+    return {
+        "gflops": cost.gflops,
+        "keyframe": cost.keyframe / 1e9,
+        "non_keyframe": cost.non_keyframe / 1e9,
+        "parameters": cost.parameters,
+        "height": suite.height,
+        "width": suite.width,
+        "convention": PUBLISHED.name,
+    }
+
+
+_EXECUTE: dict[type[Stage], Callable[[Any, Store, Path, str, Progress], dict[str, Any]]] = {
+    Data: _data,
+    Train: _train,
+    Evaluate: _evaluate,
+    Measure: _measure,
+}

@@ -1,0 +1,185 @@
+"""Run a graph of stages on this machine: as many at once as asked, a live display, and an end at any moment.
+
+Workers are separate processes with one compute thread each, so that results do not depend on the number of cores.
+Killing the runner ends its workers; the next run continues from what is on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from experiments.execute import Outcome, run_stage
+from experiments.stages import Stage, in_order
+from experiments.store import Store
+
+_REFRESH = 0.5  # seconds
+
+
+@dataclass
+class Summary:
+    """What a run came to: titles by how the stage ended."""
+
+    done: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+
+def default_jobs(device: str) -> int:
+    """Stages at once: one a core, at most 4 (each holds a copy of PyTorch); one on a GPU."""
+    if device == "cuda":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores))
+
+
+def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: Console) -> Summary:
+    """Run every stage that is not done, and what it needs, at most `jobs` at once.
+
+    A stage whose parent failed is skipped, the others go on.
+
+    Raises:
+        KeyboardInterrupt: passed on after the workers have ended.
+    """
+    summary = Summary()
+    waiting: dict[str, Stage] = {}
+    for stage in in_order(stages):
+        if store.state(stage) == "done":
+            summary.found.append(stage.title)
+        else:
+            waiting[stage.key] = stage
+    if waiting:
+        with _Display(waiting, store, console) as display:
+            _run_all(waiting, store, jobs, device, display, summary)
+    return summary
+
+
+def _run_all(
+    waiting: dict[str, Stage], store: Store, jobs: int, device: str, display: _Display, summary: Summary
+) -> None:
+    pool = ProcessPoolExecutor(
+        max_workers=min(jobs, len(waiting)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(device,),
+    )
+    running: dict[Future[Outcome], Stage] = {}
+    broken: set[str] = set()
+    try:
+        while waiting or running:
+            for stage in list(waiting.values()):
+                if any(needed.key in broken for needed in stage.needs):
+                    broken.add(stage.key)
+                    summary.skipped.append(waiting.pop(stage.key).title)
+            busy = {stage.key for stage in running.values()}
+            for stage in list(waiting.values()):
+                if len(running) < jobs and not any(n.key in waiting or n.key in busy for n in stage.needs):
+                    running[pool.submit(run_stage, stage, store, device)] = stage
+                    del waiting[stage.key]
+                    busy.add(stage.key)
+            display.show(list(running.values()))
+            for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
+                stage = running.pop(future)
+                error = future.result().error
+                if error is None:
+                    summary.done.append(stage.title)
+                else:
+                    broken.add(stage.key)
+                    summary.failed[stage.title] = error
+                display.end(stage)
+    except BrokenProcessPool:
+        for stage in running.values():
+            summary.failed[stage.title] = "its worker process died (killed, or out of memory); run again to continue."
+        summary.skipped += [stage.title for stage in waiting.values()]
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(device: str) -> None:
+    """One thread, deterministic kernels (CPU), Ctrl-C left to the runner, and an end with the runner."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(device == "cpu")
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+class _Display:
+    """One bar for everything with the time left, one line a running stage; plain lines where nobody watches."""
+
+    def __init__(self, stages: dict[str, Stage], store: Store, console: Console) -> None:
+        self._store, self._console = store, console
+        earlier = store.earlier_seconds()
+        self._work = {key: earlier.get((s.kind, s.title), s.work) for key, s in stages.items()}
+        self._finished, self._ended, self._stages = 0.0, 0, len(stages)
+        self._lines: dict[str, TaskID] = {}
+        self._start = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("everything", total=sum(self._work.values()), count="")
+
+    def __enter__(self) -> _Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, running: list[Stage]) -> None:
+        """Bring the bars up to what the running stages say of themselves."""
+        ahead = 0.0
+        for stage in running:
+            line = self._lines.get(stage.key)
+            if line is None:
+                line = self._lines[stage.key] = self._progress.add_task(f"  {stage.title}", total=None, count="")
+            try:
+                told = json.loads((self._store.folder(stage) / "progress.json").read_text())
+            except (OSError, ValueError):
+                continue  # it has not told anything yet
+            count = f"{told['done']}/{told['total']}"
+            self._progress.update(line, completed=told["done"], total=told["total"], count=count)
+            ahead += self._work[stage.key] * told["done"] / max(1, told["total"])
+        count = f"{self._ended}/{self._stages} stages"
+        self._progress.update(self._all, completed=self._finished + ahead, count=count)
+
+    def end(self, stage: Stage) -> None:
+        """Take a finished or failed stage's line away."""
+        self._finished += self._work[stage.key]
+        self._ended += 1
+        line = self._lines.pop(stage.key, None)
+        if line is not None:
+            self._progress.remove_task(line)
+        if not self._console.is_terminal:
+            spent = time.monotonic() - self._start
+            left = spent * (sum(self._work.values()) / max(self._finished, 1e-9) - 1)
+            self._console.print(f"[{self._ended}/{self._stages}] {stage.title}; about {left:.0f} s left", markup=False)

@@ -1,0 +1,171 @@
+"""The command line: run a grid of experiments and write its report.
+
+python experiments/run.py --list
+python experiments/run.py --grid table1
+python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.grids import GRIDS, find_grid
+from experiments.launch import default_jobs, launch
+from experiments.plan import Plan, make_plan
+from experiments.profiles import PROFILES
+from experiments.sources import DATA, EMBEDDED, MODES, Source
+from experiments.stages import in_order
+from experiments.store import Store
+from mila.errors import UserError
+from mila.tasks import Suite
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Run a grid of experiments, here or continue it, and write its report.",
+        epilog="Finished stages are never run again; an interrupted run is continued by the same command.",
+    )
+    parser.add_argument("--list", action="store_true", help="say which grids, profiles and data sets there are")
+    parser.add_argument("--grid", metavar="NAME", help="which table or ablation to run")
+    parser.add_argument("--profile", metavar="NAME", default="quick", help="sizes and schedules (default: quick)")
+    parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
+    parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="folder of a real data set")
+    parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")
+    parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0], help="train once a seed (default: 0)")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="score on this split (default: test)")
+    parser.add_argument("--jobs", metavar="N", type=int, help="stages at once (default: one a core, at most 4)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
+    console = Console(soft_wrap=True)
+    try:
+        return _run(_parser().parse_args(words), console)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues.", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    if options.list:
+        _list(console)
+        return 0
+    if options.grid is None:
+        raise UserError("say what to run with --grid NAME (--list shows the names).")
+    plan = _plan(options)
+    store = Store(options.results / "store")
+    if options.dry_run:
+        _dry_run(plan, store, console)
+        return 0
+    device = _device(options.device)
+    summary = launch(plan.stages(), store, options.jobs or default_jobs(device), device, console)
+    console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
+    for title, reason in summary.failed.items():
+        print(f"error: {title}: {reason}", file=sys.stderr)
+    if summary.skipped:
+        print(f"{len(summary.skipped)} stages need a failed one and were left out.", file=sys.stderr)
+
+    from reports.build import build_report  # after the work: plotting libraries are no business of the workers
+
+    report = build_report(plan, store, options.results / "reports")
+    console.print(report.terminal)
+    console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
+    return 1 if summary.failed else 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    grid = find_grid(options.grid)
+    if options.profile not in PROFILES:
+        raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
+    data = options.data or _embedded(grid.suite)
+    if data not in DATA:
+        raise UserError(f"there is no data set {data!r}; choose one of: {', '.join(DATA)}.")
+    suite = Source(data, "train", 1, 1, MODES[data][0]).suite
+    if suite != grid.suite:
+        raise UserError(f"{grid.name} is about the tasks of {grid.suite.name!r}; {data!r} has those of {suite.name!r}.")
+    mode = options.mode or MODES[data][0]
+    if mode not in MODES[data]:
+        raise UserError(f"{data!r} has no clips of mode {mode!r}; choose one of: {', '.join(MODES[data])}.")
+    if data in EMBEDDED and options.data_root is not None:
+        raise UserError(f"--data-root is for real data sets; {data!r} is rendered, so leave it out.")
+    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
+        raise UserError("--seeds takes different numbers from 0 up.")
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError("--jobs takes a number from 1 up.")
+    return make_plan(
+        grid,
+        PROFILES[options.profile],
+        data,
+        mode=mode,
+        seeds=tuple(options.seeds),
+        root=options.data_root,
+        split=options.split,
+    )
+
+
+def _embedded(suite: Suite) -> str:
+    return next(name for name in EMBEDDED if Source(name, "train", 1, 1, "video").suite == suite)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto.")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def _list(console: Console) -> None:
+    table = Table("grid", "table", "rows", "what", box=None)
+    for grid in GRIDS.values():
+        table.add_row(grid.name, str(grid.table), str(len(grid.rows)), grid.title)
+    console.print(table)
+    profiles = Table("profile", "what", box=None)
+    for profile in PROFILES.values():
+        profiles.add_row(profile.name, profile.about)
+    console.print(profiles)
+    data = Table("data", "modes", "tasks", "needs", box=None)
+    for name in DATA:
+        suite = Source(name, "train", 1, 1, MODES[name][0]).suite
+        needs = "nothing: rendered" if name in EMBEDDED else "--data-root"
+        data.add_row(name, ", ".join(MODES[name]), ", ".join(t.name for t in suite.tasks), needs)
+    console.print(data)
+
+
+def _dry_run(plan: Plan, store: Store, console: Console) -> None:
+    earlier = store.earlier_seconds()
+    table = Table("stage", "kind", "state", "took", box=None)
+    waiting, forecast, unknown = 0, 0.0, 0
+    for stage in in_order(plan.stages()):
+        state, before = store.state(stage), earlier.get((stage.kind, stage.title))
+        if state == "done":
+            before = store.record(stage).seconds
+        else:
+            waiting += 1
+            forecast += before or 0.0
+            unknown += before is None
+        table.add_row(stage.title, stage.kind, state, "never run" if before is None else f"{before:.1f} s")
+    console.print(table)
+    console.print(
+        f"{waiting} of {table.row_count} stages would run"
+        + (f", about {forecast:.0f} s of work by earlier runs" if forecast else "")
+        + (f", {unknown} of them never timed" if unknown and waiting else "")
+        + "."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Stages: frozen descriptions of one piece of work each, with the stages they need and a stable hash.
+
+The hash covers the configuration, the data manifest, the code that the stage runs and the stages it needs. It names the
+stage's folder in the store, so equal work is done once, whoever asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from experiments.models import module_of
+from experiments.sources import Source
+from experiments.versions import code_digest
+from mila.tasks import SUITES
+from mila.training import Schedule
+
+Arguments = tuple[tuple[str, Any], ...]
+"""Constructor arguments of a model, sorted by name; hashable."""
+
+
+def arguments(**values: Any) -> Arguments:
+    """Constructor arguments as stages keep them."""
+    return tuple(sorted(values.items()))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Base of all stages.
+
+    Attributes:
+        title: for people; not part of the hash.
+    """
+
+    kind: ClassVar[str]
+    title: str
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """Stages that must be finished first."""
+        return ()
+
+    @property
+    def work(self) -> float:
+        """About how long it takes compared with others; weighs the overall progress bar, nothing else."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """What it computes, as JSON, without what it needs."""
+        raise NotImplementedError
+
+    def modules(self) -> tuple[str, ...]:
+        """Python modules whose code decides the result."""
+        raise NotImplementedError
+
+    @cached_property
+    def key(self) -> str:
+        """The stage's hash: 16 hex digits."""
+        return hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def description(self) -> dict[str, Any]:
+        """Everything that the hash covers."""
+        return {
+            "kind": self.kind,
+            "config": self.config(),
+            "code": code_digest(*self.modules()),
+            "needs": [stage.key for stage in self.needs],
+        }
+
+
+@dataclass(frozen=True)
+class Data(Stage):
+    """Render or read a split once, into packed clips."""
+
+    kind: ClassVar[str] = "data"
+    source: Source
+    length: int
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 0.02 * self.length * self.count
+
+    @property
+    def count(self) -> int:
+        """Number of clips."""
+        return len(self.source.open())
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"manifest": self.source.manifest(), "length": self.length}
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (self.source.module, "mila.data.packed")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Initial weights: the parameters under `theirs` of a finished training, taken over under `ours`."""
+
+    ours: str
+    stage: Train
+    theirs: str
+
+
+@dataclass(frozen=True)
+class Train(Stage):
+    """Train one model with one seed. A model without a schedule is fitted instead of trained."""
+
+    kind: ClassVar[str] = "train"
+    model: str
+    arguments: Arguments
+    data: Data
+    seed: int
+    schedule: Schedule | None
+    starts: tuple[Start, ...] = ()
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """See `Stage`."""
+        return (self.data, *(start.stage for start in self.starts))
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 0.2 * self.schedule.steps(self.data.count) if self.schedule else 2.0
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        schedule = None if self.schedule is None else vars(self.schedule) | {"betas": list(self.schedule.betas)}
+        return {
+            "model": self.model,
+            "arguments": dict(self.arguments),
+            "seed": self.seed,
+            "schedule": schedule,
+            "starts": [[start.ours, start.theirs] for start in self.starts],
+        }
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.model), "mila.training")
+
+
+@dataclass(frozen=True)
+class Evaluate(Stage):
+    """Score a trained model on a split at one keyframe offset, and keep its predictions of a few clips."""
+
+    kind: ClassVar[str] = "evaluate"
+    train: Train
+    data: Data
+    offset: int
+    pictures: int = 3
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """See `Stage`."""
+        return (self.train, self.data)
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 0.02 * self.data.count
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"offset": self.offset, "pictures": self.pictures}
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.train.model), "mila.evaluation")
+
+
+@dataclass(frozen=True)
+class Measure(Stage):
+    """Count a model's cost at a suite's paper size under the published convention."""
+
+    kind: ClassVar[str] = "measure"
+    model: str
+    arguments: Arguments
+    suite: str
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 3.0
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        suite = SUITES[self.suite]
+        size = [suite.height, suite.width]
+        return {"model": self.model, "arguments": dict(self.arguments), "suite": self.suite, "size": size}
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.model), "mila.cost")
+
+
+def in_order(stages: list[Stage]) -> list[Stage]:
+    """The stages and all that they need, each once (by hash), every stage after the ones it needs."""
+    ordered: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage.key not in ordered:
+            for needed in stage.needs:
+                visit(needed)
+            ordered[stage.key] = stage
+
+    for stage in stages:
+        visit(stage)
+    return list(ordered.values())

@@ -1,0 +1,98 @@
+"""Which code a stage runs: a digest over the source of the modules that it reaches, and nothing else.
+
+An edit to a report or to another baseline leaves finished stages finished; an edit to anything that a stage runs makes
+it a new stage.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("mila", "baselines")
+
+
+@lru_cache(maxsize=256)
+def code_digest(*modules: str) -> str:
+    """Hex digest of the source of `modules` and of all modules of the suite that they import, however indirectly."""
+    reached: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in reached:
+            continue
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"there is no module {module!r}")
+        text = Path(spec.origin).read_text()
+        reached[module] = text
+        waiting += _imports(text)
+    joined = "\n".join(f"{name}\n{reached[name]}" for name in sorted(reached))
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+def _imports(text: str) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.split(".")[0] in _PACKAGES and _is_module(name)]
+
+
+@lru_cache(maxsize=1024)
+def _is_module(name: str) -> bool:
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return False
+    return spec is not None and spec.origin is not None
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What a record says about where it was made."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": version("torchvision"),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str:
+    """Commit of the working copy, `+` where it has uncommitted changes; `unknown` outside a repository."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

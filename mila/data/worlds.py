@@ -1,0 +1,240 @@
+"""Embedded videos: two procedural worlds, ray-cast with exact ground truth.
+
+*street* has the 7 categories of Cityscapes with depth and disparity, *rooms* the 13 classes of NYUv2 with depth in
+metres and unit normals; both have exact optical flow between consecutive frames. A video is a function of
+(world, split, seed, clip) alone: the annotated frame is the scene at time 0 and earlier frames have negative
+times, so it is the same however many frames lead up to it. The same scene can be rendered at any resolution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from mila.data.clips import Clip
+from mila.data.raycast import Camera, View, cast, flow, view
+from mila.data.scene import Scene
+from mila.data.scene_rooms import rooms_scene
+from mila.data.scene_street import street_scene
+from mila.data.shading import shade
+from mila.errors import UserError
+from mila.tasks import CITYSCAPES, NYUV2, Suite
+
+World = Literal["street", "rooms"]
+Split = Literal["train", "val", "test"]
+Array = npt.NDArray[Any]
+
+VERSION = 1
+"""Raise it with every change of what is rendered: it tells the stages that read a world that the data differs."""
+
+STREET_FX = 2262.52
+"""Focal length of Cityscapes in pixels of its 2048 x 1024 images; disparity is measured in these pixels."""
+STREET_BASELINE = 0.209313
+"""Baseline of Cityscapes' stereo camera in metres."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame and everything that is known about it.
+
+    Attributes:
+        rgb: uint8 `[3, H, W]`, with sensor noise.
+        clean: float32 `[3, H, W]` in 0..1, before noise and quantisation.
+        segmentation: int64 `[H, W]`, class index of the world's suite.
+        depth: float32 `[H, W]`, metres along the optical axis; +inf in the sky.
+        normals: float32 `[3, H, W]`, unit, camera frame (x right, y down, z forward), facing the camera; 0 in the sky.
+        flow: float32 `[2, H, W]`, (dx, dy) in pixels to the next frame, of every pixel's surface point (sky: rotation).
+        visible: bool `[H, W]`, the point lies between the outermost pixel centres of the next frame, not occluded.
+        surface: int32 `[H, W]`, which primitive of the scene is seen; -1 in the sky.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    clean: npt.NDArray[np.float32]
+    segmentation: npt.NDArray[np.int64]
+    depth: npt.NDArray[np.float32]
+    normals: npt.NDArray[np.float32]
+    flow: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+    surface: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Video:
+    """Rendered frames with their cameras.
+
+    Attributes:
+        frames: `T` consecutive frames, the annotated one last.
+        cameras: `T + 1` cameras, of the frames and of the frame after the last, to which its flow leads.
+        moving: the surfaces that move on their own.
+    """
+
+    frames: list[Frame]
+    cameras: list[Camera]
+    moving: frozenset[int]
+
+
+def render(world: World, split: Split, seed: int, clip: int, length: int, height: int, width: int) -> list[Frame]:
+    """`render_video`, the frames alone."""
+    return render_video(world, split, seed, clip, length, height, width).frames
+
+
+def render_video(world: World, split: Split, seed: int, clip: int, length: int, height: int, width: int) -> Video:
+    """Render a video with all its ground truth.
+
+    Args:
+        world: which world.
+        split: which split; splits share no scene.
+        seed: which set of scenes.
+        clip: which scene of the set, from 0.
+        length: frames, of which the last is the annotated one.
+        height: of the frames in pixels; the image shows the same part of the scene at any resolution.
+        width: likewise.
+
+    Raises:
+        UserError: an unknown world or split, a negative seed or clip, or a size that is not positive.
+    """
+    _check(world, split, seed, height, width)
+    if clip < 0:
+        raise UserError(f"clip must be 0 or more, not {clip}")
+    _check_length(length)
+    scene = _scene(world, split, seed, clip)
+    times = range(1 - length, 2)
+    views = [_look(world, scene, time, height, width) for time in times]
+    frames = []
+    for time, now, then in zip(times, views, views[1:], strict=False):
+        surface, depth = cast(now, height, width)
+        normals, clean = shade(scene, now, surface, depth)
+        rgb = _sensor(clean, scene, (world, split, seed, clip, time))
+        motion, visible = flow(scene, now, then, surface, depth)
+        frames.append(Frame(rgb, clean, _labels(scene, surface), depth, normals, motion, visible, surface))
+    return Video(frames, [seen.camera for seen in views], frozenset(scene.motions))
+
+
+def disparity(depth: Array) -> Array:
+    """Depth in metres as Cityscapes stores disparity: PNG value / 65535 in 0..1, float32; infinite depth is 0."""
+    value = (256 * STREET_BASELINE * STREET_FX / depth.astype(np.float64) + 1) / 65535
+    return np.where(np.isfinite(depth), np.minimum(value, 1), 0).astype(np.float32)
+
+
+class WorldClips:
+    """A split of a world as a `mila.data.clips.ClipSource`; clips are rendered when asked for.
+
+    Args:
+        world: which world.
+        split: which split; splits share no scene.
+        clips: how many clips it has.
+        height, width: resolution.
+        seed: which set of scenes.
+
+    Raises:
+        UserError: an unknown world or split, a negative seed, or a size or count that is not positive.
+    """
+
+    def __init__(self, world: World, split: Split, *, clips: int, height: int, width: int, seed: int = 0) -> None:
+        _check(world, split, seed, height, width)
+        if clips < 1:
+            raise UserError(f"a world needs at least 1 clip, not {clips}")
+        self._world, self._split, self._seed = world, split, seed
+        self._clips, self._height, self._width = clips, height, width
+
+    @property
+    def suite(self) -> Suite:
+        """The tasks that the clips have targets for."""
+        return CITYSCAPES if self._world == "street" else NYUV2
+
+    def __len__(self) -> int:
+        return self._clips
+
+    def clip(self, index: int, length: int) -> Clip:
+        """`length` frames that end at annotated frame `index`, which is the same for every length.
+
+        Raises:
+            IndexError: `index` is not in 0..len - 1.
+            UserError: `length` is not positive.
+        """
+        if not 0 <= index < self._clips:
+            raise IndexError(f"clip {index} of a world with {self._clips} clips")
+        _check_length(length)
+        scene = _scene(self._world, self._split, self._seed, index)
+        frames = np.empty((length, 3, self._height, self._width), np.uint8)
+        for place, time in enumerate(range(1 - length, 1)):
+            seen = _look(self._world, scene, time, self._height, self._width)
+            surface, depth = cast(seen, self._height, self._width)
+            normals, clean = shade(scene, seen, surface, depth)
+            frames[place] = _sensor(clean, scene, (self._world, self._split, self._seed, index, time))
+        targets: dict[str, Array] = {"segmentation": _labels(scene, surface)}
+        if self._world == "street":
+            targets["depth"] = disparity(depth)[None]
+        else:
+            targets |= {"depth": depth[None], "normals": normals}
+        return Clip(frames, targets)
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the data."""
+        return {
+            "source": "world",
+            "version": VERSION,
+            "world": self._world,
+            "split": self._split,
+            "seed": self._seed,
+            "clips": self._clips,
+            "height": self._height,
+            "width": self._width,
+        }
+
+
+def _check(world: str, split: str, seed: int, height: int, width: int) -> None:
+    for what, value, known in (("world", world, get_args(World)), ("split", split, get_args(Split))):
+        if value not in known:
+            raise UserError(f"unknown {what} {value!r}: choose one of {', '.join(known)}")
+    if seed < 0:
+        raise UserError(f"seed must be 0 or more, not {seed}")
+    if height < 1 or width < 1:
+        raise UserError(f"the resolution must be positive, not {height} x {width}")
+
+
+def _check_length(length: int) -> None:
+    if length < 1:
+        raise UserError(f"a clip needs at least 1 frame, not {length}")
+
+
+def _digest(*identity: str | int) -> int:
+    """A seed that is the same on every platform and in every process."""
+    text = "/".join(str(part) for part in ("mila world", VERSION, *identity))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+
+def _scene(world: str, split: str, seed: int, clip: int) -> Scene:
+    build = street_scene if world == "street" else rooms_scene
+    return build(random.Random(_digest(world, split, seed, clip)))
+
+
+def _look(world: str, scene: Scene, time: int, height: int, width: int) -> View:
+    """The scene at a time, seen by the world's camera at a resolution."""
+    rotation, position = scene.camera(time)
+    if world == "street":
+        focal, baseline = (STREET_FX / 2048 * width, STREET_FX / 1024 * height), STREET_BASELINE
+    else:
+        focal, baseline = (518.86 / 640 * width, 519.47 / 480 * height), 0.0
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    return view(scene, Camera(*focal, *centre, rotation, position, baseline), time)
+
+
+def _labels(scene: Scene, surface: Array) -> npt.NDArray[np.int64]:
+    sky = CITYSCAPES.task("segmentation").classes.index("sky")
+    return np.where(surface < 0, sky, scene.label[surface]).astype(np.int64)
+
+
+def _sensor(clean: Array, scene: Scene, identity: tuple[str | int, ...]) -> npt.NDArray[np.uint8]:
+    """Gaussian noise whose variance grows with the light, then 8 bits; a function of the identity alone."""
+    rng = np.random.default_rng(_digest("noise", *identity))
+    offset, slope = scene.noise
+    noise = rng.standard_normal(clean.shape, np.float32)
+    noise *= np.sqrt(clean * np.float32(slope) + np.float32(offset))
+    noise += clean
+    return (np.clip(noise, 0, 1) * 255 + 0.5).astype(np.uint8)
