@@ -191,6 +191,8 @@ class MILA(VideoModel):
             if not self.multi_frame:
                 return ()
             return ("non_key",) if self.keyframe_interval > 1 else ("key",)
+        if self.keyframe_interval == 1:
+            return ()  # there are none
         return ("key", "non_key") if self.multi_frame else ("key",)
 
     def encode(self, frames: Tensor, keyframe: bool) -> Tensor:

@@ -58,7 +58,7 @@ class VideoModel(nn.Module, ABC):
         """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
         return self(clip, offset), {}
 
-    def fit(self, targets: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
+    def fit(self, targets: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:  # noqa: ARG002
         """Learn from the training split's target maps alone; only for a model that has nothing to train."""
         raise TypeError(f"{type(self).__name__} is trained, not fitted: it needs a schedule")
 

@@ -210,8 +210,7 @@ def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> t
     index = np.where(sky, 0, surface)
     finite = np.where(sky, 1.0, depth.astype(np.float64))
     points = world * finite + now.camera.position[:, None, None]
-    for k, motion in scene.motions.items():
-        del motion
+    for k in scene.motions:
         here = surface == k
         if here.any():
             turn = then.rotation[k] @ now.rotation[k].T

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from mila.data.motions import Motion
+from mila.data.rooms_clutter import Clutter
 from mila.data.rooms_layout import (
     BED,
     BOOKS,
     CHAIR,
-    FLOOR,
     FURNITURE,
     OBJECTS,
     PICTURE,
@@ -17,12 +18,11 @@ from mila.data.rooms_layout import (
     TV,
     WALL,
     WINDOW,
-    Layout,
 )
-from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Material, Motion, Place
+from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Material, Place
 
 
-class Furnisher(Layout):
+class Furnisher(Clutter):
     """Fills a room."""
 
     def furnish(self) -> None:
@@ -38,7 +38,7 @@ class Furnisher(Layout):
         for kind in large:
             getattr(self, f"_{kind}")()
         if rng.random() < 0.4:
-            self._rug()
+            self.rug()
         for _ in range(rng.choice((1, 1, 2))):
             self._table()
         for _ in range(rng.choice((0, 1, 1, 2))):
@@ -49,7 +49,7 @@ class Furnisher(Layout):
         for _ in range(rng.choice((2, 3, 4, 5))):
             spot = self.free(0.4, 0.4, 0.5)
             if spot is not None:
-                self._thing(spot, rng.uniform(1.2, 2.6))
+                self.thing(spot, rng.uniform(1.2, 2.6))
 
     def chair(self, place: Place, *, office: bool = False, motion: Motion | None = None) -> None:
         """A chair with four legs, or an office chair on a post."""
@@ -175,7 +175,7 @@ class Furnisher(Layout):
         if place is not None:
             self.b.add(BOX, place, (0, h / 2, 0), (w, h, d), FURNITURE, self._front(w, h), contact=0.5)
             if h < 1.2:
-                self._clutter(place, w, d, h)
+                self.clutter(place, w, d, h)
 
     def _wardrobe(self) -> None:
         """A wide, tall cupboard, or base units with wall units above them."""
@@ -190,7 +190,7 @@ class Furnisher(Layout):
             return
         b.add(BOX, place, (0, 0.45, 0), (w, 0.9, d), FURNITURE, self._front(w, 0.9), contact=0.5)
         b.add(BOX, place, (0, h - 0.35, -d / 2 + 0.17), (w, 0.7, 0.34), FURNITURE, self._front(w, 0.7))
-        self._clutter(place, w, d, 0.9)
+        self.clutter(place, w, d, 0.9)
 
     def _shelf(self) -> None:
         """An open shelf with books and things."""
@@ -220,27 +220,10 @@ class Furnisher(Layout):
                 if rng.random() < 0.75:
                     tall = rng.uniform(0.2, min(0.31, step - 0.05))
                     at = (x + run / 2, up + 0.015 + tall / 2, -0.02)
-                    b.add(BOX, place, at, (run, tall, d * 0.75), BOOKS, self._spines())
+                    b.add(BOX, place, at, (run, tall, d * 0.75), BOOKS, self.spines())
                 elif rng.random() < 0.5:
-                    self._thing(place.on(x + run / 2, up + 0.015, 0), 0.7)
+                    self.thing(place.on(x + run / 2, up + 0.015, 0), 0.7)
                 x += run + rng.choice((0.005, 0.01, 0.1))
-
-    def _spines(self) -> Material:
-        """A row of books that stand side by side."""
-        rng, base = self.b.rng, self.b.colour()
-        return Material(
-            base,
-            self.b.colour(),
-            rng.uniform(0.03, 0.05),
-            3.0,
-            0.88,
-            1.0,
-            ku=0.5,
-            kcell=1.8,
-            knoise=0.3,
-            noise_u=3,
-            noise_v=9,
-        )
 
     def _desk(self) -> None:
         rng = self.b.rng
@@ -283,52 +266,11 @@ class Furnisher(Layout):
             b.add(CYLINDER, place, (0, h - 0.02, 0), (w, 0.04, d), TABLE, top)
             b.add(CYLINDER, place, (0, h / 2, 0), (0.1, h - 0.06, 0.1), TABLE, leg, contact=0.4)
             b.add(CYLINDER, place, (0, 0.02, 0), (w / 2, 0.04, d / 2), TABLE, leg, contact=0.4)
-            self._clutter(place, w * 0.6, d * 0.6, h)
+            self.clutter(place, w * 0.6, d * 0.6, h)
             return
         b.add(BOX, place, (0, h - 0.025, 0), (w, 0.05, d), TABLE, top)
         for sx in (-1, 1):
             for sz in (-1, 1):
                 at = (sx * (w / 2 - 0.05), h / 2 - 0.025, sz * (d / 2 - 0.05))
                 b.add(BOX, place, at, (0.06, h - 0.05, 0.06), TABLE, leg, contact=0.4)
-        self._clutter(place, w, d, h)
-
-    def _clutter(self, place: Place, w: float, d: float, h: float) -> None:
-        """Books and things on a surface, side by side."""
-        b, rng = self.b, self.b.rng
-        slots = max(int(w / 0.34), 1)
-        for k in range(slots):
-            x = (k - (slots - 1) / 2) * w / slots
-            spot = place.on(x, h, rng.uniform(-0.3, 0.3) * (d - 0.3), rng.gauss(0, 0.4))
-            kind = rng.random()
-            if kind < 0.35:
-                self.seen.append((BOOKS, spot.x, spot.z))
-                for layer in range(rng.choice((1, 2, 3))):
-                    size = (rng.uniform(0.19, 0.26), 0.045, rng.uniform(0.24, 0.3))
-                    pages = b.plain()._replace(border=0.012, border_colour=b.colour())
-                    shift = (rng.gauss(0, 0.01), 0.0225 + layer * 0.045, rng.gauss(0, 0.01))
-                    b.add(BOX, spot, shift, size, BOOKS, pages, contact=0.0 if layer else 0.3)
-            elif kind < 0.75:
-                self._thing(spot, 1.0)
-
-    def _thing(self, place: Place, scale: float) -> None:
-        """A vase, a ball, a box or a lamp that stands at a place."""
-        b, rng = self.b, self.b.rng
-        r, h = scale * rng.uniform(0.06, 0.11), scale * rng.uniform(0.12, 0.26)
-        kind = rng.random()
-        if kind < 0.3:
-            b.add(CYLINDER, place, (0, h / 2, 0), (2 * r, h, 2 * r), OBJECTS, b.cloth(0.4), contact=0.4)
-        elif kind < 0.5:
-            b.add(ELLIPSOID, place, (0, r, 0), (2 * r, 2 * r, 2 * r), OBJECTS, b.cloth(0.4), contact=0.4)
-        elif kind < 0.75:
-            b.add(BOX, place, (0, h / 2, 0), (2.4 * r, h, 2 * r), OBJECTS, b.cloth(0.4), contact=0.4)
-        else:
-            b.add(CYLINDER, place, (0, h / 2, 0), (0.5 * r, h, 0.5 * r), OBJECTS, b.plain(), contact=0.3)
-            b.add(ELLIPSOID, place, (0, h + r / 2, 0), (2.4 * r, 1.6 * r, 2.4 * r), OBJECTS, b.cloth(0.4))
-
-    def _rug(self) -> None:
-        rng = self.b.rng
-        w, d = rng.uniform(1.4, 2.4), rng.uniform(1.0, 1.7)
-        place = Place(self.width * rng.uniform(0.4, 0.6), self.depth * rng.uniform(0.4, 0.6), rng.gauss(0, 0.2))
-        if w < self.width - 0.5 and d < self.depth - 0.5:
-            pile = self.b.cloth()._replace(border=0.06, border_colour=self.b.colour())
-            self.b.add(BOX, place, (0, 0.004, 0), (w, 0.008, d), FLOOR, pile)
+        self.clutter(place, w, d, h)

@@ -7,23 +7,10 @@ import random
 
 import numpy as np
 
+from mila.data.motions import Array, Motion, about, hinge, roll, sway
 from mila.data.rooms_furniture import Furnisher
 from mila.data.rooms_layout import CEILING, FLOOR, OBJECTS, WALL
-from mila.data.scene import (
-    BOX,
-    CYLINDER,
-    ELLIPSOID,
-    Array,
-    Builder,
-    Lights,
-    Motion,
-    Place,
-    Scene,
-    about,
-    hinge,
-    roll,
-    sway,
-)
+from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Builder, Lights, Place, Scene
 
 _SWAY = 0.3
 """The camera strays at most this far, in metres, from its middle position, per axis."""
@@ -106,7 +93,7 @@ def _hand_held(rng: random.Random, position: tuple[float, float, float], yaw: fl
 def _movers(b: Builder, room: Furnisher, position: tuple[float, float, float], yaw: float) -> None:
     """Things that move on their own, in front of the camera."""
     rng = b.rng
-    kinds = rng.sample(("ball", "robot", "chair", "pendulum", "carried"), rng.choice((1, 2, 2, 3)))
+    kinds = rng.sample(("ball", "robot", "chair", "pendulum", "carried"), rng.choice((2, 2, 3)))
     for kind in kinds:
         spot = None
         for _ in range(24):

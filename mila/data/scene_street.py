@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 
-from mila.data.scene import BOX, ELLIPSOID, Array, Builder, Lights, Material, Motion, Place, Scene, Vec, about
+from mila.data.motions import Array, Motion, Vec, about
+from mila.data.scene import BOX, ELLIPSOID, Builder, Lights, Material, Place, Scene
 from mila.data.street_actors import CONSTRUCTION, FLAT, NATURE, foliage, person, pole, tree, vehicle
 
 CAMERA_HEIGHT = 1.22
@@ -49,10 +50,10 @@ def street_scene(rng: random.Random) -> Scene:
 def _ego(rng: random.Random, lane: float, speed: float) -> Motion:
     """The car's camera: ahead at constant speed, with slight turning and pitching."""
     if speed == 0:
-        return lambda time: (about(0, -0.03), np.array((lane, -CAMERA_HEIGHT, 0.0 * time)))
+        return lambda time: (about(0, -0.025), np.array((lane, -CAMERA_HEIGHT, 0.0 * time)))
     drift, slow, phase = rng.uniform(0.05, 0.3), rng.uniform(50, 90), rng.uniform(0, 6.28)
     heading, turn = rng.gauss(0, 0.04), rng.uniform(0.005, 0.05)
-    pitch, nod, quick = rng.uniform(0.015, 0.045), rng.uniform(0.0005, 0.003), rng.uniform(9, 16)
+    pitch, nod, quick = rng.uniform(0.008, 0.036), rng.uniform(0.0005, 0.003), rng.uniform(9, 16)
 
     def camera(time: float) -> tuple[Array, Array]:
         angle = 2 * math.pi * time / slow + phase

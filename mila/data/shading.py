@@ -67,9 +67,9 @@ def _texture(material: Array, u: Array, v: Array, half_u: Array, half_v: Array, 
     tone *= kcell * np.clip((np.minimum(pixels_u, pixels_v) - 1.5) / 3, 0, 1)
     mix = ku * waves_u + kv * waves_v + kuv * waves_u * waves_v + tone
     cells = footprint * np.maximum(nu, nv)
-    coarse = (_value_noise(u * nu + 17.3, v * nv + 5.1) - 0.5) * np.clip(2 - 3 * cells, 0, 1)
-    fine = (_value_noise(u * nu * 2.7, v * nv * 2.7) - 0.5) * np.clip(2 - 8 * cells, 0, 1)
-    mix += knoise * (coarse + 0.5 * fine)
+    for octave, weight in ((0.22, 0.6), (1.0, 0.8), (2.7, 0.4)):
+        noise = _value_noise(u * (nu * octave) + 17.3, v * (nv * octave) + 5.1) - 0.5
+        mix += knoise * weight * noise * np.clip(2 - 3 * octave * cells, 0, 1)
     edge = np.minimum(half_u - np.abs(u), half_v - np.abs(v))
     frame = np.clip((border - edge) / footprint + 0.5, 0, 1)
     colour = material[0:3] + (material[3:6] - material[0:3]) * mix

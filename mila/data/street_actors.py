@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Builder, Material, Place, Vec, about, glide, hinge
+from mila.data.motions import Vec, about, glide, hinge
+from mila.data.scene import BOX, CYLINDER, ELLIPSOID, Builder, Material, Place
 from mila.tasks import CITYSCAPES
 
 FLAT, CONSTRUCTION, OBJECT, NATURE, SKY, HUMAN, VEHICLE = range(len(CITYSCAPES.task("segmentation").classes))

@@ -1,0 +1,61 @@
+"""The sessions of the suite. All share one environment, installed once: `.nox/env`.
+
+nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores
+nox -s tests                lint, types, import contract, tests
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["tests"]
+
+ROOT = Path(__file__).parent
+BIN = ROOT / ".nox" / "env" / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = str(BIN / "python")
+
+
+@nox.session(reuse_venv=True)
+def env(session: nox.Session) -> None:
+    """Install the suite and its tools, unless this pyproject.toml is installed already."""
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed.sha256"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        session.log("everything is installed")
+        return
+    stamp.unlink(missing_ok=True)
+    session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "pip", silent=True)
+    session.log("installing PyTorch and the rest; the first time this downloads some gigabytes")
+    session.run("python", "-m", "pip", "install", "--progress-bar", "on", "-e", ".[dev]")
+    stamp.write_text(wanted)
+
+
+def _run(session: nox.Session, *words: str) -> None:
+    session.run(PYTHON, *words, external=True)
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def tests(session: nox.Session) -> None:
+    """Lint, types, import contract, tests. Further words go to pytest: `nox -s tests -- -k attention`."""
+    _run(session, "-m", "ruff", "check", ".")
+    _run(session, "-m", "ruff", "format", "--check", ".")
+    _run(session, "-m", "mypy")
+    _run(session, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")
+    _run(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session(name="reproduce-table1", venv_backend="none", requires=["env"])
+def reproduce_table1(session: nox.Session) -> None:
+    """Table 1 on the embedded videos; further words go to the runner: `-- --seeds 0 1 2`."""
+    _run(session, "experiments/run.py", "--grid", "table1", *session.posargs)
+
+
+@nox.session(name="bench-attention", venv_backend="none", requires=["env"])
+def bench_attention(session: nox.Session) -> None:
+    """Local attention against the unfold formulation, side by side: time and memory."""
+    _run(session, "-m", "experiments.bench_attention", *session.posargs)

@@ -1,0 +1,243 @@
+"""What produced the numbers of a report: data, profile, schedules, seeds, code and environment, read from the records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.collect import RowResult
+from experiments.plan import Plan
+from experiments.sources import MODES
+from experiments.stages import Data, Stage, in_order
+from experiments.store import Record, Store
+from mila.training import Schedule
+from reports.tables import DATASET_TITLES
+
+_DEFAULT_PROFILE = "quick"
+_MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}
+_UNITS = ("depth is disparity / 65535",)  # notes that say nothing about the quality of the images
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report is of.
+
+    Attributes:
+        embedded: whether the data are procedural videos.
+        kind, name: of the data: `procedural videos`, `rooms`; `real images`, `NYUd v2`.
+        details: how the data differ from the paper's.
+        profile, split: see `Plan`.
+        seeds: in words, with n.
+        file_name: of the page and the CSV file, without ending.
+        paper_data: the data set of the published table.
+        size: `height × width` of the published cost columns.
+    """
+
+    embedded: bool
+    kind: str
+    name: str
+    details: tuple[str, ...]
+    profile: str
+    split: str
+    seeds: str
+    file_name: str
+    paper_data: str
+    size: str
+
+    @property
+    def data(self) -> str:
+        """The data in one phrase."""
+        if self.embedded:
+            return f"{self.kind} ({self.name})"
+        return f"{self.kind}: {', '.join((self.name, *self.details))}"
+
+    @property
+    def cost_unit(self) -> str:
+        """Unit of the cost columns."""
+        return f"GFLOPs (10^9 multiply-accumulates a frame at {self.size})"
+
+
+def about(plan: Plan, store: Store) -> About:
+    """Say what a plan's report is of."""
+    source, n = plan.test_data.source, len(plan.seeds)
+    numbers = ", ".join(str(seed) for seed in plan.seeds)
+    suite = plan.grid.suite
+    manifest = _manifest(plan.test_data, store)
+    notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
+    mode = _MODES[source.mode]
+    parts = [plan.grid.name]
+    if not plan.embedded:
+        parts.append(source.name)
+        parts += [source.mode] if source.mode != MODES[source.name][0] else []
+    parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
+    parts += [source.split] if source.split != "test" else []
+    return About(
+        embedded=plan.embedded,
+        kind="procedural videos" if plan.embedded else "real images",
+        name=source.name if plan.embedded else DATASET_TITLES[source.name],
+        details=tuple(notes + ([mode] if mode else [])),
+        profile=plan.profile.name,
+        split=source.split,
+        seeds=f"seed {numbers}; n = 1, no spread" if n == 1 else f"seeds {numbers}; n = {n}",
+        file_name="-".join(parts),
+        paper_data=DATASET_TITLES[suite.name],
+        size=f"{suite.height} × {suite.width}",
+    )
+
+
+def _manifest(data: Data, store: Store) -> dict[str, Any]:
+    if store.state(data) == "done":
+        manifest: dict[str, Any] = store.record(data).result["manifest"]
+        return manifest
+    return data.source.manifest()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the comparison of settings."""
+
+    name: str
+    ours: str
+    paper: str
+
+
+def settings(plan: Plan) -> list[Setting]:
+    """This run's sizes and schedules beside the paper's (Section 4.1)."""
+    p, suite = plan.profile, plan.grid.suite
+    height, width = p.size(suite)
+    encoder, method = p.encoder, p.method
+    clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
+    return [
+        Setting("Input, pixels", f"{height} × {width}", f"{suite.height} × {suite.width}"),
+        Setting("Slow / fast network", f"DeepLab-ResNet{p.slow} / {p.fast}", "DeepLab-ResNet101 / 18"),
+        Setting("Channels", f"× {p.width:g}", "× 1"),
+        Setting("Keyframe interval K", f"{plan.grid.keyframe_interval}", "5"),
+        Setting("Frame-by-frame networks", _schedule(encoder), _schedule(_PAPER)),
+        Setting("Slow-fast methods", _schedule(method), _schedule(_PAPER)),
+        Setting("Initial weights", "random; slow-fast methods start from multi-task-trained encoders", _PAPER_START),
+        Setting("Training clips", clips[0], f"the {DATASET_TITLES[suite.name]} training set"),
+        Setting(f"Scored clips ({plan.test_data.source.split})", clips[1], f"the {DATASET_TITLES[suite.name]} test set"),
+    ]
+
+
+_PAPER = Schedule(epochs=50)
+_PAPER_START = "ImageNet; slow-fast methods start from multi-task-trained encoders"
+
+
+def _schedule(s: Schedule) -> str:
+    decay = "" if s.decay == "none" else f", {s.decay} decay"
+    return f"Adam {s.betas}, learning rate {s.lr:g}{decay}, {s.epochs:g} epochs, batch {s.batch}"
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage: what a reader needs to find its record."""
+
+    title: str
+    kind: str
+    key: str
+    state: str
+    seconds: str
+    finished: str
+    code: str
+    commit: str
+    device: str
+
+
+@dataclass(frozen=True)
+class KeyLine:
+    """The stages behind one seed of one row."""
+
+    row: str
+    seed: str
+    train: str
+    evaluations: tuple[str, ...]
+    measure: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a report's numbers were made.
+
+    Attributes:
+        settings: this run's beside the paper's.
+        manifests: (what, manifest as JSON) of each split.
+        environments: each different one, as (name, value) pairs.
+        stages: every stage of the plan in order.
+        keys: the stages behind each row.
+        done: finished stages.
+        seconds: total.
+        first, last: when the first and the last of the stages finished; empty without any.
+        commits: of the code, each once.
+    """
+
+    settings: list[Setting]
+    manifests: list[tuple[str, str]]
+    environments: list[list[tuple[str, str]]]
+    stages: list[StageLine]
+    keys: list[KeyLine]
+    done: int
+    seconds: str
+    first: str
+    last: str
+    commits: tuple[str, ...]
+
+
+def made(plan: Plan, store: Store, results: list[RowResult]) -> Made:
+    """Gather everything behind a plan's numbers."""
+    stages = in_order([plan.train_data, plan.test_data, *plan.stages()])
+    states = {stage.key: store.state(stage) for stage in stages}
+    records = [store.record(stage) for stage in stages if states[stage.key] == "done"]
+    by_key = {record.key: record for record in records}
+    environments = sorted({json.dumps(record.environment, sort_keys=True) for record in records})
+    finished = sorted(record.finished for record in records)
+    manifests = [(d.title, json.dumps(_manifest(d, store), indent=1, ensure_ascii=False)) for d in _splits(plan)]
+    return Made(
+        settings=settings(plan),
+        manifests=manifests,
+        environments=[[(k, str(v)) for k, v in json.loads(e).items() if k != "commit"] for e in environments],
+        stages=[_stage_line(stage, states[stage.key], by_key.get(stage.key)) for stage in stages],
+        keys=[line for result in results for line in _key_lines(result)],
+        done=len(records),
+        seconds=_duration(sum(record.seconds for record in records)),
+        first=finished[0] if finished else "",
+        last=finished[-1] if finished else "",
+        commits=tuple(sorted({str(record.environment.get("commit", "unknown")) for record in records})),
+    )
+
+
+def _splits(plan: Plan) -> tuple[Data, Data]:
+    return plan.train_data, plan.test_data
+
+
+def _stage_line(stage: Stage, state: str, record: Record | None) -> StageLine:
+    if record is None:
+        return StageLine(stage.title, stage.kind, stage.key, state, "", "", "", "", "")
+    return StageLine(
+        title=stage.title,
+        kind=stage.kind,
+        key=stage.key,
+        state=state,
+        seconds=f"{record.seconds:.1f}",
+        finished=record.finished,
+        code=str(record.stage["code"]),
+        commit=str(record.environment.get("commit", "unknown")),
+        device=str(record.environment.get("device", "unknown")),
+    )
+
+
+def _key_lines(result: RowResult) -> list[KeyLine]:
+    measure = "" if result.measure is None else result.measure.key
+    lines = []
+    for train, evaluations in zip(result.trains, result.evaluations, strict=True):
+        seed = "" if result.plan.published is None else str(train.stage["config"]["seed"])
+        lines.append(KeyLine(result.plan.label, seed, train.key, tuple(e.key for e in evaluations), measure))
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,285 @@
+"""The table of a report: rows with published and measured cells, kept apart, their marks, and the CSV file of it all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.collect import RowResult, Value
+from experiments.plan import Plan
+from mila.tasks import Suite
+from reports.published_numbers import PublishedCell, read_published
+
+Better = Literal["higher", "lower"]
+Mark = Literal["", "best", "second"]
+
+TASK_TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Normals, angle error"}
+DATASET_TITLES = {"nyuv2": "NYUd v2", "cityscapes": "Cityscapes"}
+
+COST = "gflops"
+"""Key of the cost column; its unit is 10^9 multiply-accumulates a frame, which the paper calls GFLOPs."""
+
+_DECIMALS = 1  # where the paper has no such column
+
+_BARS: dict[str, tuple[str, float]] = {"miou": ("≥", 2.5), "depth_abs": ("≤", 0.7), "normal_mean": ("≤", 0.8)}
+"""What a trained model must reach, as a ratio to the constant predictor."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric.
+
+    Attributes:
+        key: the metric's name.
+        task: the task's title.
+        label, unit, better: what the header says.
+        scale: printed value = `scale` x recorded value.
+        decimals: as the paper prints it.
+        headline: whether the paper has the column.
+    """
+
+    key: str
+    task: str
+    label: str
+    unit: str
+    better: Better
+    scale: float
+    decimals: int
+    headline: bool
+
+    @property
+    def arrow(self) -> str:
+        """The direction of better."""
+        return "↑" if self.better == "higher" else "↓"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number in the printed unit.
+
+    Attributes:
+        value: None where there is none.
+        text: rounded; a dash where there is none.
+        std: sample standard deviation over seeds; None with one seed.
+        spread: it, rounded; empty with one seed.
+        n: seeds; 0 for published numbers.
+        mark: best or second best of the column.
+    """
+
+    value: float | None = None
+    text: str = "–"
+    std: float | None = None
+    spread: str = ""
+    n: int = 0
+    mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row against the constant predictor on one metric.
+
+    Attributes:
+        text: the ratio of the means, rounded.
+        passed: whether it reaches the bar; None where there is no ratio.
+    """
+
+    text: str = "–"
+    passed: bool | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table; the cells by the column's key, `COST` among them.
+
+    Attributes:
+        missing: why measured numbers are missing, in words.
+        constant: whether it is the constant predictor.
+        checks: against the constant predictor, in the order of `ResultTable.bars`; empty for itself.
+        seeds: how many seeds the measured cells hold.
+    """
+
+    label: str
+    constant: bool
+    published: Mapping[str, Cell]
+    measured: Mapping[str, Cell]
+    missing: str
+    checks: tuple[Check, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A requirement against the constant predictor: `sign` is ≥ or ≤, `limit` a ratio of means."""
+
+    column: Column
+    sign: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A published table and what was measured for it.
+
+    Attributes:
+        columns: all metrics in the order of the paper, then those it does not print.
+        lines: in the paper's order, the constant predictor last.
+        bars: what must beat the constant predictor by how much.
+        spread: whether any measured cell has a standard deviation.
+    """
+
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    bars: tuple[Bar, ...]
+    spread: bool
+
+    @property
+    def headline(self) -> tuple[Column, ...]:
+        """The columns that the paper has."""
+        return tuple(c for c in self.columns if c.headline)
+
+    @property
+    def definitions(self) -> tuple[Column, ...]:
+        """All columns of the tasks that have metrics beyond the paper's columns."""
+        tasks = {c.task for c in self.columns if not c.headline}
+        return tuple(c for c in self.columns if c.task in tasks)
+
+
+def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
+    """Put the collected results beside the published numbers."""
+    suite = plan.grid.suite
+    printed = read_published(plan.grid.table, suite.name)
+    columns = _columns(suite, printed)
+    bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
+    constant = next((r for r in results if r.plan.published is None), None)
+    published_marks = {key: _rank(key, columns, printed) for key in (*(c.key for c in columns), COST)}
+    measured_marks = {c.key: _leader(c, results) for c in columns}
+    lines = []
+    for result in results:
+        name = result.plan.published
+        cells = {} if name is None else printed.get(name, {})
+        lines.append(
+            Line(
+                label=result.plan.label,
+                constant=name is None,
+                published={
+                    key: Cell(cell.value, cell.text, mark=published_marks[key].get(name or "", ""))
+                    for key, cell in cells.items()
+                },
+                measured=_measured(result, columns, measured_marks),
+                missing=result.missing,
+                checks=() if result is constant else tuple(_check(bar, result, constant) for bar in bars),
+                seeds=len(result.evaluations),
+            )
+        )
+    spread = any(cell.std is not None for line in lines for cell in line.measured.values())
+    return ResultTable(columns, tuple(lines), bars, spread)
+
+
+def _columns(suite: Suite, printed: dict[str, dict[str, PublishedCell]]) -> tuple[Column, ...]:
+    columns = []
+    for task in suite.tasks:
+        for m in task.metrics:
+            decimals = max((row[m.name].decimals for row in printed.values() if m.name in row), default=_DECIMALS)
+            title = TASK_TITLES[task.name]
+            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline))
+    return tuple(columns)
+
+
+def _measured(result: RowResult, columns: tuple[Column, ...], leaders: dict[str, str]) -> dict[str, Cell]:
+    cells = {}
+    for column in columns:
+        value = result.values.get(column.key)
+        if value is None or math.isnan(value.mean):
+            continue
+        std = None if value.std is None else column.scale * value.std
+        mean = column.scale * value.mean
+        cells[column.key] = Cell(
+            value=mean,
+            text=f"{mean:.{column.decimals}f}",
+            std=std,
+            spread="" if std is None else f"±{std:.{column.decimals}f}",
+            n=value.seeds,
+            mark="best" if leaders[column.key] == result.plan.label else "",
+        )
+    if result.gflops is not None:
+        cells[COST] = Cell(result.gflops, f"{result.gflops:.1f}")
+    return cells
+
+
+def _rank(key: str, columns: tuple[Column, ...], printed: dict[str, dict[str, PublishedCell]]) -> dict[str, Mark]:
+    """Best and second best published numbers of a column, equal ones together."""
+    higher = any(c.key == key and c.better == "higher" for c in columns)
+    values = {name: row[key].value for name, row in printed.items() if key in row}
+    order = sorted(set(values.values()), reverse=higher)
+    marks: dict[float, Mark] = {value: mark for value, mark in zip(order, ("best", "second"), strict=False)}  # type: ignore[misc]
+    return {name: marks[value] for name, value in values.items() if value in marks}
+
+
+def _leader(column: Column, results: list[RowResult]) -> str:
+    """The row that is ahead of every other by more than both spreads together; empty where none is.
+
+    Rows with one seed have no spread, so nothing can be said about a column that holds one.
+    """
+    rivals: list[tuple[str, Value]] = [
+        (r.plan.label, r.values[column.key])
+        for r in results
+        if r.plan.published is not None and column.key in r.values and not math.isnan(r.values[column.key].mean)
+    ]
+    if len(rivals) < 2 or any(value.std is None for _, value in rivals):
+        return ""
+    sign = 1 if column.better == "higher" else -1
+    rivals.sort(key=lambda rival: -sign * rival[1].mean)
+    label, best = rivals[0]
+    ahead = all(sign * (best.mean - v.mean) > (best.std or 0.0) + (v.std or 0.0) for _, v in rivals[1:])
+    return label if ahead else ""
+
+
+def _check(bar: Bar, result: RowResult, constant: RowResult | None) -> Check:
+    ours = result.values.get(bar.column.key)
+    theirs = None if constant is None else constant.values.get(bar.column.key)
+    if ours is None or theirs is None or not theirs.mean or math.isnan(ours.mean / theirs.mean):
+        return Check()
+    ratio = ours.mean / theirs.mean
+    return Check(f"{ratio:.2f}", ratio >= bar.limit if bar.sign == "≥" else ratio <= bar.limit)
+
+
+CSV_HEADER = (
+    *("row", "metric", "unit", "better", "published", "measured_mean", "measured_std", "n_seeds"),
+    *("data", "profile", "split", "missing"),
+)
+
+
+def to_csv(table: ResultTable, data: str, profile: str, split: str, cost_unit: str) -> str:
+    """One line a row and metric. Measured cells are at full precision in the paper's units; nothing is an empty cell.
+
+    Args:
+        data: which data the measured metrics are of.
+        profile: sizes and schedules behind them.
+        split: what was scored.
+        cost_unit: unit of the cost lines, which depend on none of the three.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for line in table.lines:
+        for c in table.columns:
+            missing = line.missing or ("" if c.key in line.measured else "nothing annotated")
+            numbers = _numbers(line, c.key)
+            writer.writerow((line.label, c.key, c.unit, c.better, *numbers, data, profile, split, missing))
+        if not line.constant:
+            missing = "" if COST in line.measured else line.missing or "not measured"
+            writer.writerow((line.label, COST, cost_unit, "lower", *_numbers(line, COST), "", "", "", missing))
+    return out.getvalue()
+
+
+def _numbers(line: Line, key: str) -> tuple[str, str, str, str]:
+    """published, mean, std, n."""
+    published, measured = line.published.get(key), line.measured.get(key)
+    if measured is None:
+        measured = Cell()
+    mean, std = ("" if x is None else f"{x:.8g}" for x in (measured.value, measured.std))
+    return ("" if published is None else published.text, mean, std, str(measured.n) if measured.n else "")
