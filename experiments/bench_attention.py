@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from mila.attention import local_attention
 
 def unfold_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
     """Eqs. 1 and 2 as they are usually written: every neighbourhood copied out, C x L^2 numbers a pixel."""
-    batch, channels, height, width = value.shape
+    batch, _, height, width = value.shape
     radius, count = window // 2, window * window
 
     def neighbours(x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def peak_memory(call: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=False) as profiler:
         kept = call()
     held = peak = 0
-    for event in profiler.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in profiler.profiler.kineto_results.events():
         if event.name() == "[memory]":
             held += event.nbytes()
             peak = max(peak, held)
@@ -47,7 +47,7 @@ def peak_memory(call: Callable[[], object]) -> int:
     return peak
 
 
-def _medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def _medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each call, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():

@@ -32,10 +32,11 @@ _TELL_EVERY = 0.3  # seconds
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a stage ended."""
+    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave."""
 
     key: str
     error: str | None = None
+    bad_input: bool = False
 
 
 def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
@@ -53,7 +54,7 @@ def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
             result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
         except UserError as error:
             store.fail(stage, str(error))
-            return Outcome(stage.key, str(error))
+            return Outcome(stage.key, str(error), bad_input=True)
         except Exception as error:
             store.fail(stage, traceback.format_exc())
             return Outcome(stage.key, f"{type(error).__name__}: {error} (see {folder / 'error.txt'})")
@@ -115,7 +116,7 @@ def load_model(stage: Train, store: Store) -> VideoModel:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise UserError(
-            f"{path} does not hold a {stage.model!r} of these arguments; delete it and run again."
+            f"{path} does not hold a {stage.model!r} of these arguments; delete {path.parent} and run again."
         ) from error
     return model
 
@@ -149,7 +150,7 @@ def _evaluate(stage: Evaluate, store: Store, folder: Path, device: str, progress
     metrics = evaluate(model, clips, stage.offset, device=device, progress=progress)
     shown = picture_indices(len(clips), stage.pictures)
     pictures = {name: p.numpy() for name, p in predict(model, clips, stage.offset, shown, device).items()}
-    write_atomic(folder / "pictures.npz", lambda file: np.savez_compressed(file, **pictures))
+    write_atomic(folder / "pictures.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **pictures))
     return {"offset": stage.offset, "metrics": metrics, "clips": len(clips), "pictures": shown}
 
 

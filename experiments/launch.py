@@ -30,12 +30,13 @@ _REFRESH = 0.5  # seconds
 
 @dataclass
 class Summary:
-    """What a run came to: titles by how the stage ended."""
+    """What a run came to: titles by how the stage ended, and whether bad input was a reason."""
 
     done: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    bad_input: bool = False
 
 
 def default_jobs(device: str) -> int:
@@ -93,12 +94,13 @@ def _run_all(
             display.show(list(running.values()))
             for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
                 stage = running.pop(future)
-                error = future.result().error
-                if error is None:
+                outcome = future.result()
+                if outcome.error is None:
                     summary.done.append(stage.title)
                 else:
                     broken.add(stage.key)
-                    summary.failed[stage.title] = error
+                    summary.failed[stage.title] = outcome.error
+                    summary.bad_input |= outcome.bad_input
                 display.end(stage)
     except BrokenProcessPool:
         for stage in running.values():

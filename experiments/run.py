@@ -76,6 +76,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         print(f"error: {title}: {reason}", file=sys.stderr)
     if summary.skipped:
         print(f"{len(summary.skipped)} stages need a failed one and were left out.", file=sys.stderr)
+    if summary.bad_input:
+        return 2
 
     from reports.build import build_report  # after the work: plotting libraries are no business of the workers
 

@@ -85,7 +85,7 @@ def _open(source: Source, root: Path | None) -> ClipSource:
         return WorldClips(source.name, source.split, clips=source.clips, height=source.height, width=source.width)
     if root is None:
         raise UserError(f"{source.name!r} is a real data set: say where it lies with --data-root FOLDER.")
-    size: dict[str, Any] = {"height": source.height, "width": source.width}
-    if source.name == "nyuv2":
-        return NYUv2(root, source.split, **size, mode=source.mode, limit=source.clips)
-    return Cityscapes(root, source.split, **size, mode=source.mode, limit=source.clips)
+    # The readers check split and mode themselves, and say which they know.
+    how: dict[str, Any] = {"split": source.split, "mode": source.mode, "limit": source.clips}
+    reader = NYUv2 if source.name == "nyuv2" else Cityscapes
+    return reader(root, height=source.height, width=source.width, **how)

@@ -53,6 +53,9 @@ class SegmentationSums:
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits `[B, classes, H, W]`, truth int64 `[B, H, W]`."""
         classes, images = self.classes, target.shape[0]
+        low, high = (int(x) for x in target.aminmax())
+        if low < VOID or high >= classes:
+            raise ValueError(f"labels must lie in {VOID}..{classes - 1}, found {low}..{high}")
         image = torch.arange(images, device=target.device)[:, None, None]
         # Truth shifted by one, so that void is row 0.
         cell = (image * (classes + 1) + target - VOID) * classes + prediction.argmax(1)
@@ -135,9 +138,10 @@ class NormalSums:
         if not self.pixels:
             return float("nan")
         cumulative = self.histogram.cumsum(0)
-        cell = int(torch.searchsorted(cumulative, self.pixels / 2))
-        before = int(cumulative[cell - 1]) if cell else 0
-        return (cell + (self.pixels / 2 - before) / int(self.histogram[cell])) / _BINS_A_DEGREE
+        middle = torch.tensor([(self.pixels - 1) // 2, self.pixels // 2])  # the two middle ones of an even number
+        cell = torch.searchsorted(cumulative, middle, right=True)
+        inside = middle - (cumulative[cell] - self.histogram[cell]) + 0.5
+        return float((cell + inside / self.histogram[cell]).double().mean()) / _BINS_A_DEGREE
 
 
 class SuiteSums:

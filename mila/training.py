@@ -157,7 +157,9 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["identity"]
     except Exception as error:
-        raise UserError(f"{path} cannot be read as a checkpoint ({error}); delete it to train again.") from error
+        raise UserError(
+            f"{path} cannot be read as a checkpoint ({error}); delete {path.parent} to train again."
+        ) from error
     if found != identity:
-        raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it or give the right one.")
+        raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it to train anew.")
     return state

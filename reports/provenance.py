@@ -1,4 +1,4 @@
-"""What produced the numbers of a report: data, profile, schedules, seeds, code and environment, read from the records."""
+"""What produced a report: data, profile, schedules, seeds, code and environment, read from the records."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from experiments.collect import RowResult
 from experiments.plan import Plan
+from experiments.profiles import Profile
 from experiments.sources import MODES
-from experiments.stages import Data, Stage, in_order
+from experiments.stages import Data, Stage, Train, in_order
 from experiments.store import Record, Store
-from mila.training import Schedule
 from reports.tables import DATASET_TITLES
 
 _DEFAULT_PROFILE = "quick"
 _MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}
+_PAPER_EPOCHS, _PAPER_SLOW = 50, 101  # Section 4.1
 _UNITS = ("depth is disparity / 65535",)  # notes that say nothing about the quality of the images
 
 
@@ -30,6 +31,7 @@ class About:
         profile, split: see `Plan`.
         seeds: in words, with n.
         file_name: of the page and the CSV file, without ending.
+        differences: what makes absolute numbers not comparable with the published ones.
         paper_data: the data set of the published table.
         size: `height × width` of the published cost columns.
     """
@@ -42,6 +44,7 @@ class About:
     split: str
     seeds: str
     file_name: str
+    differences: tuple[str, ...]
     paper_data: str
     size: str
 
@@ -51,6 +54,11 @@ class About:
         if self.embedded:
             return f"{self.kind} ({self.name})"
         return f"{self.kind}: {', '.join((self.name, *self.details))}"
+
+    @property
+    def short(self) -> str:
+        """The data without their details."""
+        return self.data if self.embedded else f"{self.name}, {self.kind}"
 
     @property
     def cost_unit(self) -> str:
@@ -81,9 +89,22 @@ def about(plan: Plan, store: Store) -> About:
         split=source.split,
         seeds=f"seed {numbers}; n = 1, no spread" if n == 1 else f"seeds {numbers}; n = {n}",
         file_name="-".join(parts),
+        differences=_differences(plan),
         paper_data=DATASET_TITLES[suite.name],
         size=f"{suite.height} × {suite.width}",
     )
+
+
+def _differences(plan: Plan) -> tuple[str, ...]:
+    p = plan.profile
+    facts = {
+        f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded,
+        "training is much shorter": max(p.encoder.epochs, p.method.epochs) < _PAPER_EPOCHS,
+        "the networks are smaller": p.width < 1 or p.slow < _PAPER_SLOW,
+        "the frames are smaller": p.scale < 1,
+        "the clips are no videos": plan.test_data.source.mode != "video",
+    }
+    return tuple(words for words, true in facts.items() if true)
 
 
 def _manifest(data: Data, store: Store) -> dict[str, Any]:
@@ -103,31 +124,42 @@ class Setting:
 
 
 def settings(plan: Plan) -> list[Setting]:
-    """This run's sizes and schedules beside the paper's (Section 4.1)."""
+    """Sizes and schedules of this run beside the paper's (Section 4.1)."""
     p, suite = plan.profile, plan.grid.suite
     height, width = p.size(suite)
-    encoder, method = p.encoder, p.method
+    encoder, method = _schedules(p)
+    trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
+    pretrained = any(dict(stage.arguments).get("weights") for stage in trains)
     clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
     return [
         Setting("Input, pixels", f"{height} × {width}", f"{suite.height} × {suite.width}"),
         Setting("Slow / fast network", f"DeepLab-ResNet{p.slow} / {p.fast}", "DeepLab-ResNet101 / 18"),
         Setting("Channels", f"× {p.width:g}", "× 1"),
         Setting("Keyframe interval K", f"{plan.grid.keyframe_interval}", "5"),
-        Setting("Frame-by-frame networks", _schedule(encoder), _schedule(_PAPER)),
-        Setting("Slow-fast methods", _schedule(method), _schedule(_PAPER)),
-        Setting("Initial weights", "random; slow-fast methods start from multi-task-trained encoders", _PAPER_START),
+        Setting("Frame-by-frame networks", encoder, _PAPER_SCHEDULE),
+        Setting("Slow-fast methods", method, _PAPER_SCHEDULE),
+        Setting("Initial weights", f"{'ImageNet' if pretrained else 'random'}; {_STARTS}", f"ImageNet; {_STARTS}"),
         Setting("Training clips", clips[0], f"the {DATASET_TITLES[suite.name]} training set"),
-        Setting(f"Scored clips ({plan.test_data.source.split})", clips[1], f"the {DATASET_TITLES[suite.name]} test set"),
+        Setting(
+            f"Scored clips ({plan.test_data.source.split})",
+            clips[1],
+            f"the {DATASET_TITLES[suite.name]} evaluation set",
+        ),
     ]
 
 
-_PAPER = Schedule(epochs=50)
-_PAPER_START = "ImageNet; slow-fast methods start from multi-task-trained encoders"
+_PAPER_SCHEDULE = "Adam (0.9, 0.99), learning rate 0.0001, 50 epochs, batch 4"
+_STARTS = "slow-fast methods start from multi-task-trained encoders"
 
 
-def _schedule(s: Schedule) -> str:
-    decay = "" if s.decay == "none" else f", {s.decay} decay"
-    return f"Adam {s.betas}, learning rate {s.lr:g}{decay}, {s.epochs:g} epochs, batch {s.batch}"
+def _schedules(profile: Profile) -> tuple[str, str]:
+    """Of the frame-by-frame networks and of the slow-fast methods."""
+    encoder, method = (
+        f"Adam {s.betas}, learning rate {s.lr:g}{'' if s.decay == 'none' else f', {s.decay} decay'}, "
+        f"{s.epochs:g} epochs, batch {s.batch}"
+        for s in (profile.encoder, profile.method)
+    )
+    return encoder, method
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The table of a report: rows with published and measured cells, kept apart, their marks, and the CSV file of it all."""
+"""The table of a report: rows with published and measured cells, kept apart, their marks, and the CSV file."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ class Column:
     scale: float
     decimals: int
     headline: bool
+
+    @property
+    def short_task(self) -> str:
+        """The task in one word."""
+        return self.task.split(",")[0]
 
     @property
     def arrow(self) -> str:
@@ -118,6 +123,12 @@ class Bar:
     column: Column
     sign: str
     limit: float
+
+    @property
+    def name(self) -> str:
+        """The metric, with its task where that is needed to understand it."""
+        label = self.column.label
+        return label if self.column.key == "miou" else f"{self.column.short_task} {label.lower()}"
 
 
 @dataclass(frozen=True)
@@ -215,7 +226,8 @@ def _rank(key: str, columns: tuple[Column, ...], printed: dict[str, dict[str, Pu
     higher = any(c.key == key and c.better == "higher" for c in columns)
     values = {name: row[key].value for name, row in printed.items() if key in row}
     order = sorted(set(values.values()), reverse=higher)
-    marks: dict[float, Mark] = {value: mark for value, mark in zip(order, ("best", "second"), strict=False)}  # type: ignore[misc]
+    names: tuple[Mark, ...] = ("best", "second")
+    marks = dict(zip(order, names, strict=False))
     return {name: marks[value] for name, value in values.items() if value in marks}
 
 
@@ -257,6 +269,7 @@ def to_csv(table: ResultTable, data: str, profile: str, split: str, cost_unit: s
     """One line a row and metric. Measured cells are at full precision in the paper's units; nothing is an empty cell.
 
     Args:
+        table: what to write.
         data: which data the measured metrics are of.
         profile: sizes and schedules behind them.
         split: what was scored.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +15,8 @@ from reports.provenance import About
 from reports.tables import COST, Cell, Column, Line, ResultTable
 
 _SHORT = {"Median": "Med."}  # to fit 80 columns
+_WIDE = 10  # characters of a unit that is broken into lines
+_ANY = 10_000  # columns, to see how wide a block would like to be
 
 
 def to_terminal(table: ResultTable, about: About, title: str) -> RenderableType:
@@ -19,13 +25,14 @@ def to_terminal(table: ResultTable, about: About, title: str) -> RenderableType:
     return Group(
         Text(f"\n{title}", style="bold"),
         Text(f"\nPUBLISHED by the paper on {about.paper_data}", style="bold"),
-        _numbers(table, measured=False),
-        Text(measured, style="bold"),
+        _Numbers(table, measured=False),
+        Text(f"\n{measured}", style="bold"),
         Text(_about_measured(table, about), style="dim"),
-        _numbers(table, measured=True),
-        Text(f"COST at {about.size} (GFLOPs), and MEASURED / constant predictor", style="bold"),
+        _Numbers(table, measured=True),
+        Text(f"\nCOST at {about.size} (GFLOPs), and MEASURED / constant predictor", style="bold"),
         Text(
-            "10^9 multiply-accumulates a frame as thop counts them, decoders left out; independent of data and profile",
+            "10^9 multiply-accumulates a frame counted by thop, decoders left out;\n"
+            "they depend on neither data nor profile",
             style="dim",
         ),
         _checks(table),
@@ -33,8 +40,8 @@ def to_terminal(table: ResultTable, about: About, title: str) -> RenderableType:
 
 
 def _about_measured(table: ResultTable, about: About) -> str:
-    spread = "; mean ± standard deviation over seeds" if table.spread else ""
-    bold = "; bold: ahead of all by more than both spreads" if table.spread else "; no best is marked"
+    spread = "\nmean ± standard deviation over seeds" if table.spread else ""
+    bold = "; bold: ahead by more than both spreads" if table.spread else "; no best is marked"
     return f"profile {about.profile}, {about.split} split, {about.seeds}{spread}{bold}"
 
 
@@ -44,23 +51,47 @@ def _grid() -> Table:
     return table
 
 
-def _numbers(table: ResultTable, *, measured: bool) -> Table:
-    grid = _grid()
-    for c in table.headline:
-        grid.add_column(_header(c), justify="right", no_wrap=len(c.unit) < 10, vertical="top")
-    for line in table.lines:
-        if line.constant and not measured:
-            continue
-        if line.constant:
-            grid.add_section()
-        cells = line.measured if measured else line.published
-        grid.add_row(_label(line, measured), *(_cell(cells.get(c.key, Cell())) for c in table.headline))
-    return grid
+@dataclass(frozen=True)
+class _Numbers:
+    """One block of numbers; where it is wider than the terminal, several below each other, by task."""
+
+    table: ResultTable
+    measured: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rest = list(self.table.headline)
+        while rest:
+            tasks = list(dict.fromkeys(c.task for c in rest))
+            for n in range(len(tasks), 0, -1):
+                columns = [c for c in rest if c.task in tasks[:n]]
+                grid = self._grid(columns)
+                if (
+                    n == 1
+                    or Measurement.get(console, options.update(max_width=_ANY), grid).maximum <= options.max_width
+                ):
+                    break
+            yield grid
+            rest = rest[len(columns) :]
+            if rest:
+                yield ""
+
+    def _grid(self, columns: Sequence[Column]) -> Table:
+        grid = _grid()
+        for c in columns:
+            grid.add_column(_header(c), justify="right", no_wrap=len(c.unit) < _WIDE, vertical="top")
+        for line in self.table.lines:
+            if line.constant and not self.measured:
+                continue
+            if line.constant:
+                grid.add_section()
+            cells = line.measured if self.measured else line.published
+            grid.add_row(_label(line, self.measured), *(_cell(cells.get(c.key, Cell())) for c in columns))
+        return grid
 
 
 def _header(column: Column) -> Text:
     label = _SHORT.get(column.label, column.label).replace("< ", "<")
-    unit = column.unit.replace(" × ", "×") if len(column.unit) < 10 else column.unit
+    unit = column.unit.replace(" × ", "×") if len(column.unit) < _WIDE else column.unit
     return Text(f"{label}\n{unit}\n{column.arrow}")
 
 
@@ -83,8 +114,7 @@ def _checks(table: ResultTable) -> Table:
     grid.add_column("published\nGFLOPs\n↓", justify="right", no_wrap=True)
     grid.add_column("measured\nGFLOPs\n↓", justify="right", no_wrap=True)
     for bar in table.bars:
-        name = f"{bar.column.task.split(',')[0]} {bar.column.label}".replace("Segmentation ", "")
-        grid.add_column(f"{name}\nratio\n{bar.sign} {bar.limit:g}", justify="right", no_wrap=True)
+        grid.add_column(f"{bar.name}\nratio\n{bar.sign} {bar.limit:g}", justify="right", no_wrap=True)
     for line in table.lines:
         if line.constant:
             continue

@@ -15,7 +15,7 @@ from mila.attention import InterFrameLocalAttention, attention_weights, local_at
 
 def per_pixel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int) -> torch.Tensor:
     """The paper's sums, one pixel and one neighbour at a time."""
-    batch, channels, height, width = value.shape
+    batch, _, height, width = value.shape
     radius = window // 2
     out = torch.zeros_like(value)
     for b in range(batch):

@@ -14,7 +14,7 @@ from mila.errors import UserError
 
 
 def reference(depth: int) -> nn.Sequential:
-    """torchvision's ResNet with the dilation switch it offers for bottlenecks, and a ceil-mode pool."""
+    """The ResNet of torchvision with the dilation switch it offers for bottlenecks, and a ceil-mode pool."""
     whole = getattr(torchvision.models, f"resnet{depth}")(replace_stride_with_dilation=[False, True, True])
     whole.maxpool.ceil_mode = True
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")

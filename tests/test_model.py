@@ -13,8 +13,8 @@ from baselines.multi_task import MultiTask
 from baselines.multinetpp import MultiNetPP
 from baselines.single_task import SingleTask
 from mila.backbone import OUTPUT_STRIDE
-from mila.modules import TaskDecoder, upsample
 from mila.model import MILA
+from mila.modules import TaskDecoder, upsample
 from mila.tasks import CITYSCAPES, NYUV2
 from mila.video_model import VideoModel
 
@@ -92,7 +92,8 @@ def influences(model: VideoModel, length: int, offset: int) -> set[int]:
 )
 def test_who_receives_from_whom(offset: int, expected: set[int]) -> None:
     """Section 3.1: a non-keyframe from the last keyframe and the last non-keyframe, a keyframe from the last
-    non-keyframe; at offset 1 the last non-keyframe is the one before the keyframe."""
+    non-keyframe; at offset 1 the last non-keyframe is the one before the keyframe.
+    """
     assert influences(make(MILA, slow=34), 7, offset) == expected
 
 

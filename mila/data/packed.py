@@ -122,7 +122,9 @@ class PackedClips:
         """
         needed = frames_needed(offset, history)
         if needed > self.length:
-            raise ValueError(f"the packed clips have {self.length} frames, offset {offset} with history needs {needed}")
+            raise ValueError(
+                f"the packed clips have {self.length} frames, offset {offset} with history {history} needs {needed}"
+            )
         # One read a clip: a fancy index over a memory map would touch the frames it does not return.
         frames = np.stack([self._frames[i, self.length - needed :] for i in indices])
         targets = {}

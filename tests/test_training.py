@@ -1,0 +1,266 @@
+"""Packed clips, the training loop, evaluation, the constant predictor: determinism, interruption, correctness."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.constant import Constant
+from baselines.multi_task import MultiTask
+from mila.data.clips import MEAN, STD, Clip, normalise
+from mila.data.packed import PackedClips, pack
+from mila.data.worlds import WorldClips
+from mila.errors import UserError
+from mila.evaluation import evaluate, predict
+from mila.metrics import SuiteSums
+from mila.model import MILA
+from mila.tasks import NYUV2, VOID
+from mila.training import Schedule, batch_of, load_checkpoint, save_checkpoint, train
+from mila.video_model import VideoModel
+
+LENGTH = 4
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    """Six tiny rooms."""
+    folder = tmp_path_factory.mktemp("data") / "clips"
+    pack(WorldClips("rooms", "train", clips=6, height=24, width=32), LENGTH, folder)
+    return PackedClips(folder)
+
+
+def small(seed: int = 0, **switches: Any) -> MILA:
+    torch.manual_seed(seed)
+    return MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=3, **switches)
+
+
+def test_packed_clips_are_the_sources(clips: PackedClips) -> None:
+    source = WorldClips("rooms", "train", clips=6, height=24, width=32)
+    assert len(clips) == 6
+    assert clips.size == (24, 32)
+    frames, targets = clips.batch([4, 1], offset=1, history=1)
+    assert frames.shape == (2, 3, 3, 24, 32)
+    for row, index in enumerate([4, 1]):
+        clip = source.clip(index, LENGTH)
+        pixels = torch.from_numpy(clip.frames[-3:]).double() / 255
+        mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (MEAN, STD))
+        torch.testing.assert_close(frames[row].double(), (pixels - mean) / std, rtol=0, atol=1e-5)
+        for name, target in clip.targets.items():
+            assert np.array_equal(targets[name][row].numpy(), target)
+    assert targets["segmentation"].dtype == torch.int64
+    with pytest.raises(ValueError, match="4 frames, offset 3 with history 1 needs 5"):
+        clips.batch([0], offset=3, history=1)
+
+
+class Breaking:
+    """A source that breaks at one clip, and counts what it is asked for."""
+
+    def __init__(self, breaks_at: int | None, clips: int = 60) -> None:
+        self.suite, self.breaks_at, self.clips, self.asked = NYUV2, breaks_at, clips, list[int]()
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def clip(self, index: int, length: int) -> Clip:
+        if index == self.breaks_at:
+            raise KeyboardInterrupt
+        self.asked.append(index)
+        frames = np.full((length, 3, 2, 2), index, np.uint8)
+        labels = np.full((2, 2), VOID, np.int64)
+        return Clip(frames, {"segmentation": labels, "depth": np.ones((1, 2, 2)), "normals": np.zeros((3, 2, 2))})
+
+    def manifest(self) -> dict[str, Any]:
+        return {"name": "breaking", "clips": self.clips}
+
+
+def test_packing_continues_where_it_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "with space and ü"
+    with pytest.raises(KeyboardInterrupt):
+        pack(Breaking(40), 2, folder)
+    with pytest.raises(UserError, match="not a finished packed data set"):
+        PackedClips(folder)
+    rest = Breaking(None)
+    pack(rest, 2, folder)
+    assert rest.asked == list(range(25, 60))
+    packed = PackedClips(folder)
+    assert [int(packed.raw(i)[0].max()) for i in range(60)] == list(range(60))
+    assert packed.raw(3)[1]["segmentation"].tolist() == [[VOID, VOID], [VOID, VOID]]
+    again = Breaking(None)
+    pack(again, 2, folder)
+    assert again.asked == []
+
+
+def test_other_data_in_a_half_packed_folder_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pack(Breaking(40), 2, tmp_path)
+    other = Breaking(None, clips=50)
+    pack(other, 2, tmp_path)
+    assert other.asked == list(range(50))
+
+
+def test_every_epoch_visits_every_clip_once_and_every_offset_comes() -> None:
+    seen, offsets = [], set()
+    for step in range(3 * 25):
+        indices, offset = batch_of(step, 100, 4, 5, seed=1)
+        seen += indices
+        offsets.add(offset)
+    for epoch in range(3):
+        assert sorted(seen[epoch * 100 : (epoch + 1) * 100]) == list(range(100))
+    assert seen[:100] != seen[100:200]
+    assert offsets == {0, 1, 2, 3, 4}
+    assert batch_of(7, 100, 4, 5, seed=1) == batch_of(7, 100, 4, 5, seed=1)
+    assert batch_of(7, 100, 4, 5, seed=2) != batch_of(7, 100, 4, 5, seed=1)
+
+
+SCHEDULE = Schedule(epochs=6, batch=2, lr=1e-3, decay="cosine")  # 18 steps
+
+
+def run(model: VideoModel, clips: PackedClips, path: Path, **options: Any) -> list[dict[str, float]]:
+    return train(model, clips, SCHEDULE, 5, path, "me", **options)
+
+
+def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp_path: Path) -> None:
+    first, second = small(), small()
+    curve = run(first, clips, tmp_path / "a")
+    assert run(second, clips, tmp_path / "b") == curve
+    for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+    assert [p["step"] for p in curve] == list(range(1, 19))
+    assert set(curve[0]) == {"step", "segmentation", "depth", "normals", "mimicry_l1", "mimicry_adversarial"}
+    for name in ("segmentation", "depth", "normals"):
+        assert np.mean([p[name] for p in curve[-6:]]) < np.mean([p[name] for p in curve[:6]])
+
+
+@pytest.mark.parametrize("stop", [1, 7, 17])
+def test_interrupted_training_gives_the_same_numbers(clips: PackedClips, tmp_path: Path, stop: int) -> None:
+    whole = small()
+    curve = run(whole, clips, tmp_path / "whole")
+
+    def until(done: int, _total: int) -> None:
+        if done == stop + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(small(), clips, tmp_path / "part", progress=until, checkpoint_seconds=0.0)
+    done: list[int] = []
+    continued = small(seed=99)  # its own weights must not matter
+    again = run(continued, clips, tmp_path / "part", progress=lambda d, _t: done.append(d))
+    assert done == list(range(stop + 1, 19))
+    assert again == curve
+    for name, value in whole.state_dict().items():
+        assert torch.equal(continued.state_dict()[name], value), name
+
+
+def test_a_checkpoint_of_something_else_is_refused(clips: PackedClips, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", "somebody", {"model": {}})
+    with pytest.raises(UserError, match="is a checkpoint of 'somebody', not of 'me'"):
+        run(small(), clips, tmp_path / "c")
+    (tmp_path / "torn").write_bytes((tmp_path / "c").read_bytes()[:-20])
+    with pytest.raises(UserError, match="torn cannot be read as a checkpoint"):
+        load_checkpoint(tmp_path / "torn", "me")
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path / "c", "me", {"step": 1})
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path / "c", "me", {"step": 2})
+    assert load_checkpoint(tmp_path / "c", "me")["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_divergence_is_said(clips: PackedClips, tmp_path: Path) -> None:
+    model = small()
+    with torch.no_grad():
+        model.decoders["depth"].layers[-1].bias.fill_(torch.inf)
+    with pytest.raises(UserError, match=r"diverged at step 0 of 18 .*lower the learning rate"):
+        run(model, clips, tmp_path / "c")
+
+
+def test_the_papers_schedule_is_the_default() -> None:
+    schedule = Schedule(epochs=50)
+    assert (schedule.batch, schedule.lr, schedule.betas) == (4, 1e-4, (0.9, 0.99))
+    assert schedule.steps(795) == 50 * 198
+    assert schedule.rate(0, 100) == schedule.rate(99, 100) == 1e-4
+    cosine = Schedule(epochs=1, decay="cosine")
+    assert cosine.rate(0, 100) == 1e-4
+    assert cosine.rate(50, 100) == pytest.approx(5e-5)
+
+
+def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
+    """One step against Kingma and Ba's update by hand: lr * g / (|g| + eps) at step one."""
+    torch.manual_seed(0)
+    model = MultiTask(NYUV2, 18, width=0.0625)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    train(model, clips, Schedule(epochs=1 / 3, batch=2, lr=1e-3), 5, tmp_path / "c", "me")
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        expected = before[name] - 1e-3 * parameter.grad / (parameter.grad.abs() + 1e-8)
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_evaluation_is_the_models_and_batches_do_not_matter(clips: PackedClips, offset: int) -> None:
+    model = small().eval()
+    one, many = (evaluate(model, clips, offset, batch=b) for b in (1, 4))
+    assert one == pytest.approx(many, rel=1e-4)
+    sums = SuiteSums(NYUV2)
+    with torch.no_grad():
+        for index in range(len(clips)):
+            frames = normalise(torch.from_numpy(clips.raw(index)[0]))[None]
+            targets = {n: torch.from_numpy(t)[None] for n, t in clips.raw(index)[1].items()}
+            sums.update(
+                model(frames[:, LENGTH - 2 - offset :], offset),
+                {n: t.long() if n == "segmentation" else t for n, t in targets.items()},
+            )
+    assert one == pytest.approx(sums.compute(), rel=1e-4)
+
+
+def test_kept_predictions_are_the_models(clips: PackedClips) -> None:
+    model = small().eval()
+    kept = predict(model, clips, 1, [0, 5])
+    with torch.no_grad():
+        expected = model(clips.batch([0, 5], 1, 1)[0], 1)
+    assert torch.equal(kept["segmentation"].long(), expected["segmentation"].argmax(1))
+    assert torch.equal(kept["depth"], expected["depth"])
+
+
+def test_constant_predictor(clips: PackedClips) -> None:
+    model = Constant(NYUV2)
+    model.fit(clips.targets())
+    targets = [clips.raw(i)[1] for i in range(len(clips))]
+    labels = np.concatenate([t["segmentation"].ravel() for t in targets])
+    depths = np.concatenate([t["depth"].ravel() for t in targets])
+    normals = np.concatenate([t["normals"].reshape(3, -1).T for t in targets])
+    prediction = model(torch.zeros(2, 1, 3, 4, 5), 0)
+    assert prediction["segmentation"].argmax(1).unique().tolist() == [np.bincount(labels[labels >= 0]).argmax()]
+    assert prediction["depth"].unique().item() == pytest.approx(np.median(depths[depths > 0]))
+    mean = normals.mean(0) / np.linalg.norm(normals.mean(0))
+    np.testing.assert_allclose(prediction["normals"][1, :, 2, 3].numpy(), mean, atol=1e-5)
+    # Median and majority are the best constants: no other constant depth has a smaller absolute error.
+    best = evaluate(model, clips, 0)
+    for shift in (-0.3, 0.3):
+        model.values["depth"].data += shift
+        assert evaluate(model, clips, 0)["depth_abs"] > best["depth_abs"]
+        model.values["depth"].data -= shift
+
+
+def test_trained_models_are_not_fitted() -> None:
+    fit: Callable[[list[Any]], None] = small().fit
+    with pytest.raises(TypeError, match="trained, not fitted"):
+        fit([])
+
+
+def test_manifest_says_where_the_data_came_from(clips: PackedClips) -> None:
+    assert json.loads(json.dumps(clips.manifest)) == clips.manifest
+    assert clips.manifest["length"] == LENGTH
