@@ -19,6 +19,7 @@ class MultiTask(FrameModel):
         width: factor on every channel count.
         decoder_norm: see `TaskDecoder`.
         weights: ImageNet weights, see `DeepLabResNet`.
+        zero_init_residual: see `DeepLabResNet`.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class MultiTask(FrameModel):
         width: float = 1.0,
         decoder_norm: bool = True,
         weights: str | None = None,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__(suite)
-        self.encoder = DeepLabResNet(depth, width, weights)
+        self.encoder = DeepLabResNet(depth, width, weights, zero_init_residual)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
 
     def predict(self, frame: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ class MultiNetPP(MILA):
     """MultiNet++ with a slow and a fast DeepLab-ResNet.
 
     Args:
-        suite, slow, fast, width, keyframe_interval, decoder_norm, slow_weights, fast_weights: as for `MILA`.
+        suite, slow, fast, width, keyframe_interval, decoder_norm, slow_weights, fast_weights,
+            zero_init_residual: as for `MILA`.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class MultiNetPP(MILA):
         decoder_norm: bool = True,
         slow_weights: str | None = None,
         fast_weights: str | None = None,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__(
             suite,
@@ -44,4 +46,5 @@ class MultiNetPP(MILA):
             decoder_norm=decoder_norm,
             slow_weights=slow_weights,
             fast_weights=fast_weights,
+            zero_init_residual=zero_init_residual,
         )

@@ -22,6 +22,7 @@ class SingleTask(FrameModel):
         width: factor on every channel count.
         decoder_norm: see `TaskDecoder`.
         weights: ImageNet weights, see `DeepLabResNet`.
+        zero_init_residual: see `DeepLabResNet`.
     """
 
     def __init__(
@@ -32,9 +33,12 @@ class SingleTask(FrameModel):
         width: float = 1.0,
         decoder_norm: bool = True,
         weights: str | None = None,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__(suite)
-        self.encoders = nn.ModuleDict({t.name: DeepLabResNet(depth, width, weights) for t in suite.tasks})
+        self.encoders = nn.ModuleDict(
+            {t.name: DeepLabResNet(depth, width, weights, zero_init_residual) for t in suite.tasks}
+        )
         first = next(iter(self.encoders.values()))
         assert isinstance(first, DeepLabResNet)
         self.decoders = TaskDecoders(suite, first.channels, width, decoder_norm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from experiments.grids.grid import Grid, Row
 from experiments.profiles import Profile
@@ -110,6 +111,10 @@ class _RowMaker:
     test_data: Data
     seeds: tuple[int, ...]
 
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        return {"width": self.profile.width, "zero_init_residual": self.profile.zero_init_residual}
+
     def row(self, row: Row) -> RowPlan:
         if row.model is None:
             return RowPlan(row.label, row.published)
@@ -142,13 +147,13 @@ class _RowMaker:
 
     def _frame(self, row: Row, seed: int) -> Train:
         assert row.model is not None
-        values = arguments(depth=self.profile.slow, width=self.profile.width, **dict(row.switches))
+        values = arguments(depth=self.profile.slow, **self._sizes, **dict(row.switches))
         title = self._title(row.label, seed)
         return Train(title, row.model, values, self.train_data, seed, self.profile.encoder)
 
     def _encoder(self, depth: int, seed: int) -> Train:
         """Multi-task training of one encoder; for the slow one this is the D101-MultiTask row itself."""
-        values = arguments(depth=depth, width=self.profile.width)
+        values = arguments(depth=depth, **self._sizes)
         name = "D101-MultiTask" if depth == self.profile.slow else "fast encoder"
         return Train(self._title(name, seed), "multi_task", values, self.train_data, seed, self.profile.encoder)
 
@@ -157,7 +162,7 @@ class _RowMaker:
         values = arguments(
             slow=self.profile.slow,
             fast=self.profile.fast,
-            width=self.profile.width,
+            **self._sizes,
             keyframe_interval=self.grid.keyframe_interval,
             **dict(row.switches),
         )

@@ -18,6 +18,7 @@ class Profile:
         scale: frames are the paper's size times this.
         slow, fast: depths of the two DeepLab-ResNets.
         width: factor on every channel count.
+        zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
         encoder, method: schedules of the frame-by-frame networks and of the SlowFast methods that start from them.
     """
@@ -28,6 +29,7 @@ class Profile:
     slow: int
     fast: int
     width: float
+    zero_init_residual: bool
     train_clips: int
     test_clips: int
     encoder: Schedule
@@ -42,13 +44,14 @@ QUICK = Profile(
     name="quick",
     about="Minutes on two cores: narrow networks, small frames, a short schedule and a higher learning rate.",
     scale=0.25,
-    slow=50,
+    slow=34,
     fast=18,
-    width=0.25,
-    train_clips=400,
+    width=0.125,
+    zero_init_residual=True,
+    train_clips=1200,
     test_clips=100,
-    encoder=Schedule(epochs=4, batch=4, lr=2e-3, decay="cosine"),
-    method=Schedule(epochs=3, batch=4, lr=2e-3, decay="cosine"),
+    encoder=Schedule(epochs=3, batch=4, lr=2e-3, decay="cosine"),
+    method=Schedule(epochs=2, batch=4, lr=2e-3, decay="cosine"),
 )
 
 SMOKE = Profile(
@@ -58,6 +61,7 @@ SMOKE = Profile(
     slow=34,
     fast=18,
     width=0.0625,
+    zero_init_residual=True,
     train_clips=8,
     test_clips=4,
     encoder=Schedule(epochs=2, batch=4, lr=1e-3),

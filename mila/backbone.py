@@ -38,6 +38,8 @@ class DeepLabResNet(ResNet):
         width: factor on every channel count; 1 is the paper's network, less makes one for a laptop.
         weights: None for random initialisation; a torchvision weight name such as
             `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); or the path of a local state dict.
+        zero_init_residual: torchvision's switch: every residual block starts as the identity (its last batch norm at
+            0). Of use without `weights`: short trainings get much further.
 
     Attributes:
         channels: C, 512 (18, 34) or 2048 (50, 101) times `width`.
@@ -47,14 +49,20 @@ class DeepLabResNet(ResNet):
         UserError: weights that cannot be had, read, or that belong to another network.
     """
 
-    def __init__(self, depth: int, width: float = 1.0, weights: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        width: float = 1.0,
+        weights: str | Path | None = None,
+        zero_init_residual: bool = False,
+    ) -> None:
         if depth not in _LAYOUT:
             raise ValueError(f"there is no DeepLab-ResNet{depth}; depths are {sorted(_LAYOUT)}")
         if width <= 0:
             raise ValueError(f"width must be positive, not {width}")
         self._width = width
         block, layers = _LAYOUT[depth]
-        super().__init__(block, layers)
+        super().__init__(block, layers, zero_init_residual=zero_init_residual)
         del self.avgpool, self.fc
         self.depth, self.width = depth, width
         self.channels: int = self.inplanes

@@ -128,6 +128,7 @@ class MILA(VideoModel):
             on the keyframe, where the slow one has run anyway.
         decoder_norm: see `TaskDecoder`.
         slow_weights, fast_weights: ImageNet weights, see `DeepLabResNet`.
+        zero_init_residual: see `DeepLabResNet`.
 
     A source that a video has not shown yet (its first frames) is replaced by the current frame itself.
     """
@@ -151,14 +152,15 @@ class MILA(VideoModel):
         decoder_norm: bool = True,
         slow_weights: str | None = None,
         fast_weights: str | None = None,
+        zero_init_residual: bool = False,
     ) -> None:
         if propagate not in ("encoded", "fused"):
             raise ValueError(f"propagate is 'encoded' or 'fused', not {propagate!r}")
         history = 0 if not multi_frame else keyframe_interval if propagate == "fused" else 1
         super().__init__(suite, keyframe_interval, history)
         self.multi_frame, self.task_specific, self.propagate = multi_frame, task_specific, propagate
-        self.slow = DeepLabResNet(slow, width, slow_weights)
-        self.fast = DeepLabResNet(fast, width, fast_weights)
+        self.slow = DeepLabResNet(slow, width, slow_weights, zero_init_residual)
+        self.fast = DeepLabResNet(fast, width, fast_weights, zero_init_residual)
         channels = self.fast.channels
         self.project = nn.Sequential(
             nn.Conv2d(self.slow.channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()

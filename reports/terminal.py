@@ -14,7 +14,7 @@ from rich.text import Text
 from reports.provenance import About
 from reports.tables import COST, Cell, Column, Line, ResultTable
 
-_SHORT = {"Median": "Med."}  # to fit 80 columns
+_SHORT = {"Median": "Med.", "Segmentation": "Seg.", "Normals": "Norm."}  # to fit 80 columns
 _WIDE = 10  # characters of a unit that is broken into lines
 _ANY = 10_000  # columns, to see how wide a block would like to be
 
@@ -47,7 +47,7 @@ def _about_measured(table: ResultTable, about: About) -> str:
 
 def _grid() -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
-    table.add_column("\n\n", no_wrap=True)
+    table.add_column("", no_wrap=True)
     return table
 
 
@@ -77,8 +77,9 @@ class _Numbers:
 
     def _grid(self, columns: Sequence[Column]) -> Table:
         grid = _grid()
-        for c in columns:
-            grid.add_column(_header(c), justify="right", no_wrap=len(c.unit) < _WIDE, vertical="top")
+        for before, c in zip((None, *columns), columns, strict=False):
+            first = before is None or before.task != c.task
+            grid.add_column(_header(c, first), justify="right", no_wrap=len(c.unit) < _WIDE, vertical="top")
         for line in self.table.lines:
             if line.constant and not self.measured:
                 continue
@@ -89,10 +90,12 @@ class _Numbers:
         return grid
 
 
-def _header(column: Column) -> Text:
+def _header(column: Column, first: bool) -> Text:
+    """Task (over its first column), metric, unit, direction."""
+    task = _SHORT.get(column.short_task, column.short_task) if first else ""
     label = _SHORT.get(column.label, column.label).replace("< ", "<")
     unit = column.unit.replace(" × ", "×") if len(column.unit) < _WIDE else column.unit
-    return Text(f"{label}\n{unit}\n{column.arrow}")
+    return Text(f"{task}\n{label}\n{unit}\n{column.arrow}")
 
 
 def _label(line: Line, measured: bool) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -22,7 +23,7 @@ from experiments.profiles import SMOKE
 from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
 from experiments.store import Store
 from mila.tasks import NYUV2
-from reports.build import build_report
+from reports.build import Report, build_report
 from reports.figures import spread
 from reports.provenance import about
 from reports.published_numbers import read_published
@@ -102,8 +103,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def page(store: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_report(plan_of(0, 1), store, tmp_path_factory.mktemp("out")).page.read_text()
+def report(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return build_report(plan_of(0, 1), store, tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return report.page.read_text()
 
 
 def lines_of(path: Path) -> dict[tuple[str, str], dict[str, str]]:
@@ -147,8 +153,7 @@ class Cells(HTMLParser):
         return [(kind, " ".join(text.split())) for kind, text in cells]
 
 
-def test_csv_has_means_and_spreads(store: Store, tmp_path: Path) -> None:
-    report = build_report(plan_of(0, 1), store, tmp_path)
+def test_csv_has_means_and_spreads(report: Report) -> None:
     assert report.csv.name == "table1-smoke.csv"
     mila = lines_of(report.csv)["MILA (ours)", "miou"]
     # Seed 0: 0.30 + mean of 0..4 thousandths = 0.302; seed 1: 0.312.
@@ -183,8 +188,8 @@ def test_a_cell_given_twice_is_refused(tmp_path: Path) -> None:
         read_published(1, "nyuv2", file)
 
 
-def test_rows_that_are_not_built_say_so(store: Store, tmp_path: Path, page: str) -> None:
-    lines = lines_of(build_report(plan_of(0, 1), store, tmp_path).csv)
+def test_rows_that_are_not_built_say_so(report: Report, page: str) -> None:
+    lines = lines_of(report.csv)
     for label, published in (("MTAN*", "37.1"), ("Cross-Stitch-SegNet", "14.7")):
         line = lines[label, "miou"]
         assert (line["missing"], line["measured_mean"], line["published"]) == ("not built yet", "", published)
@@ -260,10 +265,10 @@ def test_page_needs_no_network_and_no_other_file(page: str) -> None:
     assert not re.findall(r'id="([^"]+)"(?=.*id="\1")', page, re.DOTALL)
 
 
-def test_same_records_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
-    first, second = (build_report(plan_of(0, 1), store, tmp_path / name) for name in ("a", "b"))
-    assert first.page.read_bytes() == second.page.read_bytes()
-    assert first.csv.read_bytes() == second.csv.read_bytes()
+def test_same_records_give_the_same_bytes(store: Store, report: Report, tmp_path: Path) -> None:
+    again = build_report(plan_of(0, 1), store, tmp_path)
+    assert again.page.read_bytes() == report.page.read_bytes()
+    assert again.csv.read_bytes() == report.csv.read_bytes()
 
 
 def test_pictures_of_every_method_at_first_and_last_offset(page: str) -> None:
@@ -307,11 +312,10 @@ def test_failed_stage_and_lost_pictures_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
-def test_terminal_table_is_legible(store: Store, tmp_path: Path, width: int) -> None:
-    console = Console(width=width, record=True, file=(tmp_path / "out.txt").open("w"), soft_wrap=True)
-    console.print(build_report(plan_of(0, 1), store, tmp_path).terminal)
-    text = console.export_text()
-    console.file.close()
+def test_terminal_table_is_legible(report: Report, width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), soft_wrap=True)
+    console.print(report.terminal)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
     assert text.index("PUBLISHED by the paper on NYUd v2") < text.index("MEASURED on procedural videos (rooms)")
