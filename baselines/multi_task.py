@@ -28,7 +28,7 @@ class MultiTask(FrameModel):
         depth: int = 101,
         *,
         width: float = 1.0,
-        decoder_norm: bool = True,
+        decoder_norm: bool = False,
         weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:

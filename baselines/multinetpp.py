@@ -28,7 +28,7 @@ class MultiNetPP(MILA):
         *,
         width: float = 1.0,
         keyframe_interval: int = 5,
-        decoder_norm: bool = True,
+        decoder_norm: bool = False,
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,

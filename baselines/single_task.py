@@ -31,7 +31,7 @@ class SingleTask(FrameModel):
         depth: int = 101,
         *,
         width: float = 1.0,
-        decoder_norm: bool = True,
+        decoder_norm: bool = False,
         weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:

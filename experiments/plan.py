@@ -169,6 +169,7 @@ class _RowMaker:
         starts = (
             Start("slow", self._encoder(self.profile.slow, seed), "encoder"),
             Start("fast", self._encoder(self.profile.fast, seed), "encoder"),
+            Start("decoders", self._encoder(self.profile.fast, seed), "decoders"),  # they read as many channels
         )
         title = self._title(row.label, seed)
         return Train(title, row.model, values, self.train_data, seed, self.profile.method, starts)

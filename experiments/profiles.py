@@ -48,10 +48,10 @@ QUICK = Profile(
     fast=18,
     width=0.125,
     zero_init_residual=True,
-    train_clips=1200,
+    train_clips=1000,
     test_clips=100,
-    encoder=Schedule(epochs=3, batch=4, lr=2e-3, decay="cosine"),
-    method=Schedule(epochs=2, batch=4, lr=2e-3, decay="cosine"),
+    encoder=Schedule(epochs=4, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule(epochs=2, batch=4, lr=4e-3, decay="cosine"),
 )
 
 SMOKE = Profile(

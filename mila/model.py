@@ -149,7 +149,7 @@ class MILA(VideoModel):
         scaled: bool = False,
         propagate: Literal["encoded", "fused"] = "encoded",
         mimicry: tuple[float, float] | None = (1.0, 1.0),
-        decoder_norm: bool = True,
+        decoder_norm: bool = False,
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,

@@ -45,11 +45,11 @@ class TaskDecoder(nn.Module):
         channels: features that come in.
         out: channels of the prediction.
         width: factor on 512 and 256; 1 is the paper's.
-        norm: batch norm after the first two convolutions, about which the paper is silent; on, because it lets one
-            learning rate serve every task.
+        norm: batch norm after the first two convolutions. Off: the paper names three convolutions and nothing else,
+            and running statistics that keyframes and non-keyframes share fit neither at test time.
     """
 
-    def __init__(self, channels: int, out: int, width: float = 1.0, norm: bool = True) -> None:
+    def __init__(self, channels: int, out: int, width: float = 1.0, norm: bool = False) -> None:
         super().__init__()
         wide, narrow = max(1, round(512 * width)), max(1, round(256 * width))
 
@@ -78,7 +78,7 @@ class TaskDecoders(nn.ModuleDict):
     `normals` are unit vectors `[B, 3, H, W]`.
     """
 
-    def __init__(self, suite: Suite, channels: int, width: float = 1.0, norm: bool = True) -> None:
+    def __init__(self, suite: Suite, channels: int, width: float = 1.0, norm: bool = False) -> None:
         super().__init__({task.name: TaskDecoder(channels, task.channels, width, norm) for task in suite.tasks})
 
     def predict(self, features: dict[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:

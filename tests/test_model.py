@@ -187,7 +187,7 @@ def test_upsampling_puts_feature_i_on_pixel_8i(size: tuple[int, int]) -> None:
 
 
 def test_decoder_is_the_papers() -> None:
-    decoder = TaskDecoder(2048, 13, norm=False)
+    decoder = TaskDecoder(2048, 13)
     shapes = [tuple(m.weight.shape) for m in decoder.modules() if isinstance(m, nn.Conv2d)]
     assert shapes == [(512, 2048, 3, 3), (256, 512, 1, 1), (13, 256, 1, 1)]
 
