@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mila.backbone import DeepLabResNet
-from mila.modules import TaskDecoders
+from mila.modules import Norm, TaskDecoders
 from mila.tasks import Suite
 from mila.video_model import FrameModel
 
@@ -28,7 +28,7 @@ class MultiTask(FrameModel):
         depth: int = 101,
         *,
         width: float = 1.0,
-        decoder_norm: bool = False,
+        decoder_norm: Norm = "none",
         weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:

@@ -9,6 +9,7 @@ it was.
 from __future__ import annotations
 
 from mila.model import MILA
+from mila.modules import Norm
 from mila.tasks import Suite
 
 
@@ -28,7 +29,7 @@ class MultiNetPP(MILA):
         *,
         width: float = 1.0,
         keyframe_interval: int = 5,
-        decoder_norm: bool = False,
+        decoder_norm: Norm = "none",
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mila.backbone import DeepLabResNet
-from mila.modules import TaskDecoders
+from mila.modules import Norm, TaskDecoders
 from mila.tasks import Suite
 from mila.video_model import FrameModel
 
@@ -31,7 +31,7 @@ class SingleTask(FrameModel):
         depth: int = 101,
         *,
         width: float = 1.0,
-        decoder_norm: bool = False,
+        decoder_norm: Norm = "none",
         weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:

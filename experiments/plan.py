@@ -113,7 +113,12 @@ class _RowMaker:
 
     @property
     def _sizes(self) -> dict[str, Any]:
-        return {"width": self.profile.width, "zero_init_residual": self.profile.zero_init_residual}
+        profile = self.profile
+        return {
+            "width": profile.width,
+            "zero_init_residual": profile.zero_init_residual,
+            "decoder_norm": profile.decoder_norm,
+        }
 
     def row(self, row: Row) -> RowPlan:
         if row.model is None:

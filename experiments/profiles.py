@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mila.modules import Norm
 from mila.tasks import Suite
 from mila.training import Schedule
 
@@ -19,6 +20,7 @@ class Profile:
         slow, fast: depths of the two DeepLab-ResNets.
         width: factor on every channel count.
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
+        decoder_norm: see `TaskDecoder`; the paper names none.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
         encoder, method: schedules of the frame-by-frame networks and of the SlowFast methods that start from them.
     """
@@ -30,6 +32,7 @@ class Profile:
     fast: int
     width: float
     zero_init_residual: bool
+    decoder_norm: Norm
     train_clips: int
     test_clips: int
     encoder: Schedule
@@ -48,10 +51,11 @@ QUICK = Profile(
     fast=18,
     width=0.125,
     zero_init_residual=True,
+    decoder_norm="group",
     train_clips=1000,
     test_clips=100,
-    encoder=Schedule(epochs=4, batch=4, lr=4e-3, decay="cosine"),
-    method=Schedule(epochs=2, batch=4, lr=4e-3, decay="cosine"),
+    encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule(epochs=2.5, batch=4, lr=4e-3, decay="cosine"),
 )
 
 SMOKE = Profile(
@@ -62,6 +66,7 @@ SMOKE = Profile(
     fast=18,
     width=0.0625,
     zero_init_residual=True,
+    decoder_norm="group",
     train_clips=8,
     test_clips=4,
     encoder=Schedule(epochs=2, batch=4, lr=1e-3),

@@ -36,7 +36,7 @@ def evaluate(
     Returns:
         Metrics in SI units by name, see `mila.metrics`.
     """
-    model.to(device).eval()
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     sums = SuiteSums(model.suite)
     for start in range(0, len(clips), batch):
         indices = range(start, min(start + batch, len(clips)))

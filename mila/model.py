@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mila.attention import InterFrameLocalAttention, Window
 from mila.backbone import DeepLabResNet
 from mila.mimicry import Mimicry
-from mila.modules import Fusion, TaskDecoders, squeeze_excitation
+from mila.modules import Fusion, Norm, TaskDecoders, squeeze_excitation
 from mila.tasks import Suite
 from mila.video_model import VideoModel
 
@@ -149,7 +149,7 @@ class MILA(VideoModel):
         scaled: bool = False,
         propagate: Literal["encoded", "fused"] = "encoded",
         mimicry: tuple[float, float] | None = (1.0, 1.0),
-        decoder_norm: bool = False,
+        decoder_norm: Norm = "none",
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,

@@ -99,8 +99,8 @@ def train(
     Raises:
         UserError: the checkpoint is damaged or of another model, or the loss is not finite.
     """
-    model.to(device).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.lr, betas=schedule.betas)
+    model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.lr, betas=schedule.betas, fused=True)
     total = schedule.steps(len(clips))
     done, curve = 0, list[dict[str, float]]()
     sums: dict[str, float] = {}
