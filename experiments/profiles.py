@@ -55,7 +55,7 @@ QUICK = Profile(
     train_clips=1000,
     test_clips=100,
     encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
-    method=Schedule(epochs=2.5, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
 )
 
 SMOKE = Profile(

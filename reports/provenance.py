@@ -138,7 +138,8 @@ def settings(plan: Plan) -> list[Setting]:
         Setting("Keyframe interval K", f"{plan.grid.keyframe_interval}", "5"),
         Setting("Frame-by-frame networks", encoder, _PAPER_SCHEDULE),
         Setting("Slow-fast methods", method, _PAPER_SCHEDULE),
-        Setting("Initial weights", f"{'ImageNet' if pretrained else 'random'}; {_STARTS}", f"ImageNet; {_STARTS}"),
+        Setting("Initial weights", f"{_initial(p, pretrained)}; {_STARTS}", f"ImageNet; {_STARTS}"),
+        Setting("Decoder normalisation", p.decoder_norm, "none named"),
         Setting("Training clips", clips[0], f"the {DATASET_TITLES[suite.name]} training set"),
         Setting(
             f"Scored clips ({plan.test_data.source.split})",
@@ -146,6 +147,12 @@ def settings(plan: Plan) -> list[Setting]:
             f"the {DATASET_TITLES[suite.name]} evaluation set",
         ),
     ]
+
+
+def _initial(profile: Profile, pretrained: bool) -> str:
+    if pretrained:
+        return "ImageNet"
+    return "random, residual branches zero" if profile.zero_init_residual else "random"
 
 
 _PAPER_SCHEDULE = "Adam (0.9, 0.99), learning rate 0.0001, 50 epochs, batch 4"
