@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.profiler import ProfilerActivity, profile
 
+from experiments.bench_attention import peak_memory, unfold_attention
 from mila.attention import InterFrameLocalAttention, attention_weights, local_attention
 
 
@@ -158,13 +158,11 @@ def test_nothing_is_unfolded(backward: bool) -> None:
         return torch.autograd.grad(out.sum(), tensors) if backward else out
 
     call()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        kept = call()
-    held = peak = 0
-    for event in profiler.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    assert kept is not None
     value_map = 512 * 33 * 65 * 4
-    assert value_map < peak < 4 * value_map
+    assert value_map < peak_memory(call) < 4 * value_map
+
+
+def test_the_benchmark_compares_like_with_like() -> None:
+    query, key, value = maps(2, 3, 4, 6, 7)
+    torch.testing.assert_close(unfold_attention(query, key, value, 5), per_pixel(query, key, value, 5))
+    assert peak_memory(lambda: torch.empty(1000, dtype=torch.float64)) == 8000
