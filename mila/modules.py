@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -95,11 +96,11 @@ class TaskDecoders(nn.ModuleDict):
     def __init__(self, suite: Suite, channels: int, width: float = 1.0, norm: Norm = "none") -> None:
         super().__init__({task.name: TaskDecoder(channels, task.channels, width, norm) for task in suite.tasks})
 
-    def predict(self, features: dict[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    def predict(self, features: Mapping[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         """Decode each task's features `[B, C, h, w]` and bring the result to `size` = (height, width)."""
-        predictions = {}
-        for name, decoder in self.items():
-            prediction = upsample(decoder(features[name]), size)  # type: ignore[index]
+        predictions: dict[str, Tensor] = {}
+        for name, maps in features.items():
+            prediction = upsample(self[name](maps), size)
             predictions[name] = _unit(prediction) if name == "normals" else prediction
         return predictions
 
