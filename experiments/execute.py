@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import traceback
@@ -45,27 +46,30 @@ def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
     An error is written into the stage's folder and returned, never raised; an interruption is raised and leaves the
     stage to be continued.
     """
-    with store.lock(stage):
-        if store.state(stage) == "done":
-            return Outcome(stage.key)
-        folder = store.begin(stage)
-        clock = _Clock(folder)
-        try:
-            result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
-        except UserError as error:
-            store.fail(stage, str(error))
-            return Outcome(stage.key, str(error), bad_input=True)
-        except Exception as error:
-            store.fail(stage, traceback.format_exc())
-            return Outcome(stage.key, f"{type(error).__name__}: {error} (see {folder / 'error.txt'})")
-        store.finish(
-            stage,
-            result,
-            seconds=clock.seconds,
-            finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            environment=environment(device),
-        )
-        return Outcome(stage.key)
+    try:
+        with store.lock(stage):
+            if store.state(stage) != "done":
+                _attempt(stage, store, device)
+    except UserError as error:
+        return _failed(stage, store, str(error), str(error), bad_input=True)
+    except Exception as error:
+        path = store.folder(stage) / "error.txt"
+        return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
+    return Outcome(stage.key)
+
+
+def _attempt(stage: Stage, store: Store, device: str) -> None:
+    folder = store.begin(stage)
+    clock = _Clock(folder)
+    result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
+    finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=environment(device))
+
+
+def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
+    with contextlib.suppress(OSError):  # on a full disk there is no place for the reason either
+        store.fail(stage, details)
+    return Outcome(stage.key, sentence, bad_input)
 
 
 class _Clock:

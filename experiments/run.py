@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+if find_spec("rich") is None or find_spec("experiments") is None:
+    sys.exit("error: the suite is not installed for this Python; run `nox -s env`, then use the Python in .nox/env.")
 
 from rich.console import Console
 from rich.table import Table
@@ -70,6 +74,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         _dry_run(plan, store, console)
         return 0
     device = _device(options.device)
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"results cannot be written to {options.results} ({error.strerror}); give another --results."
+        ) from error
     summary = launch(plan.stages(), store, options.jobs or default_jobs(device), device, console)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():

@@ -61,9 +61,11 @@ class Store:
         return "failed" if (folder / "error.txt").is_file() else "waiting"
 
     def begin(self, stage: Stage) -> Path:
-        """Make the folder, write the description, forget an earlier failure."""
+        """Make the folder, write the description, forget an earlier failure and what a kill left half-written."""
         folder = self.folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob(".*"):
+            unfinished.unlink()
         write_json(folder / "stage.json", {"title": stage.title, **stage.description()})
         (folder / "error.txt").unlink(missing_ok=True)
         return folder

@@ -20,6 +20,7 @@ from PIL import Image
 
 from experiments import versions
 from experiments.collect import collect
+from experiments.execute import run_stage
 from experiments.grids.table1 import TABLE1
 from experiments.plan import Plan, make_plan
 from experiments.profiles import QUICK, SMOKE
@@ -137,6 +138,33 @@ def test_state_is_read_off_the_disk(tmp_path: Path) -> None:
     assert store.record(stage).seconds == 1.5
     assert store.record(stage).stage["title"] == stage.title
     assert store.earlier_seconds() == {("evaluate", stage.title): 1.5}
+
+
+def test_a_new_attempt_forgets_what_a_kill_left(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), plan().rows[0].evaluations[0][0]
+    folder = store.begin(stage)
+    (folder / ".model.pt.x7").write_bytes(b"half")
+    (folder / "checkpoint.pt").write_bytes(b"whole")
+    store.begin(stage)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt", "stage.json"]
+
+
+def test_errors_are_kept_and_never_raised(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), plan().rows[0].evaluations[0][0]
+    outcome = run_stage(stage, store, "cpu")  # nothing that it needs is there
+    assert outcome.bad_input
+    assert "not a finished packed data set" in (outcome.error or "")
+    assert store.state(stage) == "failed"
+    (tmp_path / "file").write_text("")
+    outcome = run_stage(stage, Store(tmp_path / "file"), "cpu")
+    assert outcome.error is not None
+    assert not outcome.bad_input
+
+
+def test_results_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    error = run(*SMOKE_RUN, "--results", str(tmp_path / "file"), code=2).stderr
+    assert error.startswith("error: results cannot be written to")
 
 
 def test_one_stage_has_one_worker(tmp_path: Path) -> None:
