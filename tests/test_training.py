@@ -18,6 +18,7 @@ from mila.data.packed import PackedClips, pack
 from mila.data.worlds import WorldClips
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
+from mila.files import write_text
 from mila.metrics import SuiteSums
 from mila.model import MILA
 from mila.tasks import NYUV2, VOID
@@ -177,6 +178,13 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
         save_checkpoint(tmp_path / "c", "me", {"step": 2})
     assert load_checkpoint(tmp_path / "c", "me")["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_written_files_have_the_permissions_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    write_text(tmp_path / "atomic", "x")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["atomic", "plain"]
 
 
 def test_divergence_is_said(clips: PackedClips, tmp_path: Path) -> None:
