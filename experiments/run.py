@@ -74,13 +74,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         _dry_run(plan, store, console)
         return 0
     device = _device(options.device)
+    stages = in_order(plan.stages())  # looks at the data, so that what is missing is said before anything is written
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"results cannot be written to {options.results} ({error.strerror}); give another --results."
         ) from error
-    summary = launch(plan.stages(), store, options.jobs or default_jobs(device), device, console)
+    summary = launch(stages, store, options.jobs or default_jobs(device), device, console)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():
         print(f"error: {title}: {reason}", file=sys.stderr)
