@@ -93,8 +93,8 @@ def _run_all(
                     busy.add(stage.key)
             display.show(list(running.values()))
             for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
+                outcome = future.result()  # raises where the worker died; the stage then still counts as running
                 stage = running.pop(future)
-                outcome = future.result()
                 if outcome.error is None:
                     summary.done.append(stage.title)
                 else:

@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     report = build_report(plan, store, options.results / "reports")
     console.print(report.terminal)
     console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
-    return 1 if summary.failed else 0
+    return 1 if summary.failed or summary.skipped else 0
 
 
 def _plan(options: argparse.Namespace) -> Plan:
