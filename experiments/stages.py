@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ def arguments(**values: Any) -> Arguments:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(ABC):
     """Base of all stages.
 
     Attributes:
@@ -44,17 +45,17 @@ class Stage:
         return ()
 
     @property
+    @abstractmethod
     def work(self) -> float:
         """About how long it takes compared with others; weighs the overall progress bar, nothing else."""
-        raise NotImplementedError
 
+    @abstractmethod
     def config(self) -> dict[str, Any]:
         """What it computes, as JSON, without what it needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def modules(self) -> tuple[str, ...]:
         """Python modules whose code decides the result."""
-        raise NotImplementedError
 
     @cached_property
     def key(self) -> str:
