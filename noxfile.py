@@ -1,6 +1,6 @@
 """The sessions of the suite. All share one environment, installed once: `.nox/env`.
 
-nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores
+nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2, 6, 8, 9, 10
 nox -s tests                lint, types, import contract, tests
 """
 
@@ -49,10 +49,22 @@ def tests(session: nox.Session) -> None:
     _run(session, "-m", "pytest", *session.posargs)
 
 
-@nox.session(name="reproduce-table1", venv_backend="none", requires=["env"])
-def reproduce_table1(session: nox.Session) -> None:
-    """Table 1 on the embedded videos; further words go to the runner: `-- --seeds 0 1 2`."""
-    _run(session, "experiments/run.py", "--grid", "table1", *session.posargs)
+def _reproduce(table: int, about: str) -> None:
+    """Add the session `reproduce-table<table>`."""
+
+    def reproduce(session: nox.Session) -> None:
+        _run(session, "experiments/run.py", "--grid", f"table{table}", *session.posargs)
+
+    reproduce.__doc__ = f"{about} Further words go to the runner: `-- --seeds 0 1 2`."
+    nox.session(name=f"reproduce-table{table}", venv_backend="none", requires=["env"])(reproduce)
+
+
+_reproduce(1, "Multi-task learning on NYUd v2, with embedded videos.")
+_reproduce(2, "Multi-task learning on Cityscapes, with embedded videos.")
+_reproduce(6, "Kinds of propagation, on both.")
+_reproduce(8, "Backbones of MTAN and Cross-Stitch.")
+_reproduce(9, "Weighting of the tasks.")
+_reproduce(10, "MILA on slow networks alone.")
 
 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])

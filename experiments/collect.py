@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from experiments.plan import Plan, RowPlan
+from experiments.stages import Evaluate, in_order
 from experiments.store import Record, Store
 
 
@@ -17,7 +18,7 @@ class Value:
         mean: in the metric's SI unit.
         std: sample standard deviation over seeds; None with one seed.
         seeds: n.
-        by_offset: mean over seeds at each offset 0..K-1 (one entry for a frame-by-frame model).
+        by_offset: mean over seeds at each offset 0..K-1 (one entry for a frame-by-frame model and for K = 1).
         by_offset_std: their sample standard deviations; None with one seed.
     """
 
@@ -49,16 +50,52 @@ class RowResult:
     measure: Record | None
 
 
+@dataclass(frozen=True)
+class FlowResult:
+    """How good FlowNet-S is, on flow that is known exactly.
+
+    Attributes:
+        values: `epe` and `epe_zero` in pixels, and `ratio`, the first over the second seed by seed; empty where no seed
+            is finished.
+        missing: see `RowResult`.
+        trains, evaluations: records behind the numbers, finished seeds only.
+    """
+
+    values: dict[str, Value]
+    missing: str
+    trains: tuple[Record, ...]
+    evaluations: tuple[Record, ...]
+
+
 def collect(plan: Plan, store: Store) -> list[RowResult]:
     """Each row's result, in the plan's order. A seed counts once all its offsets are finished."""
     return [_row(row, store) for row in plan.rows]
+
+
+def collect_flow(plan: Plan, store: Store) -> FlowResult | None:
+    """The scores of FlowNet-S; None where no row of the plan starts from it."""
+    if not plan.flow:
+        return None
+    seeds = tuple((stage,) for stage in plan.flow)
+    complete = _complete(seeds, store)
+    records = tuple(store.record(stage) for (stage,) in complete)
+    numbers = [record.result["metrics"] for record in records]
+    values = {name: _value([[n[name]] for n in numbers]) for name in ("epe", "epe_zero") if numbers}
+    if numbers and all(n["epe_zero"] for n in numbers):
+        values["ratio"] = _value([[n["epe"] / n["epe_zero"]] for n in numbers])
+    return FlowResult(
+        values=values,
+        missing=_missing(seeds, len(complete), store),
+        trains=tuple(store.record(stage.train) for (stage,) in complete),
+        evaluations=records,
+    )
 
 
 def _row(row: RowPlan, store: Store) -> RowResult:
     measure = None
     if row.measure is not None and store.state(row.measure) == "done":
         measure = store.record(row.measure)
-    complete = [seed for seed in row.evaluations if all(store.state(stage) == "done" for stage in seed)]
+    complete = _complete(row.evaluations, store)
     evaluations = tuple(tuple(store.record(stage) for stage in seed) for seed in complete)
     values = {}
     if evaluations:
@@ -67,12 +104,17 @@ def _row(row: RowPlan, store: Store) -> RowResult:
     return RowResult(
         plan=row,
         values=values,
-        missing=_missing(row, len(complete), store),
+        missing=_missing(row.evaluations, len(complete), store),
         gflops=None if measure is None else float(measure.result["gflops"]),
         trains=tuple(store.record(seed[0].train) for seed in complete),
         evaluations=evaluations,
         measure=measure,
     )
+
+
+def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:
+    """The seeds whose every score is there."""
+    return [seed for seed in seeds if all(store.state(stage) == "done" for stage in seed)]
 
 
 def _value(numbers: list[list[float]]) -> Value:
@@ -89,12 +131,10 @@ def _value(numbers: list[list[float]]) -> Value:
     )
 
 
-def _missing(row: RowPlan, complete: int, store: Store) -> str:
-    if not row.evaluations:
-        return "not built yet"
-    if complete == len(row.evaluations):
+def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Store) -> str:
+    if complete == len(seeds):
         return ""
-    stages = [stage for seed in row.evaluations for stage in (seed[0].train, *seed)]
-    if any(store.state(stage) == "failed" for stage in stages):
+    needed = in_order([stage for seed in seeds for stage in seed])  # what the row starts from may have failed as well
+    if any(store.state(stage) == "failed" for stage in needed):
         return "a stage failed"
-    return "not run" if not complete else f"{complete} of {len(row.evaluations)} seeds run"
+    return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"

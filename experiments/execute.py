@@ -137,7 +137,17 @@ def _train(stage: Train, store: Store, folder: Path, device: str, progress: Prog
             theirs = load_model(start.stage, store).get_submodule(start.theirs)
             model.get_submodule(start.ours).load_state_dict(theirs.state_dict())
         checkpoint = folder / "checkpoint.pt"
-        curve = train(model, clips, stage.schedule, stage.seed, checkpoint, stage.key, device=device, progress=progress)
+        curve = train(
+            model,
+            clips,
+            stage.schedule,
+            stage.seed,
+            checkpoint,
+            stage.key,
+            weighting=stage.weighting,
+            device=device,
+            progress=progress,
+        )
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -50,7 +51,8 @@ def default_jobs(device: str) -> int:
 def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: Console) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
-    A stage whose parent failed is skipped, the others go on.
+    Of the stages that can start, the one with the most work behind it starts first. A stage whose parent failed is
+    skipped, the others go on.
 
     Raises:
         KeyboardInterrupt: passed on after the workers have ended.
@@ -63,9 +65,28 @@ def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: C
         else:
             waiting[stage.key] = stage
     if waiting:
-        with _Display(waiting, store, console) as display:
+        earlier = store.earlier_seconds()
+        work = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
+        behind = longest_paths(waiting, work)
+        waiting = dict(sorted(waiting.items(), key=lambda item: -behind[item[0]]))
+        with _Display(waiting, work, store, console) as display:
             _run_all(waiting, store, jobs, device, display, summary)
     return summary
+
+
+def longest_paths(stages: Mapping[str, Stage], work: Mapping[str, float]) -> dict[str, float]:
+    """For each stage by key, its work and that of the longest chain of stages that wait for it.
+
+    Args:
+        stages: every stage after the ones it needs.
+        work: how long each takes.
+    """
+    behind = dict(work)
+    for key, stage in reversed(list(stages.items())):
+        for needed in stage.needs:
+            if needed.key in behind:
+                behind[needed.key] = max(behind[needed.key], work[needed.key] + behind[key])
+    return behind
 
 
 def _run_all(
@@ -132,10 +153,8 @@ def _start_worker(device: str) -> None:
 class _Display:
     """One bar for everything with the time left, one line a running stage; plain lines where nobody watches."""
 
-    def __init__(self, stages: dict[str, Stage], store: Store, console: Console) -> None:
-        self._store, self._console = store, console
-        earlier = store.earlier_seconds()
-        self._work = {key: earlier.get((s.kind, s.title), s.work) for key, s in stages.items()}
+    def __init__(self, stages: dict[str, Stage], work: dict[str, float], store: Store, console: Console) -> None:
+        self._store, self._console, self._work = store, console, work
         self._finished, self._ended, self._stages = 0.0, 0, len(stages)
         self._lines: dict[str, TaskID] = {}
         self._start = time.monotonic()

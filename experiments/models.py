@@ -1,10 +1,16 @@
-"""The models of the suite by the name that stages and grids use."""
+"""The models of the suite by the name that stages and grids use, and those that users bring in a file of their own."""
 
 from __future__ import annotations
 
+import inspect
+from functools import lru_cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from mila.errors import UserError
 from mila.tasks import Suite
 from mila.video_model import VideoModel
 
@@ -12,19 +18,77 @@ _MODELS = {
     "constant": ("baselines.constant", "Constant"),
     "single_task": ("baselines.single_task", "SingleTask"),
     "multi_task": ("baselines.multi_task", "MultiTask"),
+    "mtan": ("baselines.mtan", "MTAN"),
+    "cross_stitch": ("baselines.cross_stitch", "CrossStitch"),
+    "segnet_mtan": ("baselines.segnet", "SegNetMTAN"),
+    "segnet_cross_stitch": ("baselines.segnet", "SegNetCrossStitch"),
     "multinetpp": ("baselines.multinetpp", "MultiNetPP"),
+    "svc": ("baselines.svc", "SVC"),
+    "accel": ("baselines.flow_warping", "Accel"),
+    "flownet": ("baselines.flownet", "FlowNet"),
+    "slow_fast": ("baselines.slow_fast", "SlowFast"),
     "mila": ("mila.model", "MILA"),
 }
 
 
 def module_of(name: str) -> str:
-    """The Python module that a model lives in."""
-    return _MODELS[name][0]
+    """The Python module that a model lives in, or the path of the user's file that it is in."""
+    return _place(name)[0]
+
+
+def label_of(name: str) -> str:
+    """What identifies a model wherever its file lies: its name, or its file's name and its class."""
+    place, attribute = _place(name)
+    return f"{Path(place).name}:{attribute}" if place.endswith(".py") else name
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Module or file, and class. A model in a user's file is called `PATH.py:Class`."""
+    if name in _MODELS:
+        return _MODELS[name]
+    path, _, attribute = name.rpartition(":")
+    return path, attribute
+
+
+def _class_of(name: str) -> type[VideoModel]:
+    place, attribute = _place(name)
+    module = load_file(Path(place)) if place.endswith(".py") else import_module(place)
+    model = getattr(module, attribute, None)
+    if not (isinstance(model, type) and issubclass(model, VideoModel)):
+        raise UserError(f"{place} has no class {attribute!r} that is a mila.video_model.VideoModel; define one.")
+    return model
+
+
+@lru_cache(maxsize=16)
+def load_file(path: Path) -> ModuleType:
+    """Run a user's Python file as a module.
+
+    Raises:
+        UserError: it cannot be read or run.
+    """
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{path} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
+    return module
+
+
+@lru_cache(maxsize=64)
+def accepted(name: str) -> frozenset[str]:
+    """Names of a model's constructor arguments; where it passes further ones on, those of its base as well."""
+    names: set[str] = set()
+    for base in _class_of(name).__mro__:
+        parameters = inspect.signature(base).parameters.values()
+        names |= {p.name for p in parameters}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return frozenset(names)
 
 
 def build(name: str, suite: Suite, arguments: dict[str, Any]) -> VideoModel:
     """A freshly initialised model; draws from torch's global random generator."""
-    module, attribute = _MODELS[name]
-    model = getattr(import_module(module), attribute)(suite, **arguments)
-    assert isinstance(model, VideoModel)
-    return model
+    return _class_of(name)(suite, **arguments)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.grids.grid import Grid, Row
+from experiments.grids.grid import From, Grid, Row
+from experiments.models import accepted
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, ClipMode, DataName, Source
-from experiments.stages import Data, Evaluate, Measure, Stage, Start, Train, arguments
+from experiments.sources import EMBEDDED, ClipMode, DataName, Source, Split
+from experiments.stages import Arguments, Data, Evaluate, Measure, Stage, Start, Train, arguments, in_order
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
-_PAPER_SLOW, _PAPER_FAST = 101, 18
-"""Encoders of the cost columns (Section 4.1)."""
+_DEPTHS = ("depth", "slow", "fast")
+"""Constructor arguments that are depths of DeepLab-ResNets."""
+
+_FLOW_WORLDS: dict[str, DataName] = {"nyuv2": "rooms", "cityscapes": "street"}
+"""The world whose exact flow FlowNet-S is trained on before it is used with a suite's data."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,20 @@ class RowPlan:
     """The stages of one row.
 
     Attributes:
-        label, published: see `Row`; the constant predictor has no published row.
-        evaluations: by seed, one stage an offset; empty for a row that is not built.
-        measure: cost at the paper's size, if the paper has the row.
+        label, published: see `Row`.
+        evaluations: by seed, one stage an offset.
+        measure: cost at the paper's size; None for the constant predictor, which costs nothing.
     """
 
     label: str
     published: str | None
-    evaluations: tuple[tuple[Evaluate, ...], ...] = ()
+    evaluations: tuple[tuple[Evaluate, ...], ...]
     measure: Measure | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the constant predictor."""
+        return self.measure is None
 
     @property
     def is_video(self) -> bool:
@@ -46,6 +56,7 @@ class Plan:
     Attributes:
         train_data, test_data: the splits.
         rows: in the table's order, the constant predictor last.
+        flow: how good FlowNet-S is that the rows start from, one stage a seed; empty where no row does.
     """
 
     grid: Grid
@@ -54,16 +65,20 @@ class Plan:
     train_data: Data
     test_data: Data
     rows: tuple[RowPlan, ...]
+    flow: tuple[Evaluate, ...]
 
     @property
     def embedded(self) -> bool:
         """Whether the data are procedural worlds (True) or a real data set."""
         return self.test_data.source.name in EMBEDDED
 
-    def stages(self) -> list[Stage]:
-        """What the plan asks for; what that needs is found through the stages."""
-        evaluations: list[Stage] = [e for row in self.rows for seed in row.evaluations for e in seed]
-        return evaluations + [row.measure for row in self.rows if row.measure is not None]
+    def stages(self, rows: Collection[str] | None = None) -> list[Stage]:
+        """What the plan asks for, or the rows with these labels alone; what that needs is found through the stages."""
+        some = [row for row in self.rows if rows is None or row.label in rows]
+        evaluations: list[Stage] = [e for row in some for seed in row.evaluations for e in seed]
+        needed = {stage.key for stage in in_order(evaluations)}
+        flow = [e for e in self.flow if e.train.key in needed]
+        return [*evaluations, *flow, *(row.measure for row in some if row.measure is not None)]
 
 
 def make_plan(
@@ -74,7 +89,7 @@ def make_plan(
     mode: ClipMode,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
-    split: str = "test",
+    split: Split = "test",
 ) -> Plan:
     """Lay out all stages of a grid.
 
@@ -95,12 +110,12 @@ def make_plan(
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
     source = Source(data, "train", height, width, mode, clips[0], root)
     length = grid.keyframe_interval + _HISTORY
-    scored = replace(source, split=split, clips=clips[1])  # type: ignore[arg-type]
+    scored = replace(source, split=split, clips=clips[1])
     train_data = Data(f"clips {data} train", source, length)
     test_data = Data(f"clips {data} {split}", scored, length)
     make = _RowMaker(grid, profile, train_data, test_data, seeds)
     rows = (*(make.row(row) for row in grid.rows), make.constant())
-    return Plan(grid, profile, seeds, train_data, test_data, rows)
+    return Plan(grid, profile, seeds, train_data, test_data, rows, make.flow())
 
 
 @dataclass(frozen=True)
@@ -111,31 +126,17 @@ class _RowMaker:
     test_data: Data
     seeds: tuple[int, ...]
 
-    @property
-    def _sizes(self) -> dict[str, Any]:
-        profile = self.profile
-        return {
-            "width": profile.width,
-            "zero_init_residual": profile.zero_init_residual,
-            "decoder_norm": profile.decoder_norm,
-        }
-
     def row(self, row: Row) -> RowPlan:
-        if row.model is None:
-            return RowPlan(row.label, row.published)
-        switches, interval = dict(row.switches), {"keyframe_interval": self.grid.keyframe_interval}
-        pair = row.encoders == "pair"
-        if pair:
-            paper = arguments(slow=_PAPER_SLOW, fast=_PAPER_FAST, **interval, **switches)
-        else:
-            paper = arguments(depth=_PAPER_SLOW, **switches)
-        trains = [self._pair(row, seed) if pair else self._frame(row, seed) for seed in self.seeds]
-        offsets = self.grid.keyframe_interval if pair else 1
+        paper = dict(row.arguments)
+        if "keyframe_interval" in accepted(row.model):
+            paper.setdefault("keyframe_interval", self.grid.keyframe_interval)
+        trains = [self._train(row, paper, seed) for seed in self.seeds]
+        offsets = paper.get("keyframe_interval", 1)
         return RowPlan(
             row.label,
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
-            Measure(f"cost of {row.label}", row.model, paper, self.grid.suite.name),
+            Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
         )
 
     def constant(self) -> RowPlan:
@@ -144,37 +145,56 @@ class _RowMaker:
         train = Train(title, "constant", (), self.train_data, 0, None)
         return RowPlan("Constant predictor", None, ((self._evaluate(train, 0),),))
 
+    def flow(self) -> tuple[Evaluate, ...]:
+        """Scores of FlowNet-S on the split that is scored."""
+        if not any(start.network == "flownet" for row in self.grid.rows for start in row.starts):
+            return ()
+        data = self._flow_data(self.test_data.source.split, self.profile.test_clips)
+        return tuple(Evaluate(f"score {t.title}", t, data, 0) for t in map(self._flownet, self.seeds))
+
     def _evaluate(self, train: Train, offset: int) -> Evaluate:
         return Evaluate(f"score {train.title}, offset {offset}", train, self.test_data, offset)
 
     def _title(self, name: str, seed: int) -> str:
         return f"{self.train_data.source.name} {name}, seed {seed}"
 
-    def _frame(self, row: Row, seed: int) -> Train:
-        assert row.model is not None
-        values = arguments(depth=self.profile.slow, **self._sizes, **dict(row.switches))
-        title = self._title(row.label, seed)
-        return Train(title, row.model, values, self.train_data, seed, self.profile.encoder)
+    def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
+        starts = tuple(Start(start.ours, self._first(start, paper, seed), start.theirs) for start in row.starts)
+        schedule = self.profile.method if starts else self.profile.encoder
+        values, title = self._sized(row.model, paper), self._title(row.label, seed)
+        return Train(title, row.model, values, self.train_data, seed, schedule, starts, row.weighting)
 
-    def _encoder(self, depth: int, seed: int) -> Train:
-        """Multi-task training of one encoder; for the slow one this is the D101-MultiTask row itself."""
-        values = arguments(depth=depth, **self._sizes)
-        name = "D101-MultiTask" if depth == self.profile.slow else "fast encoder"
-        return Train(self._title(name, seed), "multi_task", values, self.train_data, seed, self.profile.encoder)
+    def _sized(self, model: str, paper: dict[str, Any]) -> Arguments:
+        """The paper's arguments at the profile's sizes, as far as the model has these switches."""
+        profile = self.profile
+        depths = {name: profile.depths[paper[name]] for name in _DEPTHS if paper.get(name) is not None}
+        sizes = {
+            "width": profile.width,
+            "zero_init_residual": profile.zero_init_residual,
+            "decoder_norm": profile.decoder_norm,
+            "flow_width": profile.flow_width,
+            "half_resolution": profile.half_resolution,
+        }
+        return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
-    def _pair(self, row: Row, seed: int) -> Train:
-        assert row.model is not None
-        values = arguments(
-            slow=self.profile.slow,
-            fast=self.profile.fast,
-            **self._sizes,
-            keyframe_interval=self.grid.keyframe_interval,
-            **dict(row.switches),
-        )
-        starts = (
-            Start("slow", self._encoder(self.profile.slow, seed), "encoder"),
-            Start("fast", self._encoder(self.profile.fast, seed), "encoder"),
-            Start("decoders", self._encoder(self.profile.fast, seed), "decoders"),  # they read as many channels
-        )
-        title = self._title(row.label, seed)
-        return Train(title, row.model, values, self.train_data, seed, self.profile.method, starts)
+    def _first(self, start: From, paper: dict[str, Any], seed: int) -> Train:
+        """The training that a row starts from; where that is a row of its own, they are the same stage."""
+        if start.network == "flownet" or start.depth is None:
+            return self._flownet(seed)
+        depth = paper[start.depth]
+        name = "MultiTask" if start.network == "multi_task" else "SingleTask"
+        values = self._sized(start.network, {"depth": depth})
+        title = self._title(f"D{depth}-{name}", seed)
+        return Train(title, start.network, values, self.train_data, seed, self.profile.encoder)
+
+    def _flownet(self, seed: int) -> Train:
+        data = self._flow_data("train", self.profile.train_clips)
+        values = arguments(width=self.profile.flow_width, half_resolution=self.profile.half_resolution)
+        return Train(f"{data.source.name} FlowNet-S, seed {seed}", "flownet", values, data, seed, self.profile.flow)
+
+    def _flow_data(self, split: Split, clips: int) -> Data:
+        """Pairs of frames with exact flow, of the world that goes with the data and at the same size."""
+        shown = self.test_data.source
+        world = _FLOW_WORLDS[self.grid.suite.name]
+        source = Source(world, split, shown.height, shown.width, "video", clips, flow=True)
+        return Data(f"flow {world} {split}", source, 2)

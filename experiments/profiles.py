@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mila.modules import Norm
@@ -17,26 +18,31 @@ class Profile:
         name: on the command line.
         about: one sentence for `--list` and the report.
         scale: frames are the paper's size times this.
-        slow, fast: depths of the two DeepLab-ResNets.
+        depths: of the DeepLab-ResNets, by the paper's depth.
         width: factor on every channel count.
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         decoder_norm: see `TaskDecoder`; the paper names none.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
-        encoder, method: schedules of the frame-by-frame networks and of the SlowFast methods that start from them.
+        flow_width: factor on FlowNet-S's channel counts.
+        half_resolution: whether FlowNet-S looks at half-resolution frames, as in Accel.
+        encoder, method: schedules of the networks that start from nothing and of the methods that start from them.
+        flow: schedule of FlowNet-S on the exact flow of a world.
     """
 
     name: str
     about: str
     scale: float
-    slow: int
-    fast: int
+    depths: Mapping[int, int]
     width: float
     zero_init_residual: bool
     decoder_norm: Norm
     train_clips: int
     test_clips: int
+    flow_width: float
+    half_resolution: bool
     encoder: Schedule
     method: Schedule
+    flow: Schedule
 
     def size(self, suite: Suite) -> tuple[int, int]:
         """(height, width) of the frames for a suite."""
@@ -47,30 +53,34 @@ QUICK = Profile(
     name="quick",
     about="Minutes on two cores: narrow networks, small frames, a short schedule and a higher learning rate.",
     scale=0.25,
-    slow=34,
-    fast=18,
+    depths={101: 50, 50: 34, 18: 18},
     width=0.125,
     zero_init_residual=True,
     decoder_norm="group",
     train_clips=1000,
     test_clips=100,
     encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
+    flow_width=0.125,
+    half_resolution=False,  # at half of these frames motion is less than a pixel
     method=Schedule(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
+    flow=Schedule(epochs=12, batch=4, lr=2e-3, decay="cosine"),
 )
 
 SMOKE = Profile(
     name="smoke",
     about="Seconds: shows that everything runs; its numbers mean nothing.",
     scale=0.125,
-    slow=34,
-    fast=18,
+    depths={101: 50, 50: 34, 18: 18},
     width=0.0625,
     zero_init_residual=True,
     decoder_norm="group",
     train_clips=8,
     test_clips=4,
     encoder=Schedule(epochs=2, batch=4, lr=1e-3),
+    flow_width=0.0625,
+    half_resolution=True,
     method=Schedule(epochs=2, batch=4, lr=1e-3),
+    flow=Schedule(epochs=2, batch=4, lr=1e-3),
 )
 
 PROFILES = {profile.name: profile for profile in (QUICK, SMOKE)}

@@ -3,12 +3,14 @@
 python experiments/run.py --list
 python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
+python experiments/run.py --grid table1 --method my_method.py
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,12 +20,14 @@ if find_spec("rich") is None or find_spec("experiments") is None:
 from rich.console import Console
 from rich.table import Table
 
-from experiments.grids import GRIDS, find_grid
+from experiments.grids import TABLES, find_grids
+from experiments.grids.grid import Grid
+from experiments.grids.own import own_row
 from experiments.launch import default_jobs, launch
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
-from experiments.sources import DATA, EMBEDDED, MODES, Source
-from experiments.stages import in_order
+from experiments.sources import DATA, EMBEDDED, MODES, DataName, Source
+from experiments.stages import Stage, in_order
 from experiments.store import Store
 from mila.errors import UserError
 from mila.tasks import Suite
@@ -36,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="say which grids, profiles and data sets there are")
     parser.add_argument("--grid", metavar="NAME", help="which table or ablation to run")
+    parser.add_argument("--rows", metavar="LABEL", nargs="+", help="run these rows of it alone")
+    parser.add_argument("--method", metavar="FILE", type=Path, nargs="+", help="add the row of a method of your own")
     parser.add_argument("--profile", metavar="NAME", default="quick", help="sizes and schedules (default: quick)")
     parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="folder of a real data set")
@@ -68,13 +74,15 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         return 0
     if options.grid is None:
         raise UserError("say what to run with --grid NAME (--list shows the names).")
-    plan = _plan(options)
+    plans = _plans(options)
     store = Store(options.results / "store")
     if options.dry_run:
-        _dry_run(plan, store, console)
+        _dry_run(_stages(plans, options.rows), store, console)
         return 0
     device = _device(options.device)
-    stages = in_order(plan.stages())  # looks at the data, so that what is missing is said before anything is written
+    stages = _stages(
+        plans, options.rows
+    )  # looks at the data, so that what is missing is said before anything is written
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,31 +100,53 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
     from reports.build import build_report  # after the work: plotting libraries are no business of the workers
 
-    report = build_report(plan, store, options.results / "reports")
-    console.print(report.terminal)
-    console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
+    reports = [build_report(plan, store, options.results / "reports") for plan in plans]
+    for report in reports:
+        console.print(report.terminal)
+    for report in reports:
+        console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
     return 1 if summary.failed or summary.skipped else 0
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    grid = find_grid(options.grid)
+def _stages(plans: list[Plan], rows: list[str] | None) -> list[Stage]:
+    """What all plans ask for and need, each stage once; of the named rows alone, where any are named."""
+    labels = [row.label for plan in plans for row in plan.rows]
+    for label in rows or ():
+        if label not in labels:
+            raise UserError(f"there is no row {label!r}; choose from: {', '.join(dict.fromkeys(labels))}.")
+    return in_order([stage for plan in plans for stage in plan.stages(rows)])
+
+
+def _plans(options: argparse.Namespace) -> list[Plan]:
+    """One plan a grid of the table; with `--data`, of the grids that are about its tasks."""
     if options.profile not in PROFILES:
         raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
+    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
+        raise UserError("--seeds takes different numbers from 0 up.")
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError("--jobs takes a number from 1 up.")
+    grids = find_grids(options.grid)
+    if options.data is not None:
+        if options.data not in DATA:
+            raise UserError(f"there is no data set {options.data!r}; choose one of: {', '.join(DATA)}.")
+        suite = Source(options.data, "train", 1, 1, MODES[options.data][0]).suite
+        about = " and ".join(repr(grid.suite.name) for grid in grids)
+        grids = tuple(grid for grid in grids if grid.suite == suite)
+        if not grids:
+            raise UserError(
+                f"{options.grid} is about the tasks of {about}; {options.data!r} has those of {suite.name!r}."
+            )
+    methods = tuple(own_row(path) for path in options.method or ())
+    return [_plan(replace(grid, rows=grid.rows + methods), options) for grid in grids]
+
+
+def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
     data = options.data or _embedded(grid.suite)
-    if data not in DATA:
-        raise UserError(f"there is no data set {data!r}; choose one of: {', '.join(DATA)}.")
-    suite = Source(data, "train", 1, 1, MODES[data][0]).suite
-    if suite != grid.suite:
-        raise UserError(f"{grid.name} is about the tasks of {grid.suite.name!r}; {data!r} has those of {suite.name!r}.")
     mode = options.mode or MODES[data][0]
     if mode not in MODES[data]:
         raise UserError(f"{data!r} has no clips of mode {mode!r}; choose one of: {', '.join(MODES[data])}.")
     if data in EMBEDDED and options.data_root is not None:
         raise UserError(f"--data-root is for real data sets; {data!r} is rendered, so leave it out.")
-    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
-        raise UserError("--seeds takes different numbers from 0 up.")
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError("--jobs takes a number from 1 up.")
     return make_plan(
         grid,
         PROFILES[options.profile],
@@ -128,7 +158,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def _embedded(suite: Suite) -> str:
+def _embedded(suite: Suite) -> DataName:
     return next(name for name in EMBEDDED if Source(name, "train", 1, 1, "video").suite == suite)
 
 
@@ -142,9 +172,12 @@ def _device(wanted: str) -> str:
 
 
 def _list(console: Console) -> None:
-    table = Table("grid", "table", "rows", "what", box=None)
-    for grid in GRIDS.values():
-        table.add_row(grid.name, str(grid.table), str(len(grid.rows)), grid.title)
+    table = Table("grid", "rows", "what", box=None)
+    for name, grids in TABLES.items():
+        if len(grids) > 1:
+            table.add_row(name, "", f"both: {' and '.join(grid.name for grid in grids)}")
+        for grid in grids:
+            table.add_row(grid.name, str(len(grid.rows)), grid.title)
     console.print(table)
     profiles = Table("profile", "what", box=None)
     for profile in PROFILES.values():
@@ -158,11 +191,11 @@ def _list(console: Console) -> None:
     console.print(data)
 
 
-def _dry_run(plan: Plan, store: Store, console: Console) -> None:
+def _dry_run(stages: list[Stage], store: Store, console: Console) -> None:
     earlier = store.earlier_seconds()
     table = Table("stage", "kind", "state", "took", box=None)
     waiting, forecast, unknown = 0, 0.0, 0
-    for stage in in_order(plan.stages()):
+    for stage in stages:
         state, before = store.state(stage), earlier.get((stage.kind, stage.title))
         if state == "done":
             before = store.record(stage).seconds

@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 from mila.data.cityscapes import Cityscapes
 from mila.data.clips import ClipSource
 from mila.data.nyuv2 import NYUv2
-from mila.data.worlds import WorldClips
+from mila.data.worlds import WorldClips, WorldFlow
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, NYUV2, Suite
+from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
 ClipMode = Literal["video", "pan", "still"]
+Split = Literal["train", "val", "test"]
 
 DATA: tuple[DataName, ...] = get_args(DataName)
 EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
@@ -48,19 +49,23 @@ class Source:
         mode: where clips come from.
         clips: how many (worlds), or at most how many (real data); None for all there are.
         root: the data set's folder; not part of what identifies the data.
+        flow: pairs of a world's frames with their exact optical flow, instead of clips with the tasks' targets.
     """
 
     name: DataName
-    split: Literal["train", "val", "test"]
+    split: Split
     height: int
     width: int
     mode: ClipMode
     clips: int | None = None
     root: Path | None = field(default=None, compare=False)
+    flow: bool = False
 
     @property
     def suite(self) -> Suite:
         """The tasks the data set has targets for."""
+        if self.flow:
+            return FLOW
         return NYUV2 if self.name in ("rooms", "nyuv2") else CITYSCAPES
 
     @property
@@ -82,7 +87,10 @@ def _open(source: Source, root: Path | None) -> ClipSource:
     if source.name in ("rooms", "street"):
         if source.clips is None:
             raise UserError(f"the world {source.name!r} has no end: say how many clips.")
-        return WorldClips(source.name, source.split, clips=source.clips, height=source.height, width=source.width)
+        world = WorldFlow if source.flow else WorldClips
+        return world(source.name, source.split, clips=source.clips, height=source.height, width=source.width)
+    if source.flow:
+        raise UserError(f"{source.name!r} has no optical flow; only the worlds have: {', '.join(EMBEDDED)}.")
     if root is None:
         raise UserError(f"{source.name!r} is a real data set: say where it lies with --data-root FOLDER.")
     # The readers check split and mode themselves, and say which they know.

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from experiments.models import module_of
+from experiments.models import label_of, module_of
 from experiments.sources import Source
 from experiments.versions import code_digest
 from mila.tasks import SUITES
 from mila.training import Schedule
+from mila.weighting import WeightingName
 
 Arguments = tuple[tuple[str, Any], ...]
 """Constructor arguments of a model, sorted by name; hashable."""
@@ -119,6 +120,7 @@ class Train(Stage):
     seed: int
     schedule: Schedule | None
     starts: tuple[Start, ...] = ()
+    weighting: WeightingName = "equal"
 
     @property
     def needs(self) -> tuple[Stage, ...]:
@@ -134,11 +136,12 @@ class Train(Stage):
         """See `Stage`."""
         schedule = None if self.schedule is None else vars(self.schedule) | {"betas": list(self.schedule.betas)}
         return {
-            "model": self.model,
+            "model": label_of(self.model),
             "arguments": dict(self.arguments),
             "seed": self.seed,
             "schedule": schedule,
             "starts": [[start.ours, start.theirs] for start in self.starts],
+            "weighting": self.weighting,
         }
 
     def modules(self) -> tuple[str, ...]:
@@ -193,7 +196,7 @@ class Measure(Stage):
         """See `Stage`."""
         suite = SUITES[self.suite]
         size = [suite.height, suite.width]
-        return {"model": self.model, "arguments": dict(self.arguments), "suite": self.suite, "size": size}
+        return {"model": label_of(self.model), "arguments": dict(self.arguments), "suite": self.suite, "size": size}
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""

@@ -23,18 +23,23 @@ _PACKAGES = ("mila", "baselines")
 
 @lru_cache(maxsize=256)
 def code_digest(*modules: str) -> str:
-    """Hex digest of the source of `modules` and of all modules of the suite that they import, however indirectly."""
+    """Hex digest of the source of `modules` and of all modules of the suite that they import, however indirectly.
+
+    A name that ends in `.py` is the path of a file, which may lie anywhere.
+    """
     reached: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in reached:
+        is_file = module.endswith(".py")
+        name = Path(module).name if is_file else module
+        if name in reached:
             continue
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
+        spec = None if is_file else find_spec(module)
+        if not is_file and (spec is None or spec.origin is None):
             raise ModuleNotFoundError(f"there is no module {module!r}")
-        text = Path(spec.origin).read_text()
-        reached[module] = text
+        text = Path(module if spec is None else str(spec.origin)).read_text(encoding="utf-8")
+        reached[name] = text
         waiting += _imports(text)
     joined = "\n".join(f"{name}\n{reached[name]}" for name in sorted(reached))
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

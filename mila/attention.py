@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mila.propagation import Propagation, Relation
+
 Window = int | Literal["global"]
 
 _TILE = 8
@@ -199,6 +201,19 @@ def attention_weights(query: Tensor, key: Tensor, window: int) -> Tensor:
     return scores.masked_fill(outside, -torch.inf).flatten(-2).softmax(-1).unflatten(-1, (window, window))
 
 
+def aggregate(weights: Tensor, value: Tensor) -> Tensor:
+    """Sum over each pixel's window of weight times value, whatever the weights are (Eq. 1).
+
+    Args:
+        weights: `[B, H, W, L, L]`, laid out as `attention_weights` returns them; neighbours outside the map count as 0.
+        value: `[B, C, H, W]`.
+
+    Returns:
+        `[B, C, H, W]` (not necessarily contiguous).
+    """
+    return _Aggregate.apply(weights, value)
+
+
 def _global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Every pixel of the giving frame is a neighbour; queries in chunks, so that memory stays bounded."""
     height, width = query.shape[-2:]
@@ -246,10 +261,10 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, window: Window) -
         raise ValueError(f"value {tuple(value.shape)} must share batch, height and width with key {tuple(key.shape)}")
     if window == "global":
         return _global_attention(query, key, value)
-    return _Aggregate.apply(attention_weights(query, key, window), value)
+    return aggregate(attention_weights(query, key, window), value)
 
 
-class InterFrameLocalAttention(nn.Module):
+class InterFrameLocalAttention(Propagation):
     """ILA (Section 3.2): the 3x3 convolution `h`, shared by both frames, and the local attention.
 
     Args:
@@ -266,14 +281,17 @@ class InterFrameLocalAttention(nn.Module):
         self.scale = embedding**-0.5 if scaled else 1.0
         self.h = nn.Conv2d(channels, embedding, 3, padding=1, bias=False)
 
-    def embed(self, features: Tensor) -> Tensor:
+    def embed(self, compared: Tensor) -> Tensor:
         """`h(f)`: `[B, C, H, W]` to `[B, C', H, W]`. Once a frame is enough, however often it gives or receives."""
-        return self.h(features)
+        return self.h(compared) if self.reuse_embeddings else compared
 
-    def propagate(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Eq. 1 on embedded maps: `query = embed(f_k)`, `key = embed(f_t)`, `value = f_t`."""
-        return local_attention(query * self.scale if self.scale != 1.0 else query, key, value, self.window)
+    def relate(self, current: Tensor, older: Tensor) -> Relation:
+        """Query `h(f_k)` and key `h(f_t)` of Eq. 2."""
+        if not self.reuse_embeddings:
+            current, older = self.h(current), self.h(older)
+        return current * self.scale if self.scale != 1.0 else current, older
 
-    def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-        """`f_{t->k}`, `[B, C, H, W]`: what `previous` = f_t says at the pixels of `current` = f_k."""
-        return self.propagate(self.embed(current), self.embed(previous), previous)
+    def move(self, relation: Relation, value: Tensor) -> Tensor:
+        """Eqs. 1 and 2: `f_{t->k}`, `[B, C, H, W]`."""
+        query, key = relation
+        return local_attention(query, key, value, self.window)

@@ -75,25 +75,37 @@ class DeepLabResNet(ResNet):
     def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
         """The hook of torchvision's ResNet for a group of blocks, here with `width` on its planes."""
         if planes == 64:  # the first group; the stem before it gets its width here as well
-            self.inplanes = _scaled(64, self._width)
+            self.inplanes = scaled_channels(64, self._width)
             self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(self.inplanes)
-        return super()._make_layer(block, _scaled(planes, self._width), blocks, stride, dilate)
+        return super()._make_layer(block, scaled_channels(planes, self._width), blocks, stride, dilate)
 
-    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Outputs of the four groups of residual blocks; strides 4, 8, 8, 8."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        first = self.layer1(x)
-        second = self.layer2(first)
-        third = self.layer3(second)
-        return first, second, third, self.layer4(third)
+    @property
+    def stages(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Sequential]:
+        """The four groups of residual blocks, in order; strides 4, 8, 8, 8."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    @property
+    def stage_channels(self) -> list[int]:
+        """Channels that each of the four stages gives: 256 to 2048 in the R101, 64 to 512 in the R18, times `width`."""
+        # The last block keeps their number, so they are what its first convolution takes.
+        return [stage[-1].get_submodule("conv1").in_channels for stage in self.stages]  # type: ignore[misc]
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What stands before the first stage: `[B, 3, H, W]` to `[B, C, h, w]` at stride 4."""
+        features: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
         """The last residual features, `[B, C, h, w]`."""
-        return self.stages(x)[-1]
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        return x
 
 
-def _scaled(planes: int, width: float) -> int:
+def scaled_channels(planes: int, width: float) -> int:
+    """Channels of a layer that has `planes` of them at width 1."""
     return max(1, round(planes * width))
 
 

@@ -23,7 +23,7 @@ class Convention:
 
     Attributes:
         name: how reports call it.
-        decoders: whether the task decoders are charged.
+        decoders: whether the task decoders, a model's attribute `decoders`, are charged.
         reuse_embeddings: whether ILA's `h` is charged once a frame, or on both maps of each propagation.
     """
 
@@ -94,6 +94,6 @@ def _count_step(model: VideoModel, before: int, height: int, width: int, convent
         for _ in range(before):
             stream.step(frame)
         macs, _, layers = profile(_Step(model, stream), (frame,), verbose=False, ret_layer_info=True)
-    if not convention.decoders:
+    if not convention.decoders and hasattr(model, "decoders"):
         macs -= layers["model"][2]["decoders"][0]
     return float(macs)

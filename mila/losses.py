@@ -1,7 +1,8 @@
-"""Per-task losses (facts, 4.8): cross-entropy, L1 on valid depth, 1 - cosine on valid normals."""
+"""Per-task losses (facts, 4.8): cross-entropy, L1 on valid depth, 1 - cosine on valid normals; for flow, its error."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,11 +14,12 @@ def task_loss(task: TaskName, prediction: Tensor, target: Tensor) -> Tensor:
 
     Args:
         task: which loss.
-        prediction: `[B, C, H, W]`; logits, depth, or unit normals.
+        prediction: `[B, C, H, W]`; logits, depth, unit normals, or flow.
         target: as `mila.tasks` lays down, with a batch dimension.
 
     Returns:
-        A scalar: cross-entropy ignoring `VOID`; |difference| over target > 0; 1 - cosine over non-zero normals.
+        A scalar: cross-entropy ignoring `VOID`; |difference| over target > 0; 1 - cosine over non-zero normals;
+        length of the difference, in pixels, over finite flow.
     """
     if task == "segmentation":
         total = F.cross_entropy(prediction, target, ignore_index=VOID, reduction="sum")
@@ -31,6 +33,11 @@ def task_loss(task: TaskName, prediction: Tensor, target: Tensor) -> Tensor:
         # F.cosine_similarity without its slow norms over a strided dimension
         lengths = (prediction.square().sum(1) * length).clamp(min=1e-16).sqrt()
         total = ((1 - (prediction * target).sum(1) / lengths) * valid).sum()
+    elif task == "flow":
+        valid = target.isfinite().all(1)
+        error = torch.where(valid[:, None], prediction - target, 0)
+        # 1e-12 is a millionth of a pixel: the root of 0 has no finite gradient.
+        total = ((error.square().sum(1) + 1e-12).sqrt() * valid).sum()
     else:
         raise ValueError(f"there is no task {task!r}")
     return total / valid.sum().clamp(min=1)

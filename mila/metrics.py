@@ -9,6 +9,7 @@ Three definitions of mIoU are in use for these data sets (facts, 2.1); all three
 - `depth_abs`, `depth_rel`: mean of abs(d - t) and of abs(d - t) / t over valid pixels
 - `normal_mean`, `normal_median`: angle in degrees over all valid pixels of the data set
 - `normal_within_11.25`, `_22.5`, `_30`: share of valid pixels whose angle is below
+- `epe`: mean distance in pixels between predicted and true flow; `epe_zero`: that of a flow of 0, for comparison
 
 Images without any annotated pixel count nowhere. The median is read from a histogram of 0.01 degree bins.
 """
@@ -144,6 +145,27 @@ class NormalSums:
         return float((cell + inside / self.histogram[cell]).double().mean()) / _BINS_A_DEGREE
 
 
+class FlowSums:
+    """Sums of the end-point error, and of the true flow's length, over pixels with a finite flow."""
+
+    def __init__(self) -> None:
+        self.error = self.length = 0.0
+        self.pixels = 0
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """`[B, 2, H, W]` both, in pixels; a truth that is not finite is undefined."""
+        valid = target.isfinite().all(1)
+        truth = target.movedim(1, -1)[valid].double()
+        guess = prediction.movedim(1, -1)[valid].double()
+        self.error += float((guess - truth).norm(dim=-1).sum())
+        self.length += float(truth.norm(dim=-1).sum())
+        self.pixels += int(valid.sum())
+
+    def compute(self) -> dict[str, float]:
+        """`epe` and `epe_zero` in pixels."""
+        return {"epe": _ratio(self.error, self.pixels), "epe_zero": _ratio(self.length, self.pixels)}
+
+
 class SuiteSums:
     """The sums of every task of a suite."""
 
@@ -163,7 +185,9 @@ class SuiteSums:
 def _sums(task: Task) -> TaskSums:
     if task.name == "segmentation":
         return SegmentationSums(task.channels)
-    return DepthSums() if task.name == "depth" else NormalSums()
+    if task.name == "depth":
+        return DepthSums()
+    return NormalSums() if task.name == "normals" else FlowSums()
 
 
 def _mean_where(hits: Tensor, union: Tensor) -> Tensor:

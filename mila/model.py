@@ -7,103 +7,19 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
 
 from mila.attention import InterFrameLocalAttention, Window
-from mila.backbone import DeepLabResNet
+from mila.backbone import DeepLabResNet, scaled_channels
+from mila.branch import Branch, Emitted, Memory, Slot
 from mila.mimicry import Mimicry
-from mila.modules import Fusion, Norm, TaskDecoders, squeeze_excitation
+from mila.modules import Norm, TaskDecoders
+from mila.propagation import Concatenation, Propagation, Relation
 from mila.tasks import Suite
 from mila.video_model import VideoModel
-
-Slot = Literal["key", "non_key"]
-
-
-class Concatenation(nn.Module):
-    """Propagation that moves nothing: the older frame's features as they are (MultiNet++; Table 3 without ILA)."""
-
-    def embed(self, features: Tensor) -> Tensor:
-        """Nothing is compared, so nothing is embedded."""
-        return features
-
-    def propagate(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ARG002
-        """`value`, unmoved."""
-        return value
-
-
-@dataclass(frozen=True)
-class Emitted:
-    """What one branch keeps of a frame: its features and what ILA compares, `[B, C, h, w]` and `[B, C', h, w]`."""
-
-    features: Tensor
-    embedding: Tensor
-
-
-@dataclass
-class Memory:
-    """What a stream carries from frame to frame: by slot, one `Emitted` a branch."""
-
-    slots: dict[Slot, list[Emitted]] = field(default_factory=dict)
-
-
-class Branch(nn.Module):
-    """SE, propagation and fusion: once for all tasks, or once a task.
-
-    Args:
-        channels: C of the maps.
-        propagation: `"ila"` or `"concat"`.
-        sources: how many maps a keyframe and a non-keyframe receive.
-        se: whether a squeeze-excitation block comes first.
-        window, embedding, scaled: see `InterFrameLocalAttention`.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        propagation: Literal["ila", "concat"],
-        sources: tuple[int, int],
-        se: bool,
-        window: Window,
-        embedding: int,
-        scaled: bool,
-    ) -> None:
-        super().__init__()
-        self.se = squeeze_excitation(channels) if se else nn.Identity()
-        self.propagation: InterFrameLocalAttention | Concatenation
-        if propagation == "ila":
-            self.propagation = InterFrameLocalAttention(channels, embedding, window, scaled)
-        elif propagation == "concat":
-            self.propagation = Concatenation()
-        else:
-            raise ValueError(f"there is no propagation {propagation!r}; choose 'ila' or 'concat'")
-        key, non_key = (Fusion(channels, 1 + n) if n else None for n in sources)
-        self.fuse_key, self.fuse_non_key = key, non_key
-        self.reuse_embeddings = True
-
-    def emit(self, features: Tensor) -> Emitted:
-        """What this frame gives to later ones: features after SE, and `h` of them."""
-        return self.keep(self.se(features))
-
-    def keep(self, features: Tensor) -> Emitted:
-        """Features to be attended to later, with `h` of them."""
-        return Emitted(features, self.propagation.embed(features) if self.reuse_embeddings else features)
-
-    def receive(self, current: Emitted, sources: Sequence[Emitted], keyframe: bool) -> Tensor:
-        """The current frame's features fused with what every source gives to it, `[B, C, h, w]`."""
-        fuse = self.fuse_key if keyframe else self.fuse_non_key
-        if fuse is None:
-            return current.features
-        return fuse(current.features, *(self._propagate(current, source) for source in sources))
-
-    def _propagate(self, current: Emitted, source: Emitted) -> Tensor:
-        if self.reuse_embeddings:
-            return self.propagation.propagate(current.embedding, source.embedding, source.features)
-        embed = self.propagation.embed
-        return self.propagation.propagate(embed(current.features), embed(source.features), source.features)
 
 
 class MILA(VideoModel):
@@ -111,19 +27,22 @@ class MILA(VideoModel):
 
     Args:
         suite: the tasks.
-        slow, fast: depths of the two DeepLab-ResNets; 101 and 18 are the paper's (`D101-18`).
+        slow, fast: depths of the two DeepLab-ResNets; 101 and 18 are the paper's (`D101-18`). `fast=None` with
+            `keyframe_interval=1` is the slow-only model of Table 10.
         width: factor on every channel count of encoders and decoders; 1 is the paper's.
         keyframe_interval: K; 5 in the paper. With K = 1 every frame is slow, and a frame receives from the one
             before it (Table 10).
         multi_frame: MF, Section 3.1: a non-keyframe receives from the last keyframe and the last non-keyframe, a
             keyframe from the last non-keyframe. Without it non-keyframes receive from the last keyframe only.
         task_specific: TS, Section 3.2.1: SE, ILA and fusion once a task. Without it once for all, and no SE.
-        propagation: `"ila"`, or `"concat"` for the older features as they are.
+        propagation: `"ila"`; `"concat"` for the older features as they are; `"none"` for no older features at all; or
+            whatever makes a `Propagation` for a number of channels (`baselines.slow_fast` has optical flow and SVC).
         window: L of Eq. 1, odd, or `"global"`.
         embedding: channels of `h`.
         scaled: divide Eq. 2's inner products by sqrt(embedding).
         propagate: what is carried on: `"encoded"`, a frame's own features after SE, as Section 3.2 says; `"fused"`,
             its features after fusion, so that information can travel further than one step.
+        fusion_layers: convolutions of each fusion; 1 is what the cost columns say (facts, 1.5).
         mimicry: factors (alpha, beta) of Eq. 3, (1, 1) in the paper; None trains without. Both networks are compared
             on the keyframe, where the slow one has run anyway.
         decoder_norm: see `TaskDecoder`.
@@ -131,23 +50,27 @@ class MILA(VideoModel):
         zero_init_residual: see `DeepLabResNet`.
 
     A source that a video has not shown yet (its first frames) is replaced by the current frame itself.
+
+    Raises:
+        ValueError: switches that name nothing or contradict each other.
     """
 
     def __init__(
         self,
         suite: Suite,
         slow: int = 101,
-        fast: int = 18,
+        fast: int | None = 18,
         *,
         width: float = 1.0,
         keyframe_interval: int = 5,
         multi_frame: bool = True,
         task_specific: bool = True,
-        propagation: Literal["ila", "concat"] = "ila",
+        propagation: Literal["ila", "concat", "none"] | Callable[[int], Propagation] = "ila",
         window: Window = 5,
         embedding: int = 36,
         scaled: bool = False,
         propagate: Literal["encoded", "fused"] = "encoded",
+        fusion_layers: int = 1,
         mimicry: tuple[float, float] | None = (1.0, 1.0),
         decoder_norm: Norm = "none",
         slow_weights: str | None = None,
@@ -156,32 +79,57 @@ class MILA(VideoModel):
     ) -> None:
         if propagate not in ("encoded", "fused"):
             raise ValueError(f"propagate is 'encoded' or 'fused', not {propagate!r}")
-        history = 0 if not multi_frame else keyframe_interval if propagate == "fused" else 1
+        mimics = mimicry is not None and any(mimicry)
+        if fast is None and (keyframe_interval != 1 or mimics):
+            raise ValueError("without a fast network every frame is a keyframe and nothing mimics: K = 1, mimicry None")
+        receives = multi_frame and propagation != "none"
+        history = 0 if not receives else keyframe_interval if propagate == "fused" else 1
         super().__init__(suite, keyframe_interval, history)
         self.multi_frame, self.task_specific, self.propagate = multi_frame, task_specific, propagate
         self.slow = DeepLabResNet(slow, width, slow_weights, zero_init_residual)
-        self.fast = DeepLabResNet(fast, width, fast_weights, zero_init_residual)
-        channels = self.fast.channels
+        self.fast = None if fast is None else DeepLabResNet(fast, width, fast_weights, zero_init_residual)
+        channels = scaled_channels(512, width) if self.fast is None else self.fast.channels
         self.project = nn.Sequential(
             nn.Conv2d(self.slow.channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )
+        branches = len(suite.tasks) if task_specific else 1
+        self.propagations = nn.ModuleList()
+        if propagation != "none":
+            make = _propagation(propagation, embedding, window, scaled)
+            first = make(channels)
+            own = branches if first.compares == "features" else 1
+            if first.compares == "fast" and self.fast is None:
+                raise ValueError("this propagation compares the fast network's features, and there is no fast network")
+            self.propagations.extend([first, *(make(channels) for _ in range(own - 1))])
         sources = (len(self.sources(True)), len(self.sources(False)))
-        self.branches = nn.ModuleList(
-            Branch(channels, propagation, sources, task_specific, window, embedding, scaled)
-            for _ in range(len(suite.tasks) if task_specific else 1)
-        )
+        self.branches = nn.ModuleList(Branch(channels, sources, task_specific, fusion_layers) for _ in range(branches))
         self.decoders = TaskDecoders(suite, channels, width, decoder_norm)
-        self.mimicry = Mimicry(channels, *mimicry) if mimicry is not None and any(mimicry) else None
-
-    def charge_embeddings(self, once_a_frame: bool) -> None:
-        """`h` once a frame, or on both maps of each propagation, as Eq. 2 is written."""
-        for index in range(len(self.branches)):
-            self._branch(index).reuse_embeddings = once_a_frame
+        self.mimicry = Mimicry(channels, *mimicry) if mimicry is not None and mimics else None
 
     def _branch(self, index: int) -> Branch:
         branch = self.branches[index]
         assert isinstance(branch, Branch)
         return branch
+
+    def _propagation(self, index: int) -> Propagation:
+        """The propagation of a branch: its own, or the one that all share."""
+        propagation = self.propagations[min(index, len(self.propagations) - 1)]
+        assert isinstance(propagation, Propagation)
+        return propagation
+
+    @property
+    def _compares(self) -> str:
+        return self._propagation(0).compares if len(self.propagations) else "nothing"
+
+    @property
+    def chained(self) -> bool:
+        """Whether features are carried from each frame to the next one; see `Propagation.chained`."""
+        return bool(len(self.propagations)) and self._propagation(0).chained
+
+    def charge_embeddings(self, once_a_frame: bool) -> None:
+        """`h` once a frame, or on both maps of each propagation, as Eq. 2 is written."""
+        for index in range(len(self.propagations)):
+            self._propagation(index).reuse_embeddings = once_a_frame
 
     def for_inference(self) -> None:
         """Drop the discriminator."""
@@ -189,6 +137,8 @@ class MILA(VideoModel):
 
     def sources(self, keyframe: bool) -> tuple[Slot, ...]:
         """From which earlier frames a keyframe or a non-keyframe receives (Section 3.1)."""
+        if not len(self.propagations):
+            return ()
         if keyframe:
             if not self.multi_frame:
                 return ()
@@ -199,25 +149,68 @@ class MILA(VideoModel):
 
     def encode(self, frames: Tensor, keyframe: bool) -> Tensor:
         """`[B, 3, H, W]` to `[B, C, h, w]`, by the slow network and its projection or by the fast one."""
-        return self.project(self.slow(frames)) if keyframe else self.fast(frames)
+        return self.project(self.slow(frames)) if keyframe or self.fast is None else self.fast(frames)
 
-    def emit(self, features: Tensor) -> list[Emitted]:
-        """What a frame's shared features become in each branch."""
-        return [self._branch(i).emit(features) for i in range(len(self.branches))]
+    def compared_fast(self, frame: Tensor, encoded: Tensor, keyframe: bool) -> Tensor | None:
+        """The fast network's features of a frame whose features are `encoded`, if the propagation compares those."""
+        if self._compares != "fast" or self.fast is None:
+            return None
+        return self.fast(frame) if keyframe else encoded
 
-    def receive(self, emitted: list[Emitted], memory: Memory, keyframe: bool) -> list[Tensor]:
+    def emit(self, frame: Tensor, encoded: Tensor, fast: Tensor | None) -> Emitted:
+        """What is kept of a frame.
+
+        Args:
+            frame: `[B, 3, H, W]`.
+            encoded: its features `[B, C, h, w]`.
+            fast: the fast network's features of it, where the propagation compares those.
+        """
+        features = [self._branch(i).se(encoded) for i in range(len(self.branches))]
+        compared = {"features": features, "fast": [fast], "frame": [frame], "nothing": []}[self._compares]
+        return Emitted(features, [self._propagation(i).embed(x) for i, x in enumerate(compared) if x is not None])
+
+    def carry(self, memory: Memory, frame: Tensor, keyframe: bool, relation: Relation | None = None) -> None:
+        """Chained propagation: bring what the frame will receive, and later ones after it, on to the frame.
+
+        Args:
+            memory: brought from the frame before to this one.
+            frame: `[B, 3, H, W]`.
+            keyframe: whether it is one.
+            relation: to the frame before, where it is known already.
+        """
+        propagation = self._propagation(0)
+        compared = propagation.embed(frame)
+        for slot in self.sources(keyframe):
+            if slot in memory.slots:
+                older = memory.slots[slot]
+                relation = relation or propagation.relate(compared, older.compared[0])
+                memory.slots[slot] = Emitted([propagation.move(relation, f) for f in older.features], [compared])
+
+    def receive(self, current: Emitted, memory: Memory, keyframe: bool) -> list[Tensor]:
         """Each branch's features of the current frame, fused with what the memory holds for it."""
-        fused = []
-        for i, current in enumerate(emitted):
-            sources = [memory.slots[s][i] if s in memory.slots else current for s in self.sources(keyframe)]
-            fused.append(self._branch(i).receive(current, sources, keyframe))
-        return fused
+        received: list[list[Tensor]] = [[] for _ in self.branches]
+        for slot in self.sources(keyframe):
+            older = memory.slots.get(slot, current)
+            relations = [] if self.chained else self._relate(current, older)
+            for i, features in enumerate(older.features):
+                relation = relations[min(i, len(relations) - 1)] if relations else None
+                received[i].append(features if relation is None else self._propagation(i).move(relation, features))
+        return [self._branch(i).fuse(current.features[i], maps, keyframe) for i, maps in enumerate(received)]
 
-    def remember(self, memory: Memory, emitted: list[Emitted], fused: list[Tensor], keyframe: bool) -> None:
-        """Put a frame into the memory, as it was encoded or as it was fused."""
+    def _relate(self, current: Emitted, older: Emitted) -> list[Relation]:
+        pairs = zip(current.compared, older.compared, strict=True)
+        return [self._propagation(i).relate(*pair) for i, pair in enumerate(pairs)]
+
+    def remember(self, memory: Memory, emitted: Emitted, fused: list[Tensor], keyframe: bool) -> None:
+        """Put a frame into the memory, as it was encoded or as it was fused, if any later frame receives from it."""
+        slot: Slot = "key" if keyframe else "non_key"
+        if slot not in self.sources(True) + self.sources(False):
+            return
         if self.propagate == "fused":
-            emitted = [self._branch(i).keep(f) for i, f in enumerate(fused)]
-        memory.slots["key" if keyframe else "non_key"] = emitted
+            own = self._compares == "features"
+            compared = [self._propagation(i).embed(f) for i, f in enumerate(fused)] if own else emitted.compared
+            emitted = Emitted(fused, compared)
+        memory.slots[slot] = emitted
 
     def decode(self, fused: list[Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         """Predictions by task from each branch's features."""
@@ -225,7 +218,7 @@ class MILA(VideoModel):
         return self.decoders.predict({t.name: f for t, f in zip(self.suite.tasks, features, strict=True)}, size)
 
     def _needed(self, length: int, offset: int) -> list[int]:
-        """Indices of the frames that can change the last frame's prediction, in order of time."""
+        """Indices of the frames whose features can change the last frame's prediction, in order of time."""
         key, last = length - 1 - offset, length - 1
         if self.propagate == "fused":
             return list(range(length))
@@ -241,34 +234,49 @@ class MILA(VideoModel):
     def _walk(self, clip: Tensor, offset: int, mimic: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Encode every needed frame in one batch a network, walk the light part through time, decode the last."""
         self.check_clip(clip, offset)
-        length = clip.shape[1]
-        key, last = length - 1 - offset, length - 1
-        needed = self._needed(length, offset)
-        slow = [t for t in needed if self._is_key(t, key)]
-        fast = [t for t in needed if not self._is_key(t, key)] + ([key] if mimic else [])
-        of_slow = self._encode_all(clip, slow, keyframe=True)
-        of_fast = self._encode_all(clip, fast, keyframe=False)
+        last = clip.shape[1] - 1
+        key = last - offset
+        needed = self._needed(clip.shape[1], offset)
+        slow = {t for t in needed if self._is_key(t, key)}
+        fast = set(needed) - slow | (slow if self._compares == "fast" else set())
+        of_slow = self._encode_all(clip, slow | ({key} if mimic else set()), keyframe=True)
+        of_fast = self._encode_all(clip, fast | ({key} if mimic else set()), keyframe=False)
         own: dict[str, Tensor] = {}
         if mimic and self.mimicry is not None:
             own = self.mimicry(of_slow[key], of_fast[key])
 
+        relations = self._relate_all(clip, range(needed[0], last + 1), key)
         memory = Memory()
         fused: list[Tensor] = []
-        for t in needed:
+        for t in range(needed[0], last + 1):
             keyframe = self._is_key(t, key)
-            emitted = self.emit(of_slow[t] if keyframe else of_fast[t])
-            if t == last or self.propagate == "fused":
-                fused = self.receive(emitted, memory, keyframe)
-            if t != last:
-                self.remember(memory, emitted, fused, keyframe)
+            if t in relations:
+                self.carry(memory, clip[:, t], keyframe, relations[t])
+            if t in needed:
+                emitted = self.emit(clip[:, t], of_slow[t] if keyframe else of_fast[t], of_fast.get(t))
+                if t == last or self.propagate == "fused":
+                    fused = self.receive(emitted, memory, keyframe)
+                if t != last:
+                    self.remember(memory, emitted, fused, keyframe)
         return self.decode(fused, (clip.shape[-2], clip.shape[-1])), own
 
-    def _encode_all(self, clip: Tensor, frames: list[int], keyframe: bool) -> dict[int, Tensor]:
-        if not frames:
+    def _encode_all(self, clip: Tensor, frames: set[int], keyframe: bool) -> dict[int, Tensor]:
+        """Features of some frames of a clip by index, in one batch."""
+        order = sorted(frames)
+        if not order:
             return {}
-        batch = clip[:, frames].flatten(0, 1)  # [B * n, 3, H, W]
-        features = self.encode(batch, keyframe).unflatten(0, (clip.shape[0], len(frames)))
-        return dict(zip(frames, features.unbind(1), strict=True))
+        features = self.encode(clip[:, order].flatten(0, 1), keyframe).unflatten(0, (clip.shape[0], len(order)))
+        return dict(zip(order, features.unbind(1), strict=True))
+
+    def _relate_all(self, clip: Tensor, frames: range, key: int) -> dict[int, Relation]:
+        """How each frame that receives relates to the frame before it, in one batch; of chained propagation alone."""
+        order = [t for t in frames[1:] if self.sources(self._is_key(t, key))] if self.chained else []
+        if not order:
+            return {}
+        propagation = self._propagation(0)
+        current, older = (propagation.embed(clip[:, [t - d for t in order]].flatten(0, 1)) for d in (0, 1))
+        relation = [x.unflatten(0, (clip.shape[0], len(order))).unbind(1) for x in propagation.relate(current, older)]
+        return {t: tuple(x[i] for x in relation) for i, t in enumerate(order)}
 
     def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
         """See `VideoModel.forward`."""
@@ -283,6 +291,18 @@ class MILA(VideoModel):
         return MILAStream(self)
 
 
+def _propagation(
+    kind: str | Callable[[int], Propagation], embedding: int, window: Window, scaled: bool
+) -> Callable[[int], Propagation]:
+    if not isinstance(kind, str):
+        return kind
+    if kind == "ila":
+        return lambda channels: InterFrameLocalAttention(channels, embedding, window, scaled)
+    if kind == "concat":
+        return lambda channels: Concatenation()  # noqa: ARG005
+    raise ValueError(f"there is no propagation {kind!r}; choose 'ila', 'concat' or 'none'")
+
+
 class MILAStream:
     """MILA over a video, frame by frame: the memory and the count of frames seen."""
 
@@ -295,7 +315,10 @@ class MILAStream:
         """Predictions `[B, C, H, W]` by task for the next frame `[B, 3, H, W]`; every K-th is a keyframe."""
         model = self.model
         keyframe = self.frames % model.keyframe_interval == 0
-        emitted = model.emit(model.encode(frame, keyframe))
+        encoded = model.encode(frame, keyframe)
+        if model.chained:
+            model.carry(self.memory, frame, keyframe)
+        emitted = model.emit(frame, encoded, model.compared_fast(frame, encoded, keyframe))
         fused = model.receive(emitted, self.memory, keyframe)
         model.remember(self.memory, emitted, fused, keyframe)
         self.frames += 1

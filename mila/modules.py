@@ -32,13 +32,16 @@ class Fusion(nn.Module):
     Args:
         channels: C of every map that comes in, and of the one that goes out.
         maps: how many maps are fused.
+        layers: how many such convolutions follow each other.
     """
 
-    def __init__(self, channels: int, maps: int) -> None:
+    def __init__(self, channels: int, maps: int, layers: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(maps * channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
-        )
+        self.layers = nn.Sequential()
+        for given in (maps, *[1] * (layers - 1)):
+            self.layers.append(nn.Conv2d(given * channels, channels, 3, padding=1, bias=False))
+            self.layers.append(nn.BatchNorm2d(channels))
+            self.layers.append(nn.ReLU())
 
     def forward(self, *maps: Tensor) -> Tensor:
         """`maps` tensors `[B, C, h, w]` to one `[B, C, h, w]`."""
@@ -98,11 +101,16 @@ class TaskDecoders(nn.ModuleDict):
 
     def predict(self, features: Mapping[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         """Decode each task's features `[B, C, h, w]` and bring the result to `size` = (height, width)."""
-        predictions: dict[str, Tensor] = {}
-        for name, maps in features.items():
-            prediction = upsample(self[name](maps), size)
-            predictions[name] = _unit(prediction) if name == "normals" else prediction
-        return predictions
+        return to_predictions({name: self[name](maps) for name, maps in features.items()}, size)
+
+
+def to_predictions(scores: Mapping[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Outputs of decoders, `[B, C, h, w]` by task, to predictions at `size` = (height, width)."""
+    predictions: dict[str, Tensor] = {}
+    for name, score in scores.items():
+        prediction = upsample(score, size)
+        predictions[name] = _unit(prediction) if name == "normals" else prediction
+    return predictions
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ Targets of one frame, by task name:
 | `segmentation` | int64 `[H, W]`      | class index; `VOID` (-1) is not annotated                 |
 | `depth`        | float32 `[1, H, W]` | metres (NYUv2), disparity (Cityscapes); 0 is invalid      |
 | `normals`      | float32 `[3, H, W]` | unit vectors towards the camera; the 0-vector is invalid  |
+| `flow`         | float32 `[2, H, W]` | (dx, dy) in pixels to the frame before; NaN is undefined  |
 
-Disparity is the Cityscapes PNG's value / 65535. Camera frame: x right, y down, z forward.
+Disparity is the Cityscapes PNG's value / 65535. Camera frame: x right, y down, z forward. The point that the last frame
+shows at pixel p lies at p + flow(p) in the frame before it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Literal
 
 VOID = -1
 
-TaskName = Literal["segmentation", "depth", "normals"]
+TaskName = Literal["segmentation", "depth", "normals", "flow"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Task:
     """One dense prediction task.
 
     Attributes:
-        name: which of the three kinds of dense prediction.
+        name: which of the four kinds of dense prediction.
         channels: output channels of its decoder.
         metrics: what is reported, in the order of the paper's columns.
         classes: class names by index (segmentation only).
@@ -162,4 +164,21 @@ NYUV2 = Suite(
 )
 """13 classes, depth in metres, unit surface normals."""
 
-SUITES = {suite.name: suite for suite in (CITYSCAPES, NYUV2)}
+FLOW = Suite(
+    "flow",
+    (
+        Task(
+            "flow",
+            2,
+            (
+                Metric("epe", "End-point error", "px", "lower"),
+                Metric("epe_zero", "End-point error of zero flow", "px", "lower", headline=False),
+            ),
+        ),
+    ),
+    height=256,
+    width=512,
+)
+"""Optical flow to the frame before, which the flow network of the warping baselines (facts, 4.5) is pre-trained on."""
+
+SUITES = {suite.name: suite for suite in (CITYSCAPES, NYUV2, FLOW)}

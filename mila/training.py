@@ -1,26 +1,29 @@
-"""The training loop: Adam, equal task weights, one offset a batch; can be stopped at any step and continued exactly.
+"""The training loop: Adam, weighted tasks, one offset a batch; can be stopped at any step and continued exactly.
 
 Everything random is a function of (seed, step) alone: the order of the clips, the offset of the batch. A checkpoint
-therefore holds the network, the optimiser and the step, and a run that was killed gives the same numbers as any other.
+therefore holds the network, the weighting, the optimiser, the step and the sums of losses so far, and a run that was
+killed gives the same numbers as any other.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 from mila.files import write_atomic
 from mila.losses import task_loss
 from mila.video_model import VideoModel
+from mila.weighting import WeightingName, make_weighting
 
 Progress = Callable[[int, int], None]
 """Is told (done, total)."""
@@ -68,6 +71,39 @@ def batch_of(step: int, clips: int, batch: int, interval: int, seed: int) -> tup
     return order[position * batch : (position + 1) * batch].tolist(), offset
 
 
+class _Means:
+    """Mean losses by name since the start, or since they were last taken.
+
+    The sums stay on the losses' device until then: to read a number is to wait for the GPU. They are summed in double.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Count one step's losses (scalars)."""
+        self.steps += 1
+        for name, loss in losses.items():
+            value = loss.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def take(self) -> dict[str, float]:
+        """The means; and start anew."""
+        means = {name: value.item() / self.steps for name, value in self.sums.items()}
+        self.steps, self.sums = 0, {}
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"steps": self.steps, "sums": self.sums}
+
+    def load(self, state: Mapping[str, Any], device: torch.device | str) -> None:
+        """Go on from what `state` gave."""
+        self.steps = state["steps"]
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+
+
 def train(
     model: VideoModel,
     clips: PackedClips,
@@ -76,11 +112,15 @@ def train(
     checkpoint: Path,
     identity: str,
     *,
+    weighting: WeightingName = "equal",
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     checkpoint_seconds: float = 15.0,
 ) -> list[dict[str, float]]:
-    """Train `model` in place.
+    """Train `model` in place; of its parameters, those that require a gradient.
+
+    What is minimised is the weighted task losses plus the model's own losses as they are (Mimicry's: Eq. 3 has factors
+    of its own).
 
     Args:
         model: at its initial state; overwritten where `checkpoint` exists.
@@ -89,26 +129,38 @@ def train(
         seed: of the clips' order and the offsets. (The initial weights are the caller's.)
         checkpoint: file to continue from and to write to.
         identity: what is being trained; a checkpoint of anything else is refused.
+        weighting: of the tasks' losses; what it learns is trained by the same optimiser.
         device: where to compute.
         progress: is told (steps done, steps in all).
         checkpoint_seconds: at most about so much work is lost by a kill.
 
     Returns:
-        The training curve: `step`, and mean losses by name since the point before.
+        The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
+        factors, `weight_<task>`, those that step was trained with.
 
     Raises:
-        UserError: the checkpoint is damaged or of another model, or the loss is not finite.
+        ValueError: an unknown weighting.
+        UserError: the checkpoint is damaged, of another model or of another weighting, or the loss is not finite.
     """
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.lr, betas=schedule.betas, fused=True)
-    total = schedule.steps(len(clips))
+    weigh = make_weighting(weighting, [t.name for t in model.suite.tasks]).to(device)
+    parameters = [p for module in (model, weigh) for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, betas=schedule.betas, fused=True)
+    total, epoch = schedule.steps(len(clips)), schedule.steps_an_epoch(len(clips))
     done, curve = 0, list[dict[str, float]]()
-    sums: dict[str, float] = {}
+    since_point, since_epoch = _Means(), _Means()
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, identity)
+        if state.get("weighting") != weighting:
+            raise UserError(
+                f"{checkpoint} is not a checkpoint of a training with {weighting!r} weighting; delete it to train anew."
+            )
         model.load_state_dict(state["model"])
+        weigh.load_state_dict(state["factors"])
         optimiser.load_state_dict(state["optimiser"])
-        done, curve, sums = state["step"], state["curve"], state["sums"]
+        since_point.load(state["since_point"], device)
+        since_epoch.load(state["since_epoch"], device)
+        done, curve = state["step"], state["curve"]
     every = max(1, total // _CURVE_POINTS)
     saved = time.monotonic()
     for step in range(done, total):
@@ -116,28 +168,33 @@ def train(
             group["lr"] = schedule.rate(step, total)
         indices, offset = batch_of(step, len(clips), schedule.batch, model.keyframe_interval, seed)
         frames, targets = clips.batch(indices, offset, model.history, device)
-        predictions, losses = model.training_forward(frames, offset)
-        losses |= {t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in model.suite.tasks}
-        loss = torch.stack(list(losses.values())).sum()
+        predictions, own = model.training_forward(frames, offset)
+        losses: dict[str, Tensor] = {
+            t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in model.suite.tasks
+        }
+        loss = torch.stack([*own.values(), weigh(losses)]).sum()
         if not torch.isfinite(loss):
             raise UserError(
                 f"training of {identity} diverged at step {step} of {total} (loss {loss.item()}); "
                 "lower the learning rate."
             )
+        since_point.add({**own, **losses})
+        since_epoch.add(losses)
+        if (step + 1) % every == 0 or step + 1 == total:
+            weights = {f"weight_{name}": weight for name, weight in weigh.weights().items()}
+            curve.append({"step": step + 1, **since_point.take(), **weights})
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        if (step + 1) % every == 0 or step + 1 == total:
-            since = step + 1 - (int(curve[-1]["step"]) if curve else 0)
-            curve.append({"step": step + 1, **{name: value / since for name, value in sums.items()}})
-            sums = {}
+        if (step + 1) % epoch == 0:
+            weigh.end_epoch(since_epoch.take())
         if progress is not None:
             progress(step + 1, total)
         if time.monotonic() - saved > checkpoint_seconds and step + 1 < total:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-            save_checkpoint(checkpoint, identity, {**state, "step": step + 1, "curve": curve, "sums": sums})
+            state = {"step": step + 1, "curve": curve, "weighting": weighting, "factors": weigh.state_dict()}
+            state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+            state |= {"since_point": since_point.state(), "since_epoch": since_epoch.state()}
+            save_checkpoint(checkpoint, identity, state)
             saved = time.monotonic()
     return curve
 

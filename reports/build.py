@@ -11,15 +11,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import RenderableType
 
-from experiments.collect import collect
+from experiments.collect import collect, collect_flow
 from experiments.plan import Plan
 from experiments.stages import in_order
 from experiments.store import Store
 from mila.files import write_text
 from reports.figures import cost_figure, offset_figures
+from reports.flow import make_flow
 from reports.pictures import make_panel
 from reports.provenance import about, made
-from reports.tables import COST, make_table, to_csv
+from reports.settings import cost_networks
+from reports.sheet import to_csv
+from reports.tables import COST, make_table
 from reports.terminal import to_terminal
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -45,11 +48,11 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
 
     The same records give the same bytes.
     """
-    results = collect(plan, store)
-    table, of = make_table(plan, results), about(plan, store)
+    results, flow_result = collect(plan, store), collect_flow(plan, store)
+    table, of, flow = make_table(plan, results), about(plan, store), make_flow(plan, flow_result)
     title = f"Table {plan.grid.table}. {plan.grid.title}"
     page, sheet = out / f"{of.file_name}.html", out / f"{of.file_name}.csv"
-    write_text(sheet, to_csv(table, of.data, of.profile, of.split, of.cost_unit))
+    write_text(sheet, to_csv(table, of, flow))
     html = (
         _environment()
         .get_template("page.html.j2")
@@ -58,18 +61,23 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
             about=of,
             profile_about=plan.profile.about,
             table=table,
+            flow=flow,
+            cost_networks=cost_networks(plan),
             cost_key=COST,
             failures=_failures(plan, store),
             offset_figures=offset_figures(table, results),
             cost_figure=cost_figure(table),
             panel=make_panel(plan, store, results),
-            made=made(plan, store, results),
-            interval=plan.grid.keyframe_interval,
+            made=made(plan, store, results, flow_result),
+            starred=any("*" in row.label for row in plan.grid.rows),
+            attends=any(row.model == "mila" for row in plan.grid.rows),
+            alike=any(r.values and not r.plan.is_video and not r.plan.is_constant for r in results),
+            interval=max(len(offsets) for row in plan.rows for offsets in row.evaluations),
             csv_name=sheet.name,
         )
     )
     write_text(page, html)
-    return Report(to_terminal(table, of, title), page, sheet)
+    return Report(to_terminal(table, of, flow, title), page, sheet)
 
 
 def _environment() -> Environment:

@@ -13,15 +13,18 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
+from matplotlib.textpath import TextPath
 
 from experiments.collect import RowResult
 from reports.tables import COST, Column, ResultTable
 
 _INK, _MUTED, _RULE = "#1b1d1f", "#6f7478", "#d5d8db"
-_SERIES = ("#0072b2", "#d55e00", "#007d5a", "#b0509a", "#8a6d00", "#4f5fc4")
+_HUES = ("#0072b2", "#d55e00", "#007d5a", "#b0509a", "#8a6d00", "#4f5fc4")
+_SERIES = (*_HUES, _INK)
 """Told apart with any common colour-vision deficiency; each line has a label and a marker of its own as well."""
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-_VARIABLES = {_INK: "--ink", _MUTED: "--muted", _RULE: "--rule"} | {c: f"--series-{i}" for i, c in enumerate(_SERIES)}
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_VARIABLES = {_INK: "--ink", _MUTED: "--muted", _RULE: "--rule"} | {c: f"--series-{i}" for i, c in enumerate(_HUES)}
+_LABEL = 8.5
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -56,7 +59,10 @@ class Figure:
 
 
 def offset_figures(table: ResultTable, results: Sequence[RowResult]) -> list[Figure]:
-    """For the first metric of each task: every video method at each keyframe offset, the others as reference lines."""
+    """For the first metric of each task: every video method at each keyframe offset, the others as reference lines.
+
+    None where no finished row has several offsets.
+    """
     if not any(r.plan.is_video and r.values for r in results):
         return []
     first = {c.task: c for c in reversed(table.headline)}
@@ -64,39 +70,54 @@ def offset_figures(table: ResultTable, results: Sequence[RowResult]) -> list[Fig
 
 
 def _offset_figure(column: Column, results: Sequence[RowResult]) -> Figure:
-    with _canvas(310, 240) as canvas:
-        axes = canvas.add_axes((0.105, 0.165, 0.525, 0.70))
+    width, left, tick = 330.0, 33.0, 9.0
+    known = [(r.plan, r.values[column.key]) for r in results if column.key in r.values and not r.plan.is_constant]
+    videos = [r.plan.label for r in results if r.plan.is_video]  # unfinished ones as well: each keeps its colour
+    with _canvas(width, 240) as canvas:
+        names = max((_width(plan.label) for plan, _ in known), default=0.0)
+        axes = canvas.add_axes((left / width, 0.165, 1 - (left + tick + names) / width, 0.68))
         labels: list[tuple[float, str, str]] = []
-        series = steps = 0
-        for result in results:
-            value = result.values.get(column.key)
-            if value is None or result.plan.published is None:
-                continue
-            if not result.plan.is_video:
+        steps = 1
+        for plan, value in known:
+            if not plan.is_video:
                 level = column.scale * value.mean
                 axes.axhline(level, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-                labels.append((level, result.plan.label, _MUTED))
+                labels.append((level, plan.label, _MUTED))
                 continue
+            series = videos.index(plan.label)
             colour, marker = _SERIES[series % len(_SERIES)], _MARKERS[series % len(_MARKERS)]
             ys = [column.scale * y for y in value.by_offset]
             errors = None if value.by_offset_std is None else [column.scale * y for y in value.by_offset_std]
             # Side by side, so that the error bars of several seeds can be told apart.
-            xs = [x + (0.06 * (series % len(_SERIES)) - 0.09 if errors else 0) for x in range(len(ys))]
+            shift = 0.05 * (series - (len(videos) - 1) / 2) if errors else 0.0
             axes.errorbar(
-                xs, ys, errors, color=colour, marker=marker, markersize=4.2, linewidth=1.5, elinewidth=0.8, zorder=3
+                [x + shift for x in range(len(ys))],
+                ys,
+                errors,
+                color=colour,
+                marker=marker,
+                markersize=4.2,
+                linewidth=1.5,
+                elinewidth=0.8,
+                zorder=3,
             )
-            labels.append((ys[-1], result.plan.label, colour))
-            series, steps = series + 1, max(steps, len(ys))
+            labels.append((ys[-1], plan.label, colour))
+            steps = max(steps, len(ys))
         axes.set_xlim(-0.25, steps - 1 + 0.25)
         axes.set_xticks(range(steps))
         axes.set_xlabel("keyframe offset, frames")
         _plain(axes, "y")
         axes.margins(y=0.08)
-        _label_ends(axes, labels)
-        canvas.text(0.0, 0.94, f"{column.short_task}: {column.label}, {column.unit}", weight="bold", size=9.5)
-        canvas.text(0.0, 0.885, f"{column.better} is better {column.arrow}", color=_MUTED, size=8.5)
+        _label_ends(axes, labels, tick / (width - left - tick - names))
+        canvas.text(0.0, 0.95, f"{column.short_task}: {column.label}, {column.unit}", weight="bold", size=9.5)
+        canvas.text(0.0, 0.895, f"{column.better} is better {column.arrow}", color=_MUTED, size=8.5)
         name = f"offset-{column.key.replace('_', '-')}"
         return Figure(name, _svg(canvas, name), f"{column.label} of {column.task} by keyframe offset")
+
+
+def _width(text: str) -> float:
+    """Of a label, in points."""
+    return float(TextPath((0, 0), text, size=_LABEL, usetex=False).get_extents().width)
 
 
 def cost_figure(table: ResultTable) -> Figure | None:
@@ -104,6 +125,7 @@ def cost_figure(table: ResultTable) -> Figure | None:
     lines = [line for line in table.lines if COST in line.published or COST in line.measured]
     if not lines:
         return None
+    what = "Published and measured GFLOPs of each row" if table.published_cost else "Measured GFLOPs of each row"
     with _canvas(350, 46 + 21 * len(lines)) as canvas:
         height = 46 + 21 * len(lines)
         axes = canvas.add_axes((0.345, 30 / height, 0.62, 1 - 46 / height))
@@ -119,7 +141,7 @@ def cost_figure(table: ResultTable) -> Figure | None:
         axes.set_xlabel("GFLOPs a frame")
         _plain(axes, "both")
         axes.tick_params(axis="y", length=0, labelcolor=_INK)
-        return Figure("cost", _svg(canvas, "cost"), "Published and measured GFLOPs of each row")
+        return Figure("cost", _svg(canvas, "cost"), what)
 
 
 @contextmanager
@@ -139,22 +161,29 @@ def _plain(axes: Axes, grid: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
-    """Name each line at its right end, pushed apart where they would overlap."""
+def _label_ends(axes: Axes, labels: list[tuple[float, str, str]], tick: float) -> None:
+    """Name each line at its right end, `tick` of the axes' width away, pushed apart where they would overlap."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    places = spread([(y - low) / (high - low) for y, _, _ in labels], 0.068)
+    places = spread([(y - low) / (high - low) for y, _, _ in labels], 0.07)
     for (y, text, colour), place in zip(labels, places, strict=True):
         axes.annotate(
             text,
             xy=(1.0, (y - low) / (high - low)),
             xycoords="axes fraction",
-            xytext=(1.055, place),
+            xytext=(1 + tick, place),
             textcoords="axes fraction",
             color=colour,
-            size=8.5,
+            size=_LABEL,
             va="center_baseline",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.5,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -22,8 +22,11 @@ from mila.tasks import VOID, Suite, Task
 from reports.tables import TASK_TITLES
 
 Array = npt.NDArray[Any]
+Row = TypeVar("Row")
 
 _WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel
+_COLUMNS = 10  # predictions beside each other that can still be looked at
+_METHODS = 5  # shown where all rows would be more columns
 _INVALID = (122, 122, 122)
 _COLOURS = "viridis"
 
@@ -79,31 +82,31 @@ class Panel:
         heads, offsets: the two header lines.
         starts: whether a column is the first of its method.
         tasks: one block each.
-        seed: of the networks shown.
+        seeds: of the networks shown.
         without: rows that are measured but left no pictures.
+        chosen: whether these are some of the rows only.
     """
 
     heads: tuple[Head, ...]
     offsets: tuple[str, ...]
     starts: tuple[bool, ...]
     tasks: tuple[TaskPanel, ...]
-    seed: str
+    seeds: str
     without: tuple[str, ...]
+    chosen: bool
 
 
 def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel | None:
-    """The panel of a plan's first finished seed; None where there is nothing to show."""
-    models = [r for r in results if r.plan.published is not None and r.evaluations]
-    shots, heads, without = [], [], []
-    for result in models:
-        label, seed = result.plan.label, result.evaluations[0]
-        records = [seed[0], seed[-1]] if len(seed) > 1 else [seed[0]]
-        if not all((record.folder / "pictures.npz").is_file() for record in records):
-            without.append(label)
-            continue
-        heads.append(Head(label, len(records)))
+    """The panel of each row's first finished seed; None where there is nothing to show."""
+    models = [r for r in results if not r.plan.is_constant and r.evaluations]
+    kept = [r for r in models if all((record.folder / "pictures.npz").is_file() for record in _ends(r))]
+    some = kept if sum(len(_ends(r)) for r in kept) <= _COLUMNS else spread_evenly(kept, _METHODS)
+    shots, heads = [], []
+    for result in some:
+        records = _ends(result)
+        heads.append(Head(result.plan.label, len(records)))
         offsets = [f"offset {r.result['offset']}" for r in records] if len(records) > 1 else ["every frame"]
-        shots += [Shot(label, offset, record) for offset, record in zip(offsets, records, strict=True)]
+        shots += [Shot(result.plan.label, offset, r) for offset, r in zip(offsets, records, strict=True)]
     if not shots or store.state(plan.test_data) != "done":
         return None
     try:
@@ -114,15 +117,27 @@ def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel 
     predictions = [_load(shot.record, indices) for shot in shots]
     raw = [clips.raw(index) for index in indices]
     tasks = tuple(_task_panel(plan.grid.suite, task, indices, raw, predictions) for task in plan.grid.suite.tasks)
-    seed_name = str(models[0].trains[0].stage["config"]["seed"])
+    seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
     return Panel(
         heads=tuple(heads),
         offsets=tuple(shot.offset for shot in shots),
         starts=tuple(i == 0 for head in heads for i in range(head.columns)),
         tasks=tasks,
-        seed=seed_name,
-        without=tuple(without),
+        seeds=f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+        without=tuple(r.plan.label for r in models if r not in kept),
+        chosen=len(some) < len(kept),
     )
+
+
+def _ends(result: RowResult) -> tuple[Record, ...]:
+    """Its first seed at the first and at the last offset; once, where these are the same."""
+    seed = result.evaluations[0]
+    return (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
+
+
+def spread_evenly(rows: Sequence[Row], n: int) -> list[Row]:
+    """`n` (2 or more) of at least as many rows, by their place alone; the first and the last are among them."""
+    return [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
 
 
 def _load(record: Record, indices: list[int]) -> dict[str, dict[int, Array]]:

@@ -6,17 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.collect import RowResult
+from experiments.collect import FlowResult, RowResult
 from experiments.plan import Plan
-from experiments.profiles import Profile
 from experiments.sources import MODES
-from experiments.stages import Data, Stage, Train, in_order
+from experiments.stages import Data, Stage, in_order
 from experiments.store import Record, Store
+from reports.settings import Setting, settings, used_depths
 from reports.tables import DATASET_TITLES
 
 _DEFAULT_PROFILE = "quick"
 _MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}
-_PAPER_EPOCHS, _PAPER_SLOW = 50, 101  # Section 4.1
+_PAPER_EPOCHS = 50  # Section 4.1
 _UNITS = ("depth is disparity / 65535",)  # notes that say nothing about the quality of the images
 
 
@@ -100,7 +100,7 @@ def _differences(plan: Plan) -> tuple[str, ...]:
     facts = {
         f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded,
         "training is much shorter": max(p.encoder.epochs, p.method.epochs) < _PAPER_EPOCHS,
-        "the networks are smaller": p.width < 1 or p.slow < _PAPER_SLOW,
+        "the networks are smaller": p.width < 1 or any(p.depths[depth] < depth for depth in used_depths(plan)),
         "the frames are smaller": p.scale < 1,
         "the clips are no videos": plan.test_data.source.mode != "video",
     }
@@ -112,61 +112,6 @@ def _manifest(data: Data, store: Store) -> dict[str, Any]:
         manifest: dict[str, Any] = store.record(data).result["manifest"]
         return manifest
     return data.source.manifest()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One line of the comparison of settings."""
-
-    name: str
-    ours: str
-    paper: str
-
-
-def settings(plan: Plan) -> list[Setting]:
-    """Sizes and schedules of this run beside the paper's (Section 4.1)."""
-    p, suite = plan.profile, plan.grid.suite
-    height, width = p.size(suite)
-    encoder, method = _schedules(p)
-    trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
-    pretrained = any(dict(stage.arguments).get("weights") for stage in trains)
-    clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
-    return [
-        Setting("Input, pixels", f"{height} × {width}", f"{suite.height} × {suite.width}"),
-        Setting("Slow / fast network", f"DeepLab-ResNet{p.slow} / {p.fast}", "DeepLab-ResNet101 / 18"),
-        Setting("Channels", f"× {p.width:g}", "× 1"),
-        Setting("Keyframe interval K", f"{plan.grid.keyframe_interval}", "5"),
-        Setting("Frame-by-frame networks", encoder, _PAPER_SCHEDULE),
-        Setting("Slow-fast methods", method, _PAPER_SCHEDULE),
-        Setting("Initial weights", f"{_initial(p, pretrained)}; {_STARTS}", f"ImageNet; {_STARTS}"),
-        Setting("Decoder normalisation", p.decoder_norm, "none named"),
-        Setting("Training clips", clips[0], f"the {DATASET_TITLES[suite.name]} training set"),
-        Setting(
-            f"Scored clips ({plan.test_data.source.split})",
-            clips[1],
-            f"the {DATASET_TITLES[suite.name]} evaluation set",
-        ),
-    ]
-
-
-def _initial(profile: Profile, pretrained: bool) -> str:
-    if pretrained:
-        return "ImageNet"
-    return "random, residual branches zero" if profile.zero_init_residual else "random"
-
-
-_PAPER_SCHEDULE = "Adam (0.9, 0.99), learning rate 0.0001, 50 epochs, batch 4"
-_STARTS = "slow-fast methods start from multi-task-trained encoders"
-
-
-def _schedules(profile: Profile) -> tuple[str, str]:
-    """Of the frame-by-frame networks and of the slow-fast methods."""
-    encoder, method = (
-        f"Adam {s.betas}, learning rate {s.lr:g}{'' if s.decay == 'none' else f', {s.decay} decay'}, "
-        f"{s.epochs:g} epochs, batch {s.batch}"
-        for s in (profile.encoder, profile.method)
-    )
-    return encoder, method
 
 
 @dataclass(frozen=True)
@@ -186,10 +131,21 @@ class StageLine:
 
 @dataclass(frozen=True)
 class KeyLine:
-    """The stages behind one seed of one row."""
+    """The stages behind one seed of one row.
+
+    Attributes:
+        row, seed: which.
+        weighting: of the task losses, and the factors at the end where it has any.
+        starts: hashes of the trainings that it starts from, each once.
+        train: hash of its training.
+        evaluations: hashes of its scores, by offset.
+        measure: hash of its cost; empty without one.
+    """
 
     row: str
     seed: str
+    weighting: str
+    starts: tuple[str, ...]
     train: str
     evaluations: tuple[str, ...]
     measure: str
@@ -223,7 +179,7 @@ class Made:
     commits: tuple[str, ...]
 
 
-def made(plan: Plan, store: Store, results: list[RowResult]) -> Made:
+def made(plan: Plan, store: Store, results: list[RowResult], flow: FlowResult | None) -> Made:
     """Gather everything behind a plan's numbers."""
     stages = in_order([plan.train_data, plan.test_data, *plan.stages()])
     states = {stage.key: store.state(stage) for stage in stages}
@@ -237,7 +193,7 @@ def made(plan: Plan, store: Store, results: list[RowResult]) -> Made:
         manifests=manifests,
         environments=[[(k, str(v)) for k, v in json.loads(e).items() if k != "commit"] for e in environments],
         stages=[_stage_line(stage, states[stage.key], by_key.get(stage.key)) for stage in stages],
-        keys=[line for result in results for line in _key_lines(result)],
+        keys=[*(line for result in results for line in _key_lines(result)), *_flow_lines(flow)],
         done=len(records),
         seconds=_duration(sum(record.seconds for record in records)),
         first=finished[0] if finished else "",
@@ -246,8 +202,9 @@ def made(plan: Plan, store: Store, results: list[RowResult]) -> Made:
     )
 
 
-def _splits(plan: Plan) -> tuple[Data, Data]:
-    return plan.train_data, plan.test_data
+def _splits(plan: Plan) -> list[Data]:
+    flow = [data for stage in plan.flow[:1] for data in (stage.train.data, stage.data)]
+    return [plan.train_data, plan.test_data, *flow]
 
 
 def _stage_line(stage: Stage, state: str, record: Record | None) -> StageLine:
@@ -270,9 +227,29 @@ def _key_lines(result: RowResult) -> list[KeyLine]:
     measure = "" if result.measure is None else result.measure.key
     lines = []
     for train, evaluations in zip(result.trains, result.evaluations, strict=True):
-        seed = "" if result.plan.published is None else str(train.stage["config"]["seed"])
-        lines.append(KeyLine(result.plan.label, seed, train.key, tuple(e.key for e in evaluations), measure))
+        keys = tuple(e.key for e in evaluations)
+        if result.plan.is_constant:
+            lines.append(KeyLine(result.plan.label, "", "", (), train.key, keys, measure))
+        else:
+            lines.append(_key_line(result.plan.label, train, keys, measure))
     return lines
+
+
+def _flow_lines(flow: FlowResult | None) -> list[KeyLine]:
+    if flow is None:
+        return []
+    pairs = zip(flow.trains, flow.evaluations, strict=True)
+    return [_key_line("FlowNet-S", train, (score.key,), "") for train, score in pairs]
+
+
+def _key_line(row: str, train: Record, evaluations: tuple[str, ...], measure: str) -> KeyLine:
+    config = train.stage["config"]
+    curve = train.result["curve"]
+    last: dict[str, float] = curve[-1] if curve else {}
+    factors = [f"{k.removeprefix('weight_')} {v:.3g}" for k, v in last.items() if k.startswith("weight_")]
+    weighting = config["weighting"] + (f" (at the end {', '.join(factors)})" if factors else "")
+    starts = tuple(dict.fromkeys(train.stage["needs"][1:]))  # the first is the data
+    return KeyLine(row, str(config["seed"]), weighting, starts, train.key, evaluations, measure)
 
 
 def _duration(seconds: float) -> str:

@@ -1,9 +1,7 @@
-"""The table of a report: rows with published and measured cells, kept apart, their marks, and the CSV file."""
+"""The table of a report: rows with published and measured cells, kept apart, and their marks."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +37,8 @@ class Column:
         label, unit, better: what the header says.
         scale: printed value = `scale` x recorded value.
         decimals: as the paper prints it.
-        headline: whether the paper has the column.
+        headline: whether the paper's tables have such a column.
+        published: whether this one has it.
     """
 
     key: str
@@ -50,6 +49,7 @@ class Column:
     scale: float
     decimals: int
     headline: bool
+    published: bool
 
     @property
     def short_task(self) -> str:
@@ -103,12 +103,14 @@ class Line:
     Attributes:
         missing: why measured numbers are missing, in words.
         constant: whether it is the constant predictor.
+        in_paper: whether the paper's table has the row.
         checks: against the constant predictor, in the order of `ResultTable.bars`; empty for itself.
         seeds: how many seeds the measured cells hold.
     """
 
     label: str
     constant: bool
+    in_paper: bool
     published: Mapping[str, Cell]
     measured: Mapping[str, Cell]
     missing: str
@@ -136,7 +138,7 @@ class ResultTable:
     """A published table and what was measured for it.
 
     Attributes:
-        columns: all metrics in the order of the paper, then those it does not print.
+        columns: all metrics of the suite, by task.
         lines: in the paper's order, the constant predictor last.
         bars: what must beat the constant predictor by how much.
         spread: whether any measured cell has a standard deviation.
@@ -149,8 +151,18 @@ class ResultTable:
 
     @property
     def headline(self) -> tuple[Column, ...]:
-        """The columns that the paper has."""
+        """The columns that the paper's tables have: what is shown as measured."""
         return tuple(c for c in self.columns if c.headline)
+
+    @property
+    def published(self) -> tuple[Column, ...]:
+        """Those of them that this table has."""
+        return tuple(c for c in self.columns if c.published)
+
+    @property
+    def published_cost(self) -> bool:
+        """Whether this table has a column of costs."""
+        return any(COST in line.published for line in self.lines)
 
     @property
     def definitions(self) -> tuple[Column, ...]:
@@ -160,22 +172,27 @@ class ResultTable:
 
 
 def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
-    """Put the collected results beside the published numbers."""
+    """Put the collected results beside the published numbers.
+
+    Raises:
+        KeyError: a row names a published one that the table does not have.
+    """
     suite = plan.grid.suite
     printed = read_published(plan.grid.table, suite.name)
     columns = _columns(suite, printed)
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
-    constant = next((r for r in results if r.plan.published is None), None)
+    constant = next((r for r in results if r.plan.is_constant), None)
     published_marks = {key: _rank(key, columns, printed) for key in (*(c.key for c in columns), COST)}
     measured_marks = {c.key: _leader(c, results) for c in columns}
     lines = []
     for result in results:
         name = result.plan.published
-        cells = {} if name is None else printed.get(name, {})
+        cells = {} if name is None else printed[name]
         lines.append(
             Line(
                 label=result.plan.label,
-                constant=name is None,
+                constant=result is constant,
+                in_paper=name is not None,
                 published={
                     key: Cell(cell.value, cell.text, mark=published_marks[key].get(name or "", ""))
                     for key, cell in cells.items()
@@ -194,9 +211,10 @@ def _columns(suite: Suite, printed: dict[str, dict[str, PublishedCell]]) -> tupl
     columns = []
     for task in suite.tasks:
         for m in task.metrics:
-            decimals = max((row[m.name].decimals for row in printed.values() if m.name in row), default=_DECIMALS)
+            cells = [row[m.name] for row in printed.values() if m.name in row]
+            decimals = max((cell.decimals for cell in cells), default=_DECIMALS)
             title = TASK_TITLES[task.name]
-            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline))
+            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline, bool(cells)))
     return tuple(columns)
 
 
@@ -239,7 +257,7 @@ def _leader(column: Column, results: list[RowResult]) -> str:
     rivals: list[tuple[str, Value]] = [
         (r.plan.label, r.values[column.key])
         for r in results
-        if r.plan.published is not None and column.key in r.values and not math.isnan(r.values[column.key].mean)
+        if not r.plan.is_constant and column.key in r.values and not math.isnan(r.values[column.key].mean)
     ]
     if len(rivals) < 2 or any(value.std is None for _, value in rivals):
         return ""
@@ -257,42 +275,3 @@ def _check(bar: Bar, result: RowResult, constant: RowResult | None) -> Check:
         return Check()
     ratio = ours.mean / theirs.mean
     return Check(f"{ratio:.2f}", ratio >= bar.limit if bar.sign == "≥" else ratio <= bar.limit)
-
-
-CSV_HEADER = (
-    *("row", "metric", "unit", "better", "published", "measured_mean", "measured_std", "n_seeds"),
-    *("data", "profile", "split", "missing"),
-)
-
-
-def to_csv(table: ResultTable, data: str, profile: str, split: str, cost_unit: str) -> str:
-    """One line a row and metric. Measured cells are at full precision in the paper's units; nothing is an empty cell.
-
-    Args:
-        table: what to write.
-        data: which data the measured metrics are of.
-        profile: sizes and schedules behind them.
-        split: what was scored.
-        cost_unit: unit of the cost lines, which depend on none of the three.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    for line in table.lines:
-        for c in table.columns:
-            missing = line.missing or ("" if c.key in line.measured else "nothing annotated")
-            numbers = _numbers(line, c.key)
-            writer.writerow((line.label, c.key, c.unit, c.better, *numbers, data, profile, split, missing))
-        if not line.constant:
-            missing = "" if COST in line.measured else line.missing or "not measured"
-            writer.writerow((line.label, COST, cost_unit, "lower", *_numbers(line, COST), "", "", "", missing))
-    return out.getvalue()
-
-
-def _numbers(line: Line, key: str) -> tuple[str, str, str, str]:
-    """published, mean, std, n."""
-    published, measured = line.published.get(key), line.measured.get(key)
-    if measured is None:
-        measured = Cell()
-    mean, std = ("" if x is None else f"{x:.8g}" for x in (measured.value, measured.std))
-    return ("" if published is None else published.text, mean, std, str(measured.n) if measured.n else "")

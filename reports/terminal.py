@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from reports.flow import Flow
 from reports.provenance import About
 from reports.tables import COST, Cell, Column, Line, ResultTable
 
@@ -19,8 +20,8 @@ _WIDE = 10  # characters of a unit that is broken into lines
 _ANY = 10_000  # columns, to see how wide a block would like to be
 
 
-def to_terminal(table: ResultTable, about: About, title: str) -> RenderableType:
-    """The published block, the measured block, and cost with the comparison to the constant predictor."""
+def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str) -> RenderableType:
+    """The published and the measured block, cost with the comparison to the constant predictor, and FlowNet-S."""
     measured = f"MEASURED on {about.data}"
     return Group(
         Text(f"\n{title}", style="bold"),
@@ -36,6 +37,7 @@ def to_terminal(table: ResultTable, about: About, title: str) -> RenderableType:
             style="dim",
         ),
         _checks(table),
+        *(() if flow is None else _flow(flow)),
     )
 
 
@@ -59,7 +61,7 @@ class _Numbers:
     measured: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rest = list(self.table.headline)
+        rest = list(self.table.headline if self.measured else self.table.published)
         while rest:
             tasks = list(dict.fromkeys(c.task for c in rest))
             for n in range(len(tasks), 0, -1):
@@ -100,8 +102,9 @@ def _header(column: Column, first: bool) -> Text:
 
 def _label(line: Line, measured: bool) -> Text:
     text = Text(line.label)
-    if measured and line.missing:
-        text.append(f"\n  {line.missing}", style="dim italic")
+    note = line.missing if measured else "" if line.in_paper else "not in the paper"
+    if note:
+        text.append(f"\n  {note}", style="dim italic")
     return text
 
 
@@ -114,14 +117,32 @@ def _cell(cell: Cell) -> Text:
 
 def _checks(table: ResultTable) -> Table:
     grid = _grid()
-    grid.add_column("published\nGFLOPs\n↓", justify="right", no_wrap=True)
+    if table.published_cost:
+        grid.add_column("published\nGFLOPs\n↓", justify="right", no_wrap=True)
     grid.add_column("measured\nGFLOPs\n↓", justify="right", no_wrap=True)
     for bar in table.bars:
         grid.add_column(f"{bar.name}\nratio\n{bar.sign} {bar.limit:g}", justify="right", no_wrap=True)
     for line in table.lines:
         if line.constant:
             continue
-        cost = (line.published.get(COST, Cell()), line.measured.get(COST, Cell()))
+        cost = [line.measured.get(COST, Cell())]
+        if table.published_cost:
+            cost.insert(0, line.published.get(COST, Cell()))
         checks = [Text(c.text if c.passed is None else f"{c.text} {'✓' if c.passed else '✗'}") for c in line.checks]
         grid.add_row(line.label, *(Text(c.text) for c in cost), *checks)
     return grid
+
+
+def _flow(flow: Flow) -> tuple[RenderableType, ...]:
+    """A heading, and the numbers or why there are none."""
+    head = Text(f"\nFLOWNET-S, MEASURED on exact flow of {flow.data}", style="bold")
+    n = f"{flow.size} px; n = {flow.seeds}"
+    if not flow.seeds:
+        return head, Text(flow.missing, style="dim italic")
+    grid = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False, show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    for entry in flow.entries:
+        cell = " ".join(filter(None, (entry.cell.text, entry.cell.spread, entry.unit)))
+        grid.add_row(entry.name, cell)
+    return head, Text(n + (f"; {flow.missing}" if flow.missing else ""), style="dim"), grid

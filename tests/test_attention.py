@@ -136,11 +136,11 @@ def test_module_is_eq_1_on_h_of_both_maps() -> None:
     current, previous = (torch.randn(1, 6, 4, 5, dtype=torch.float64) for _ in range(2))
     with torch.no_grad():
         expected = per_pixel(ila.h(current), ila.h(previous), previous, 3)
-        torch.testing.assert_close(ila(current, previous), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ila(current, previous, previous), expected, rtol=0, atol=1e-12)
         scaled = InterFrameLocalAttention(6, embedding=4, window=3, scaled=True).double()
         scaled.load_state_dict(ila.state_dict())
         expected = per_pixel(ila.h(current) / 2, ila.h(previous), previous, 3)
-        torch.testing.assert_close(scaled(current, previous), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(scaled(current, previous, previous), expected, rtol=0, atol=1e-12)
 
 
 def test_h_is_one_convolution_of_table_7() -> None:

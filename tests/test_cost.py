@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from baselines.flow_warping import Accel
 from baselines.multi_task import MultiTask
 from baselines.multinetpp import MultiNetPP
 from baselines.single_task import SingleTask
+from baselines.slow_fast import SlowFast
+from baselines.svc import SVC
 from mila.cost import EXECUTED, PUBLISHED, count
 from mila.model import MILA
 from mila.tasks import CITYSCAPES, NYUV2, Suite
@@ -32,6 +35,62 @@ def test_architecture_a_costs_what_thop_said(model: Callable[[Suite], VideoModel
         with torch.device("meta"):
             built = model(suite)
         assert count(built, suite.height, suite.width).gflops == pytest.approx(gmacs, abs=0.006)
+
+
+# torchvision's ResNets without their classifiers
+RESNET = {18: 11_176_512, 50: 23_508_032, 101: 42_500_160}
+FLOWNET = 38_676_514
+PROJECT = 2048 * 512 + 2 * 512
+SE = 512 * 32 + 32 + 32 * 512 + 512
+H = 512 * 36 * 9
+DISCRIMINATOR = 9 * (512 * 256 + 256 * 128 + 128) + 256 + 128 + 1
+
+
+def decoders(channels: int, classes: tuple[int, ...] = (7, 1)) -> int:
+    return sum(9 * channels * 512 + 512 + 512 * 256 + 256 + 256 * c + c for c in classes)
+
+
+def fusion(maps: int, layers: int = 1) -> int:
+    return 9 * 512 * 512 * (maps + layers - 1) + 2 * 512 * layers
+
+
+PAIR = RESNET[101] + RESNET[18] + PROJECT + decoders(512)
+BY_HAND: list[tuple[str, Callable[[Suite], VideoModel], int]] = [
+    ("single task", SingleTask, 2 * RESNET[101] + decoders(2048)),
+    ("multi task", MultiTask, RESNET[101] + decoders(2048)),
+    ("MultiNet++", MultiNetPP, PAIR + fusion(2)),
+    ("MILA", MILA, PAIR + DISCRIMINATOR + 2 * (SE + H + fusion(2) + fusion(3))),
+    ("w/o TS", lambda s: MILA(s, task_specific=False), PAIR + DISCRIMINATOR + H + fusion(2) + fusion(3)),
+    (
+        "w/o MF&TS",
+        lambda s: MILA(s, multi_frame=False, task_specific=False),
+        PAIR + DISCRIMINATOR + H + fusion(2),
+    ),
+    (
+        "slow only",
+        lambda s: MILA(s, 50, None, keyframe_interval=1, mimicry=None),
+        RESNET[50] + PROJECT + decoders(512) + 2 * (SE + H + fusion(2)),
+    ),
+    ("none", lambda s: SlowFast(s, propagation="none"), PAIR + DISCRIMINATOR + 2 * SE),
+    (
+        "flow",
+        lambda s: SlowFast(s, propagation="flow", task_specific=False, mimicry=None),
+        PAIR + FLOWNET + fusion(2) + fusion(3),
+    ),
+    ("SVC", SVC, PAIR + fusion(2, layers=3) + 9 * (1024 * 256 + 256 * 256 + 256 * 81) + 256 + 256 + 81),
+    (
+        "Accel",
+        Accel,
+        RESNET[101] + RESNET[18] + FLOWNET + decoders(2048) + decoders(512) + (14 * 7 + 7) + (2 * 1 + 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "parameters"), [row[1:] for row in BY_HAND], ids=[row[0] for row in BY_HAND])
+def test_parameters_by_hand(model: Callable[[Suite], VideoModel], parameters: int) -> None:
+    with torch.device("meta"):
+        built = model(CITYSCAPES)
+    assert sum(p.numel() for p in built.parameters()) == parameters
 
 
 def test_average_is_one_keyframe_and_the_rest() -> None:

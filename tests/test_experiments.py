@@ -21,17 +21,21 @@ from PIL import Image
 from experiments import versions
 from experiments.collect import collect
 from experiments.execute import run_stage
-from experiments.grids.table1 import TABLE1
+from experiments.grids import GRIDS, TABLES
+from experiments.launch import longest_paths
+from experiments.models import build
 from experiments.plan import Plan, make_plan
-from experiments.profiles import QUICK, SMOKE
+from experiments.profiles import QUICK, SMOKE, Profile
 from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
+from mila.tasks import NYUV2
+from mila.weighting import make_weighting
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def plan(**changes: Any) -> Plan:
-    return make_plan(TABLE1, **{"profile": SMOKE, "data": "rooms", "mode": "video", **changes})
+    return make_plan(**{"grid": GRIDS["table1"], "profile": SMOKE, "data": "rooms", "mode": "video", **changes})
 
 
 # --- stages and their hashes -----------------------------------------------------------------------------------------
@@ -40,25 +44,82 @@ def plan(**changes: Any) -> Plan:
 def test_table1_is_laid_out_without_repetition() -> None:
     stages = in_order(plan().stages())
     kinds = [stage.kind for stage in stages]
-    # constant, single task, slow and fast encoder, MultiNet++, three MILAs; K = 5 offsets where there are keyframes
-    assert {kind: kinds.count(kind) for kind in kinds} == {"data": 2, "train": 8, "evaluate": 3 + 4 * 5, "measure": 6}
+    # constant, single task, slow and fast encoder, two MTANs, two Cross-Stitches, MultiNet++, three MILAs; four of them
+    # with K = 5 offsets
+    assert {kind: kinds.count(kind) for kind in kinds} == {"data": 2, "train": 12, "evaluate": 7 + 4 * 5, "measure": 10}
     place = {stage.key: i for i, stage in enumerate(stages)}
     assert all(place[needed.key] < place[stage.key] for stage in stages for needed in stage.needs)
-    assert [row.label for row in plan().rows if not row.evaluations] == [
-        "MTAN-SegNet",
-        "Cross-Stitch-SegNet",
-        "MTAN*",
-        "Cross-Stitch*",
-    ]
 
 
-def test_the_multi_task_row_is_the_slow_encoder_of_the_others() -> None:
-    rows = {row.label: row for row in plan().rows}
-    multi_task = rows["D101-MultiTask"].evaluations[0][0].train
+def trains_of(name: str, profile: Profile = SMOKE) -> dict[str, Train]:
+    """The training of each row of a grid."""
+    grid = GRIDS[name]
+    data = "rooms" if grid.suite == NYUV2 else "street"
+    return {row.label: row.evaluations[0][0].train for row in plan(grid=grid, data=data, profile=profile).rows}
+
+
+def test_tables_that_share_a_row_train_it_once() -> None:
+    two, six, eight, nine, ten = (trains_of(f"table{n}") for n in ("2", "6a", "8", "9", "10"))
+    for ours, theirs in (
+        (eight["MTAN-SegNet"], two["MTAN-SegNet"]),
+        (eight["MTAN-ResNet101"], two["MTAN*"]),
+        (eight["Cross-Stitch-ResNet101"], two["Cross-Stitch*"]),
+        (six["ILA (ours)"], two["MILA w/o MF&TS"]),
+        (nine["Equal"], two["MILA (ours)"]),
+        (ten["D101-Multi"], two["D101-MultiTask"]),
+        (ten["D18-Multi"], nine["Equal"].starts[1].stage),
+    ):
+        assert ours.key == theirs.key
+    assert trains_of("table6b")["ILA (ours)"].key == trains_of("table1")["MILA w/o MF&TS"].key
+
+
+def test_rows_start_from_the_encoders_of_appendix_a() -> None:
+    rows = trains_of("table1")
+    multi, single = rows["D101-MultiTask"].key, rows["D101-SingleTask"].key
     for label in ("MultiNet++*", "MILA w/o MF&TS", "MILA w/o TS", "MILA (ours)"):
-        starts = {start.ours: start.stage for start in rows[label].evaluations[0][0].train.starts}
-        assert starts["slow"].key == multi_task.key
-        assert dict(starts["fast"].arguments)["depth"] == SMOKE.fast
+        starts = {start.ours: start.stage for start in rows[label].starts}
+        assert starts["slow"].key == multi
+        assert dict(starts["fast"].arguments)["depth"] == SMOKE.depths[18]
+        assert starts["decoders"].key == starts["fast"].key
+    assert {s.stage.key for s in rows["MTAN*"].starts} == {multi}
+    assert {s.stage.key for s in rows["Cross-Stitch*"].starts} == {single}
+    for label in ("D101-SingleTask", "D101-MultiTask", "MTAN-SegNet", "Cross-Stitch-SegNet"):
+        assert rows[label].starts == ()
+        assert rows[label].schedule == SMOKE.encoder
+    assert rows["MTAN*"].schedule == SMOKE.method
+
+
+def test_flow_rows_start_from_flownet_trained_on_the_worlds_exact_flow() -> None:
+    for name, world in (("table6a", "street"), ("table6b", "rooms")):
+        rows = trains_of(name)
+        for label in ("Optical flow, warping", "Accel: flow, score fusion"):
+            (flow,) = (start.stage for start in rows[label].starts if start.stage.model == "flownet")
+            assert flow.data.source.flow
+            assert flow.data.source.name == world
+            assert flow.data.source.split == "train"
+        whole = plan(grid=GRIDS[name], data=world)
+        assert [(e.train.key, e.data.source.split) for e in whole.flow] == [(flow.key, "test")]
+        assert not [s for s in whole.stages(["SVC"]) if isinstance(s, Evaluate) and s.data.source.flow]
+
+
+def test_slow_only_rows_have_the_papers_depths_in_their_order() -> None:
+    rows = trains_of("table10", QUICK)
+    depths = [dict(rows[f"D{d}-Multi"].arguments)["depth"] for d in (101, 50, 18)]
+    assert depths == [QUICK.depths[d] for d in (101, 50, 18)] == sorted(depths, reverse=True)
+    ours = dict(rows["D50-Multi + Ours"].arguments)
+    assert (ours["slow"], ours["fast"], ours["keyframe_interval"]) == (QUICK.depths[50], None, 1)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_row_of_every_grid_builds_at_its_sizes_and_takes_its_starts(name: str) -> None:
+    for train in trains_of(name).values():
+        model = build(train.model, GRIDS[name].suite, dict(train.arguments))
+        for start in train.starts:
+            theirs = build(start.stage.model, start.stage.data.source.suite, dict(start.stage.arguments))
+            state = theirs.get_submodule(start.theirs).state_dict()
+            model.get_submodule(start.ours).load_state_dict(state)
+        if train.schedule is not None:
+            assert make_weighting(train.weighting, [t.name for t in model.suite.tasks]) is not None
 
 
 def test_cost_is_counted_at_the_papers_size_whatever_the_profile() -> None:
@@ -66,13 +127,13 @@ def test_cost_is_counted_at_the_papers_size_whatever_the_profile() -> None:
         measure = {row.label: row.measure for row in plan(profile=profile).rows}["MILA (ours)"]
         assert measure is not None
         assert measure.config()["size"] == [288, 384]
-        assert measure.config()["arguments"] == {"slow": 101, "fast": 18, "keyframe_interval": 5}
+        assert measure.config()["arguments"] == {"slow": 101, "fast": 18, "keyframe_interval": 5}  # the paper's
 
 
 def test_seeds_multiply_trainings_and_their_scores() -> None:
     one, three = (in_order(plan(seeds=seeds).stages()) for seeds in ((0,), (0, 1, 2)))
     count = {n: sum(isinstance(s, kind) for s in three) for n, kind in (("train", Train), ("data", Data))}
-    assert count == {"train": 3 * 7 + 1, "data": 2}
+    assert count == {"train": 3 * 11 + 1, "data": 2}
     assert {s.key for s in one} < {s.key for s in three}
 
 
@@ -89,6 +150,7 @@ def test_hash_covers_what_matters_and_nothing_else() -> None:
         replace(stage, train=replace(train, schedule=replace(train.schedule, lr=3e-4))),
         replace(stage, train=replace(train, arguments=(("slow", 18), ("fast", 18)))),
         replace(stage, train=replace(train, starts=())),
+        replace(stage, train=replace(train, weighting="dwa")),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, clips=5))),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, split="val"))),
     ]
@@ -118,8 +180,20 @@ def test_hash_covers_the_code_that_runs_and_no_other(tmp_path: Path, monkeypatch
 def test_training_depends_on_the_code_of_its_model_and_of_no_other() -> None:
     mila_code = versions.code_digest("mila.model")
     assert mila_code != versions.code_digest("baselines.multi_task")
-    source = (ROOT / "mila" / "model.py").read_text()
-    assert "baselines" not in source
+    reached = versions._imports((ROOT / "mila" / "model.py").read_text())
+    assert reached
+    assert not [name for name in reached if name.startswith("baselines")]
+
+
+def test_the_longest_chain_of_work_is_known() -> None:
+    stages = {stage.key: stage for stage in in_order(plan().stages())}
+    behind = longest_paths(stages, {key: {"train": 10.0, "data": 2.0}.get(s.kind, 1.0) for key, s in stages.items()})
+    by_title = {stage.title: behind[key] for key, stage in stages.items()}
+    assert by_title["rooms MILA (ours), seed 0"] == 10 + 1
+    assert by_title["rooms D18-MultiTask, seed 0"] == 10 + 10 + 1
+    assert by_title["clips rooms train"] == 2 + 10 + 10 + 1
+    assert by_title["clips rooms test"] == 2 + 1
+    assert by_title["cost of MILA (ours)"] == 1
 
 
 # --- the store -------------------------------------------------------------------------------------------------------
@@ -196,7 +270,7 @@ def test_a_row_is_the_mean_over_offsets_then_over_seeds(tmp_path: Path) -> None:
     assert result.values["miou"].seeds == 1
     assert result.values["miou"].std is None
     assert result.missing == "1 of 2 seeds run"
-    assert collect(plan(), store)[2].missing == "not built yet"
+    assert collect(plan(), store)[2].missing == "not run"
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
@@ -214,10 +288,11 @@ def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 def test_help_and_list_name_everything() -> None:
     text = run("--help").stdout
-    for option in ("--list", "--grid", "--profile", "--data", "--data-root", "--seeds", "--dry-run"):
+    options = ("--list", "--grid", "--rows", "--method", "--profile", "--data", "--data-root", "--seeds", "--dry-run")
+    for option in options:
         assert option in text
     text = run("--list").stdout
-    for name in ("table1", "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
+    for name in (*TABLES, *GRIDS, "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
         assert name in text
 
 
@@ -235,6 +310,9 @@ def test_help_and_list_name_everything() -> None:
         (["--grid", "table1", "--mode", "still"], "no clips of mode 'still'"),
         (["--grid", "table1", "--seeds", "1", "1"], "--seeds takes different numbers"),
         (["--grid", "table1", "--jobs", "0"], "--jobs takes a number"),
+        (["--grid", "table6", "--rows", "MTAN*"], "there is no row 'MTAN*'; choose from: None, Concatenation"),
+        (["--grid", "table1", "--method", "nowhere.py"], "there is no such Python file"),
+        (["--grid", "table6", "--data", "kitti"], "there is no data set 'kitti'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(words: list[str], sentence: str, tmp_path: Path) -> None:
@@ -300,9 +378,9 @@ def ends(group: int, seconds: float) -> bool:
 def test_killed_runs_continue_to_the_same_numbers(tmp_path: Path) -> None:
     whole, part = tmp_path / "whole", tmp_path / "part"
     text = run(*SMOKE_RUN, "--results", str(whole)).stdout
-    assert "39 stages run, 0 were done before" in text
+    assert "51 stages run, 0 were done before" in text
     expected = records(whole)
-    assert len(expected) == 39
+    assert len(expected) == 51
 
     finished = 0
     for how, enough in ((signal.SIGKILL, 1), (signal.SIGINT, 8), (signal.SIGKILL, 20)):
@@ -332,16 +410,16 @@ def test_killed_runs_continue_to_the_same_numbers(tmp_path: Path) -> None:
         assert not (part / "reports").exists()
 
     last = run(*SMOKE_RUN, "--results", str(part)).stdout
-    assert f"{39 - finished} stages run, {finished} were done before" in last
+    assert f"{51 - finished} stages run, {finished} were done before" in last
     assert records(part) == expected
 
     # A further run does nothing and writes the same report.
     page = part / "reports" / "table1-smoke.html"
     before = page.read_bytes()
-    assert "0 stages run, 39 were done before" in run(*SMOKE_RUN, "--results", str(part)).stdout
+    assert "0 stages run, 51 were done before" in run(*SMOKE_RUN, "--results", str(part)).stdout
     assert page.read_bytes() == before
     forecast = run(*SMOKE_RUN, "--results", str(part), "--dry-run").stdout
-    assert "0 of 39 stages would run" in forecast
+    assert "0 of 51 stages would run" in forecast
     assert "never run" not in forecast
 
     # Another model's weights in a stage's folder are noticed, and nothing is scored with them.

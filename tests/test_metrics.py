@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mila.losses import task_loss
-from mila.metrics import DepthSums, NormalSums, SegmentationSums, SuiteSums
-from mila.tasks import NYUV2, VOID
+from mila.metrics import DepthSums, FlowSums, NormalSums, SegmentationSums, SuiteSums
+from mila.tasks import FLOW, NYUV2, VOID
 
 
 def draw(seed: int, images: int, classes: int = 4, size: tuple[int, int] = (5, 6)) -> tuple[Tensor, Tensor]:
@@ -101,6 +101,49 @@ def test_normals_at_known_angles() -> None:
     assert got["normal_within_30"] == 6 / 8
 
 
+def test_end_point_error_at_known_distances() -> None:
+    truth = torch.tensor([[[3.0, 0.0, 1.0, 5.0]], [[4.0, 0.0, float("nan"), 12.0]]])[None]  # [1, 2, 1, 4]
+    guess = torch.tensor([[[0.0, 0.6, 9.0, 5.0]], [[4.0, 0.8, 9.0, 10.0]]])[None]
+    sums = FlowSums()
+    sums.update(guess, truth)
+    assert sums.compute() == pytest.approx({"epe": (3 + 1 + 2) / 3, "epe_zero": (5 + 0 + 13) / 3})
+    for _ in range(2):
+        sums.update(torch.zeros(1, 2, 1, 4), torch.full((1, 2, 1, 4), float("inf")))
+    assert sums.pixels == 3
+    assert math.isnan(FlowSums().compute()["epe"])
+
+
+def test_flow_errors_do_not_depend_on_the_batch_size() -> None:
+    generator = np.random.default_rng(0)
+    guess, truth = generator.normal(size=(2, 7, 2, 5, 6)).astype(np.float32)
+    truth[3, 1, 2, 2] = np.nan
+    lengths, errors = [], []
+    for n in range(7):
+        for i in range(5):
+            for j in range(6):
+                if (n, i, j) != (3, 2, 2):
+                    lengths.append(math.hypot(*truth[n, :, i, j]))
+                    errors.append(math.dist(truth[n, :, i, j], guess[n, :, i, j]))
+    for batch in (1, 3, 7):
+        sums = SuiteSums(FLOW)
+        for start in range(0, 7, batch):
+            part = slice(start, start + batch)
+            sums.update({"flow": torch.tensor(guess[part])}, {"flow": torch.tensor(truth[part])})
+        expected = {"epe": statistics.fmean(errors), "epe_zero": statistics.fmean(lengths)}
+        assert sums.compute() == pytest.approx(expected, rel=1e-6)
+    loss = task_loss("flow", torch.tensor(guess), torch.tensor(truth))
+    assert loss.item() == pytest.approx(statistics.fmean(errors), rel=1e-5)
+
+
+def test_flow_that_is_right_or_undefined_gives_a_finite_gradient() -> None:
+    truth = torch.tensor([[1.0, float("nan"), 2.0]]).view(1, 1, 1, 3).repeat(1, 2, 1, 1)
+    guess = torch.tensor([[1.0, 5.0, 5.0]]).view(1, 1, 1, 3).repeat(1, 2, 1, 1).requires_grad_()
+    task_loss("flow", guess, truth).backward()
+    assert guess.grad is not None
+    # Only the last pixel pulls: the direction (3, 3) at unit length, a mean over two pixels.
+    assert guess.grad[0, :, 0].tolist() == [pytest.approx([0, 0, 0.5 / math.sqrt(2)], abs=1e-6)] * 2
+
+
 def test_median_is_over_all_pixels_of_all_batches() -> None:
     generator = torch.Generator().manual_seed(0)
     degrees = torch.rand(40, 25, generator=generator) ** 3 * 90
@@ -147,11 +190,13 @@ def test_losses_are_means_over_annotated_pixels() -> None:
     torch.testing.assert_close(task_loss("normals", rotated(degrees), normals), expected)
 
 
-@pytest.mark.parametrize("task", ["segmentation", "depth", "normals"])
+@pytest.mark.parametrize("task", ["segmentation", "depth", "normals", "flow"])
 def test_nothing_annotated_is_a_loss_of_zero_without_nan(task: str) -> None:
-    channels = {"segmentation": 4, "depth": 1, "normals": 3}[task]
+    channels = {"segmentation": 4, "depth": 1, "normals": 3, "flow": 2}[task]
     prediction = torch.randn(2, channels, 3, 4, requires_grad=True)
     empty = torch.full((2, 3, 4), VOID) if task == "segmentation" else torch.zeros(2, channels, 3, 4)
+    if task == "flow":
+        empty = torch.full((2, 2, 3, 4), float("nan"))
     loss = task_loss(task, prediction, empty)  # type: ignore[arg-type]
     loss.backward()
     assert loss == 0

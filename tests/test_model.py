@@ -9,10 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines.cross_stitch import CrossStitch
+from baselines.flow_warping import Accel
+from baselines.mtan import MTAN
 from baselines.multi_task import MultiTask
 from baselines.multinetpp import MultiNetPP
+from baselines.segnet import SegNetCrossStitch, SegNetMTAN
 from baselines.single_task import SingleTask
+from baselines.slow_fast import SlowFast
+from baselines.svc import SVC
 from mila.backbone import OUTPUT_STRIDE
+from mila.losses import task_loss
 from mila.model import MILA
 from mila.modules import TaskDecoder, upsample
 from mila.tasks import CITYSCAPES, NYUV2
@@ -24,7 +31,7 @@ SMALL: dict[str, Any] = {"width": 0.0625}
 def make(model: Callable[..., VideoModel], **switches: Any) -> VideoModel:
     """A small model in eval mode whose batch norms have seen something."""
     torch.manual_seed(0)
-    built = model(NYUV2, **SMALL, **switches)
+    built = model(NYUV2, **{**SMALL, **switches})
     for module in built.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -50,7 +57,39 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
     "K=1": (MILA, {"slow": 34, "keyframe_interval": 1}),
     "K=2": (MILA, {"slow": 34, "keyframe_interval": 2}),
     "K=3, global": (MILA, {"slow": 34, "keyframe_interval": 3, "window": "global", "scaled": True}),
+    "none": (SlowFast, {"slow": 34, "propagation": "none"}),
+    "slow only": (MILA, {"slow": 50, "fast": None, "keyframe_interval": 1, "mimicry": None}),
+    "flow": (SlowFast, {"slow": 34, "propagation": "flow", "flow_width": 0.0625, "keyframe_interval": 3}),
+    "flow w/o MF&TS": (
+        SlowFast,
+        {
+            "slow": 34,
+            "propagation": "flow",
+            "flow_width": 0.0625,
+            "multi_frame": False,
+            "task_specific": False,
+            "half_resolution": False,
+        },
+    ),
+    "fused flow": (
+        SlowFast,
+        {"slow": 34, "propagation": "flow", "flow_width": 0.0625, "keyframe_interval": 3, "propagate": "fused"},
+    ),
+    "svc": (SlowFast, {"slow": 34, "propagation": "svc", "keyframe_interval": 3}),
+    "fused svc": (SlowFast, {"slow": 34, "propagation": "svc", "keyframe_interval": 3, "propagate": "fused"}),
+    "SVC": (SVC, {"slow": 34}),
+    "Accel": (Accel, {"slow": 34, "flow_width": 0.0625}),
+    "Accel, R50 update": (Accel, {"slow": 34, "fast": 50, "flow_width": 0.0625, "keyframe_interval": 3}),
+    "MTAN": (MTAN, {"depth": 34}),
+    "MTAN, R50": (MTAN, {"depth": 50}),
+    "Cross-Stitch": (CrossStitch, {"depth": 18}),
+    "Cross-Stitch, scalar": (CrossStitch, {"depth": 50, "units": "scalar"}),
+    "SegNet MTAN": (SegNetMTAN, {}),
+    "SegNet Cross-Stitch": (SegNetCrossStitch, {}),
 }
+
+
+FRAME_MODELS = (SingleTask, MultiTask, MTAN, CrossStitch, SegNetMTAN, SegNetCrossStitch)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -152,13 +191,43 @@ def test_task_specific_branches() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_reach_every_parameter(name: str) -> None:
-    model = make(MODELS[name][0], **MODELS[name][1]).train()
+    model = make(MODELS[name][0], **MODELS[name][1], width=0.125).train()  # fewer channels may all be dead by chance
     for offset in range(model.keyframe_interval):
         predictions, own = model.training_forward(video(offset + 1 + model.history), offset)
         # Normals have unit length, so their squares teach nothing; a fixed direction does.
         (sum(p.square().sum() + p.sum() for p in predictions.values()) + sum(own.values())).backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert not without
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if not n.startswith(("fused", "K="))])
+def test_a_tiny_training_overfits_two_clips_on_every_task(name: str) -> None:
+    torch.manual_seed(0)
+    model, switches = MODELS[name]
+    if "keyframe_interval" not in switches and model not in FRAME_MODELS:
+        switches = {**switches, "keyframe_interval": 2}
+    built = model(NYUV2, **{**SMALL, "width": 0.125}, **switches).train()
+    frames = video(built.keyframe_interval + built.history)
+    segmentation = torch.zeros(2, 24, 32, dtype=torch.int64)
+    segmentation[0, :, 16:], segmentation[1, 12:] = 3, 7
+    depth = torch.stack([torch.linspace(1, 3, 32).expand(24, 32), torch.linspace(4, 2, 24)[:, None].expand(24, 32)])
+    normals = torch.tensor([[0.6, 0.0, -0.8], [0.0, -1.0, 0.0]])[..., None, None].expand(2, 3, 24, 32)
+    targets = {"segmentation": segmentation, "depth": depth[:, None], "normals": normals}
+    optimiser = torch.optim.Adam(built.parameters(), lr=5e-3)
+    history: list[dict[str, float]] = []
+    for step in range(60):
+        offset = step % built.keyframe_interval
+        clip = frames[:, : offset + 1 + built.history]
+        predictions, own = built.training_forward(clip, offset)
+        losses = {t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks}
+        history.append({name: loss.item() for name, loss in losses.items()})
+        optimiser.zero_grad()
+        (sum(losses.values()) + 0.1 * sum(own.values())).backward()
+        optimiser.step()
+    interval = built.keyframe_interval
+    for task in NYUV2.tasks:
+        first, last = (sum(h[task.name] for h in part) for part in (history[:interval], history[-interval:]))
+        assert last < first / 3, (task.name, first / interval, last / interval)
 
 
 def test_predictions_have_the_size_of_the_image_and_normals_unit_length() -> None:

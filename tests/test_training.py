@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import mila.training
 from baselines.constant import Constant
 from baselines.multi_task import MultiTask
 from mila.data.clips import MEAN, STD, Clip, normalise
@@ -19,11 +21,13 @@ from mila.data.worlds import WorldClips
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.files import write_text
+from mila.losses import task_loss
 from mila.metrics import SuiteSums
 from mila.model import MILA
-from mila.tasks import NYUV2, VOID
+from mila.tasks import CITYSCAPES, NYUV2, VOID
 from mila.training import Schedule, batch_of, load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
+from mila.weighting import WeightingName
 
 LENGTH = 4
 
@@ -39,6 +43,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 def small(seed: int = 0, **switches: Any) -> MILA:
     torch.manual_seed(seed)
     return MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=3, **switches)
+
+
+def shared(seed: int = 0) -> MultiTask:
+    torch.manual_seed(seed)
+    return MultiTask(NYUV2, 18, width=0.0625)
 
 
 def test_packed_clips_are_the_sources(clips: PackedClips) -> None:
@@ -138,24 +147,160 @@ def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp
         assert np.mean([p[name] for p in curve[-6:]]) < np.mean([p[name] for p in curve[:6]])
 
 
-@pytest.mark.parametrize("stop", [1, 7, 17])
-def test_interrupted_training_gives_the_same_numbers(clips: PackedClips, tmp_path: Path, stop: int) -> None:
-    whole = small()
-    curve = run(whole, clips, tmp_path / "whole")
+def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_step = run(small(), clips, tmp_path / "a")
+    monkeypatch.setattr(mila.training, "_CURVE_POINTS", 4)
+    curve = run(small(), clips, tmp_path / "b")
+    assert [p["step"] for p in curve] == [4, 8, 12, 16, 18]
+    for before, point in zip([0, 4, 8, 12, 16], curve, strict=True):
+        steps = every_step[before : int(point["step"])]
+        for name in set(point) - {"step"}:
+            assert point[name] == pytest.approx(sum(s[name] for s in steps) / len(steps), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "stop"),
+    [
+        ("equal", 1),
+        ("equal", 7),
+        ("equal", 17),
+        ("uncertainty", 7),
+        ("dwa", 4),  # in the second epoch
+        ("dwa", 7),  # in the third, the first whose weights are not 1
+        ("dwa", 9),  # between two epochs
+        ("geometric", 7),
+    ],
+)
+def test_interrupted_training_gives_the_same_numbers(
+    clips: PackedClips, tmp_path: Path, weighting: WeightingName, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mila.training, "_CURVE_POINTS", 4)  # so that no stop is at a point of the curve
+    make = small if weighting == "equal" else shared  # what a weighting remembers does not depend on the model
+    whole = make()
+    curve = run(whole, clips, tmp_path / "whole", weighting=weighting)
 
     def until(done: int, _total: int) -> None:
         if done == stop + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(small(), clips, tmp_path / "part", progress=until, checkpoint_seconds=0.0)
+        run(make(), clips, tmp_path / "part", weighting=weighting, progress=until, checkpoint_seconds=0.0)
     done: list[int] = []
-    continued = small(seed=99)  # its own weights must not matter
-    again = run(continued, clips, tmp_path / "part", progress=lambda d, _t: done.append(d))
+    continued = make(seed=99)  # its own weights must not matter
+    again = run(continued, clips, tmp_path / "part", weighting=weighting, progress=lambda d, _t: done.append(d))
     assert done == list(range(stop + 1, 19))
     assert again == curve
     for name, value in whole.state_dict().items():
         assert torch.equal(continued.state_dict()[name], value), name
+
+
+TASKS = [task.name for task in NYUV2.tasks]
+
+
+def test_equal_weighting_is_adam_on_the_plain_sum(clips: PackedClips, tmp_path: Path) -> None:
+    """Bit for bit, over steps at every offset."""
+    trained, expected = small(), small().to(memory_format=torch.channels_last).train()
+    curve = run(trained, clips, tmp_path / "c")
+    optimiser = torch.optim.Adam(expected.parameters(), betas=SCHEDULE.betas, fused=True)
+    for step in range(18):
+        optimiser.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / 18))
+        indices, offset = batch_of(step, 6, 2, 3, seed=5)
+        frames, targets = clips.batch(indices, offset, expected.history)
+        predictions, losses = expected.training_forward(frames, offset)
+        for task in NYUV2.tasks:
+            losses[task.name] = task_loss(task.name, predictions[task.name], targets[task.name])
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+        assert curve[step] == {"step": step + 1, **{name: loss.item() for name, loss in losses.items()}}
+    for name, value in expected.state_dict().items():
+        assert torch.equal(trained.state_dict()[name], value), name
+
+
+def test_the_models_own_losses_are_not_weighted(clips: PackedClips, tmp_path: Path) -> None:
+    """The discriminator sees Eq. 3 alone, a decoder its task's loss alone."""
+    step = Schedule(epochs=1 / 3, batch=2)
+    equal, weighted = small(), small()
+    train(equal, clips, step, 5, tmp_path / "a", "me")
+    curve = train(weighted, clips, step, 5, tmp_path / "b", "me", weighting="uncertainty")
+    theirs = dict(weighted.named_parameters())
+    own = [name for name, _ in equal.named_parameters() if "discriminator" in name]
+    assert own
+    for name, parameter in equal.named_parameters():
+        if name in own:
+            assert torch.equal(theirs[name].grad, parameter.grad)
+        for task in TASKS:
+            if name.startswith(f"decoders.{task}."):
+                expected = parameter.grad * curve[0][f"weight_{task}"]
+                torch.testing.assert_close(theirs[name].grad, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_curve_keeps_raw_losses_and_the_factors(clips: PackedClips, tmp_path: Path) -> None:
+    names: tuple[WeightingName, ...] = ("equal", "uncertainty", "dwa", "geometric")
+    curves = {name: run(shared(), clips, tmp_path / name, weighting=name) for name in names}
+    factors = {f"weight_{task}" for task in TASKS}
+    raw = curves["equal"][0]
+    for name, curve in curves.items():
+        assert {k: v for k, v in curve[0].items() if k in raw} == raw
+        for point in curve:
+            assert set(point) - set(raw) == (factors if name in {"uncertainty", "dwa"} else set())
+    assert len({curve[-1]["depth"] for curve in curves.values()}) == 4
+
+    # Uncertainty: the same Adam moves s, by the rate against the sign of its gradient in the first step.
+    first, second = curves["uncertainty"][:2]
+    for task in TASKS:
+        assert first[f"weight_{task}"] == pytest.approx(0.5 * math.exp(0.5), rel=1e-6)
+        s = -0.5 - math.copysign(1e-3, 0.5 - first[task] * 0.5 * math.exp(0.5))
+        assert second[f"weight_{task}"] == pytest.approx(0.5 * math.exp(-s), rel=1e-6)
+
+    # DWA: three steps an epoch, a point at every step.
+    dwa = curves["dwa"]
+    means = {task: [sum(p[task] for p in dwa[i : i + 3]) / 3 for i in range(0, 18, 3)] for task in TASKS}
+    for step, point in enumerate(dwa):
+        epoch = step // 3
+        powers = {t: math.exp(m[epoch - 1] / m[epoch - 2] / 2) for t, m in means.items()}
+        for task in TASKS:
+            expected = 1.0 if epoch < 2 else 3 * powers[task] / sum(powers.values())
+            assert point[f"weight_{task}"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "dwa", "geometric"])
+def test_weightings_train_two_tasks(tmp_path: Path, weighting: WeightingName) -> None:
+    pack(WorldClips("street", "train", clips=4, height=24, width=48), 1, tmp_path / "clips")
+    torch.manual_seed(0)
+    model = MultiTask(CITYSCAPES, 18, width=0.0625)
+    schedule = Schedule(epochs=4, batch=2, lr=1e-3)
+    curve = train(model, PackedClips(tmp_path / "clips"), schedule, 0, tmp_path / "c", "me", weighting=weighting)
+    assert all(math.isfinite(value) for point in curve for value in point.values())
+    for task in ("segmentation", "depth"):
+        assert curve[-1][task] < curve[0][task]
+
+
+def test_frozen_parameters_stay(clips: PackedClips, tmp_path: Path) -> None:
+    model = shared()
+    model.encoder.requires_grad_(False)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    train(model, clips, Schedule(epochs=1, batch=2), 5, tmp_path / "c", "me", weighting="uncertainty")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) == name.startswith("encoder.")
+
+
+def test_an_unknown_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no weighting 'gradnorm'"):
+        run(small(), clips, tmp_path / "c", weighting="gradnorm")
+
+
+def test_a_checkpoint_of_another_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
+    def until(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(small(), clips, tmp_path / "c", progress=until, checkpoint_seconds=0.0)
+    with pytest.raises(UserError, match="not a checkpoint of a training with 'geometric' weighting"):
+        run(small(), clips, tmp_path / "c", weighting="geometric")
 
 
 def test_a_checkpoint_of_something_else_is_refused(clips: PackedClips, tmp_path: Path) -> None:
@@ -207,8 +352,7 @@ def test_the_papers_schedule_is_the_default() -> None:
 
 def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
     """One step against Kingma and Ba's update by hand: lr * g / (|g| + eps) at step one."""
-    torch.manual_seed(0)
-    model = MultiTask(NYUV2, 18, width=0.0625)
+    model = shared()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     train(model, clips, Schedule(epochs=1 / 3, batch=2, lr=1e-3), 5, tmp_path / "c", "me")
     for name, parameter in model.named_parameters():

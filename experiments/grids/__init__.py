@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from experiments.grids.ablations import TABLE9, TABLE10
 from experiments.grids.grid import Grid
-from experiments.grids.table1 import TABLE1
+from experiments.grids.multi_task import TABLE1, TABLE2, TABLE8
+from experiments.grids.propagation import TABLE6
 from mila.errors import UserError
 
-GRIDS = {grid.name: grid for grid in (TABLE1,)}
+TABLES: dict[str, tuple[Grid, ...]] = {
+    "table1": (TABLE1,),
+    "table2": (TABLE2,),
+    "table6": TABLE6,
+    "table8": (TABLE8,),
+    "table9": (TABLE9,),
+    "table10": (TABLE10,),
+}
+"""The paper's tables; one that is about two data sets has a grid for each."""
+
+GRIDS = {grid.name: grid for grids in TABLES.values() for grid in grids}
 
 
-def find_grid(name: str) -> Grid:
-    """The grid called `name`; `UserError` where there is none."""
-    if name not in GRIDS:
-        raise UserError(f"there is no grid {name!r}; choose one of: {', '.join(GRIDS)} (see --list).")
-    return GRIDS[name]
+def find_grids(name: str) -> tuple[Grid, ...]:
+    """The grids of the table `name`, or the grid of that name; `UserError` where there is none."""
+    if name in GRIDS:
+        return (GRIDS[name],)
+    if name not in TABLES:
+        raise UserError(f"there is no grid {name!r}; choose one of: {', '.join(TABLES)} (see --list).")
+    return TABLES[name]

@@ -1,32 +1,72 @@
-"""What a table is: rows of models, and the published cells that they answer."""
+"""What a table is: rows of models as the paper has them, and the published cells that they answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from experiments.stages import Arguments
+from experiments.stages import Arguments, arguments
 from mila.tasks import Suite
+from mila.weighting import WeightingName
+
+
+@dataclass(frozen=True)
+class From:
+    """Initial weights from a network that is trained first.
+
+    Attributes:
+        ours: which part of the row's model takes them.
+        network: what is trained first: one network for all tasks, one a task, or FlowNet-S.
+        theirs: which part of it gives them.
+        depth: the row's argument that says how deep that network is; None for FlowNet-S.
+    """
+
+    ours: str
+    network: Literal["multi_task", "single_task", "flownet"]
+    theirs: str
+    depth: Literal["depth", "slow", "fast"] | None = None
+
+
+PAIR = (
+    From("slow", "multi_task", "encoder", "slow"),
+    From("fast", "multi_task", "encoder", "fast"),
+    From("decoders", "multi_task", "decoders", "fast"),  # they read as many channels
+)
+"""How the SlowFast models start: from multi-task-trained encoders (appendix A)."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a published table.
+    """One line of a table.
 
     Attributes:
         label: as the table prints it.
-        published: the row's `model` in `published.csv`.
-        model: name in `experiments.models`; None while the suite does not have it.
-        encoders: what the model is built on: one slow network trained from the start, or the slow-fast pair that
-            starts from multi-task-trained encoders.
-        switches: further constructor arguments.
+        published: the row's name in `published.csv`; None for a row that the paper does not have.
+        model: name in `experiments.models`.
+        arguments: of its constructor, with the paper's depths; a profile replaces these by its own.
+        starts: initial weights. A row with any is trained by the profile's schedule for methods, one without by that
+            for encoders.
+        weighting: of the task losses.
     """
 
     label: str
-    published: str
-    model: str | None = None
-    encoders: Literal["slow", "pair"] = "slow"
-    switches: Arguments = ()
+    published: str | None
+    model: str
+    arguments: Arguments = ()
+    starts: tuple[From, ...] = ()
+    weighting: WeightingName = "equal"
+
+
+def frame_row(label: str, published: str | None, model: str, depth: int = 101, starts: tuple[From, ...] = ()) -> Row:
+    """A frame-by-frame model on one DeepLab-ResNet."""
+    return Row(label, published, model, arguments(depth=depth), starts)
+
+
+def pair_row(
+    label: str, published: str | None, model: str = "mila", weighting: WeightingName = "equal", **switches: Any
+) -> Row:
+    """A model on the slow-fast pair D101-18."""
+    return Row(label, published, model, arguments(slow=101, fast=18, **switches), PAIR, weighting)
 
 
 @dataclass(frozen=True)
@@ -39,7 +79,7 @@ class Grid:
         title: its heading.
         suite: tasks; their metrics are the columns.
         rows: in the paper's order.
-        keyframe_interval: K.
+        keyframe_interval: K of the rows that do not say otherwise.
     """
 
     name: str

@@ -25,7 +25,7 @@ class Clip:
     Attributes:
         frames: uint8 RGB `[T, 3, H, W]`; the last frame is the annotated one.
         targets: by task name, as `mila.tasks` lays down: `segmentation` int64 `[H, W]`, `depth` float32 `[1, H, W]`,
-            `normals` float32 `[3, H, W]`.
+            `normals` float32 `[3, H, W]`, `flow` float32 `[2, H, W]`.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -63,6 +63,12 @@ def normalise(frames: Tensor) -> Tensor:
     scale = torch.tensor(STD, device=frames.device).mul(255.0).reciprocal()[:, None, None]
     shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=frames.device)[:, None, None]
     return torch.addcmul(shift, frames.float(), scale)
+
+
+def denormalise(frames: Tensor) -> Tensor:
+    """What `normalise` made, `[..., 3, H, W]`, back to RGB in 0..1, float32."""
+    scale, shift = (torch.tensor(values, device=frames.device)[:, None, None] for values in (STD, MEAN))
+    return torch.addcmul(shift, frames, scale)
 
 
 def frames_needed(offset: int, history: int) -> int:

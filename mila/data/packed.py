@@ -21,7 +21,7 @@ from mila.errors import UserError
 from mila.files import write_json
 from mila.tasks import SUITES, Suite
 
-_DTYPES = {"segmentation": np.int8, "depth": np.float32, "normals": np.float32}
+_DTYPES = {"segmentation": np.int8, "depth": np.float32, "normals": np.float32, "flow": np.float32}
 _SAVE_EVERY = 25  # clips
 
 
@@ -115,7 +115,7 @@ class PackedClips:
 
         Returns:
             Normalised float32 frames `[B, T, 3, H, W]`, and the targets of the last frames: `segmentation` int64
-            `[B, H, W]`, `depth` `[B, 1, H, W]`, `normals` `[B, 3, H, W]`.
+            `[B, H, W]`, `depth` `[B, 1, H, W]`, `normals` `[B, 3, H, W]`, `flow` `[B, 2, H, W]`.
 
         Raises:
             ValueError: the packed clips are shorter than that.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from mila.data.scene_rooms import rooms_scene
 from mila.data.scene_street import street_scene
 from mila.data.shading import shade
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, NYUV2, Suite
+from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
 
 World = Literal["street", "rooms"]
 Split = Literal["train", "val", "test"]
@@ -121,7 +121,60 @@ def disparity(depth: Array) -> Array:
     return np.where(np.isfinite(depth), np.minimum(value, 1), 0).astype(np.float32)
 
 
-class WorldClips:
+class _WorldSource:
+    """What the clip sources of a world share: the frames, and what identifies them."""
+
+    _source: ClassVar[str]
+
+    def __init__(self, world: World, split: Split, *, clips: int, height: int, width: int, seed: int = 0) -> None:
+        _check(world, split, seed, height, width)
+        if clips < 1:
+            raise UserError(f"a world needs at least 1 clip, not {clips}")
+        self._world, self._split, self._seed = world, split, seed
+        self._clips, self._height, self._width = clips, height, width
+
+    def __len__(self) -> int:
+        return self._clips
+
+    def _shoot(self, index: int, length: int) -> _Shot:
+        if not 0 <= index < self._clips:
+            raise IndexError(f"clip {index} of a world with {self._clips} clips")
+        _check_length(length)
+        scene = _scene(self._world, self._split, self._seed, index)
+        frames = np.empty((length, 3, self._height, self._width), np.uint8)
+        for place, time in enumerate(range(1 - length, 1)):
+            seen = _look(self._world, scene, time, self._height, self._width)
+            surface, depth = cast(seen, self._height, self._width)
+            normals, clean = shade(scene, seen, surface, depth)
+            frames[place] = _sensor(clean, scene, (self._world, self._split, self._seed, index, time))
+        return _Shot(frames, scene, seen, surface, depth, normals)
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the data."""
+        return {
+            "source": self._source,
+            "version": VERSION,
+            "world": self._world,
+            "split": self._split,
+            "seed": self._seed,
+            "clips": self._clips,
+            "height": self._height,
+            "width": self._width,
+        }
+
+
+class _Shot(NamedTuple):
+    """Frames uint8 `[T, 3, H, W]`, their scene, and what the last one sees."""
+
+    frames: npt.NDArray[np.uint8]
+    scene: Scene
+    seen: View
+    surface: Array
+    depth: Array
+    normals: Array
+
+
+class WorldClips(_WorldSource):
     """A split of a world as a `mila.data.clips.ClipSource`; clips are rendered when asked for.
 
     Args:
@@ -135,20 +188,12 @@ class WorldClips:
         UserError: an unknown world or split, a negative seed, or a size or count that is not positive.
     """
 
-    def __init__(self, world: World, split: Split, *, clips: int, height: int, width: int, seed: int = 0) -> None:
-        _check(world, split, seed, height, width)
-        if clips < 1:
-            raise UserError(f"a world needs at least 1 clip, not {clips}")
-        self._world, self._split, self._seed = world, split, seed
-        self._clips, self._height, self._width = clips, height, width
+    _source = "world"
 
     @property
     def suite(self) -> Suite:
         """The tasks that the clips have targets for."""
         return CITYSCAPES if self._world == "street" else NYUV2
-
-    def __len__(self) -> int:
-        return self._clips
 
     def clip(self, index: int, length: int) -> Clip:
         """`length` frames that end at annotated frame `index`, which is the same for every length.
@@ -157,35 +202,47 @@ class WorldClips:
             IndexError: `index` is not in 0..len - 1.
             UserError: `length` is not positive.
         """
-        if not 0 <= index < self._clips:
-            raise IndexError(f"clip {index} of a world with {self._clips} clips")
-        _check_length(length)
-        scene = _scene(self._world, self._split, self._seed, index)
-        frames = np.empty((length, 3, self._height, self._width), np.uint8)
-        for place, time in enumerate(range(1 - length, 1)):
-            seen = _look(self._world, scene, time, self._height, self._width)
-            surface, depth = cast(seen, self._height, self._width)
-            normals, clean = shade(scene, seen, surface, depth)
-            frames[place] = _sensor(clean, scene, (self._world, self._split, self._seed, index, time))
-        targets: dict[str, Array] = {"segmentation": _labels(scene, surface)}
+        shot = self._shoot(index, length)
+        targets: dict[str, Array] = {"segmentation": _labels(shot.scene, shot.surface)}
         if self._world == "street":
-            targets["depth"] = disparity(depth)[None]
+            targets["depth"] = disparity(shot.depth)[None]
         else:
-            targets |= {"depth": depth[None], "normals": normals}
-        return Clip(frames, targets)
+            targets |= {"depth": shot.depth[None], "normals": shot.normals}
+        return Clip(shot.frames, targets)
 
-    def manifest(self) -> dict[str, Any]:
-        """What identifies the data."""
-        return {
-            "source": "world",
-            "version": VERSION,
-            "world": self._world,
-            "split": self._split,
-            "seed": self._seed,
-            "clips": self._clips,
-            "height": self._height,
-            "width": self._width,
-        }
+
+class WorldFlow(_WorldSource):
+    """The clips of `WorldClips` with another target: the exact optical flow to the frame before.
+
+    Points that the frame before does not show, hidden or outside, have their flow as well.
+
+    Args:
+        world, split, clips, height, width, seed: as in `WorldClips`; the frames are the same.
+
+    Raises:
+        UserError: as in `WorldClips`.
+    """
+
+    _source = "world flow"
+
+    @property
+    def suite(self) -> Suite:
+        """Optical flow alone."""
+        return FLOW
+
+    def clip(self, index: int, length: int) -> Clip:
+        """`length` frames, and `flow` float32 `[2, H, W]` in pixels from the last one to the frame before it.
+
+        The target is the same for every length, 1 included.
+
+        Raises:
+            IndexError: `index` is not in 0..len - 1.
+            UserError: `length` is not positive.
+        """
+        shot = self._shoot(index, length)
+        before = _look(self._world, shot.scene, -1, self._height, self._width)
+        motion, _ = flow(shot.scene, shot.seen, before, shot.surface, shot.depth)
+        return Clip(shot.frames, {"flow": motion})
 
 
 def _check(world: str, split: str, seed: int, height: int, width: int) -> None:

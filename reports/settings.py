@@ -1,0 +1,135 @@
+"""Sizes, schedules and weights of a run, beside the paper's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.grids.grid import Row
+from experiments.plan import Plan
+from experiments.profiles import Profile
+from experiments.stages import Train, in_order
+from reports.tables import DATASET_TITLES
+
+_DEPTHS = ("depth", "slow", "fast")
+"""Arguments of a row that are depths of DeepLab-ResNets."""
+
+_NETWORKS = {
+    "multi_task": "multi-task-trained encoders",
+    "single_task": "single-task-trained encoders",
+    "flownet": "FlowNet-S",
+}
+_PAPER_SCHEDULE = "Adam (0.9, 0.99), learning rate 0.0001, 50 epochs, batch 4"
+_PAPER_STARTS = "multi-task-trained encoders; single-task-trained ones for Cross-Stitch (appendix A)"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the comparison of settings."""
+
+    name: str
+    ours: str
+    paper: str
+
+
+def settings(plan: Plan) -> list[Setting]:
+    """What this run was made with, beside the paper's (Section 4.1, appendix A); only what the rows use."""
+    p, suite, split = plan.profile, plan.grid.suite, plan.test_data.source.split
+    height, width = p.size(suite)
+    depths = used_depths(plan)
+    trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
+    clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
+    title = DATASET_TITLES[suite.name]
+    lines = [
+        Setting("Input, pixels", f"{height} × {width}", f"{suite.height} × {suite.width}"),
+        Setting("Encoders", depths_text(p, depths), f"DeepLab-ResNet{_list([str(depth) for depth in depths])}"),
+        Setting("Channels", f"× {p.width:g}", "× 1"),
+    ]
+    intervals = sorted({dict(stage.arguments)["keyframe_interval"] for stage in trains if _has_interval(stage)})
+    if intervals:
+        numbers = ", ".join(map(str, intervals))
+        lines.append(Setting("Keyframe interval K", numbers, numbers))
+    lines.append(Setting("Initial weights", _initial(p, trains), "ImageNet"))
+    if any(row.starts for row in plan.grid.rows):
+        lines += [
+            Setting("Rows that start from trained networks", _starts(plan.grid.rows), _PAPER_STARTS),
+            Setting("Their schedule", _schedule(p, "method"), _PAPER_SCHEDULE),
+        ]
+    lines.append(Setting("Schedule of all other networks", _schedule(p, "encoder"), _PAPER_SCHEDULE))
+    lines += [
+        Setting("Task weights", _weightings(plan.grid.rows), "equal; uncertainty and DWA in Table 9 (appendix A.1)"),
+        Setting("Decoder normalisation", p.decoder_norm, "none named"),
+        Setting("Training clips", clips[0], f"the {title} training set"),
+        Setting(f"Scored clips ({split})", clips[1], f"the {title} evaluation set"),
+    ]
+    if plan.flow:
+        lines.append(Setting("FlowNet-S", _flow(p), "not stated"))
+    return lines
+
+
+def used_depths(plan: Plan) -> list[int]:
+    """The paper's depths of the DeepLab-ResNets that the rows have, deepest first."""
+    found = {value for row in plan.grid.rows for name, value in row.arguments if name in _DEPTHS}
+    return sorted((depth for depth in found if depth is not None), reverse=True)
+
+
+def depths_text(profile: Profile, depths: list[int]) -> str:
+    """The profile's networks for the paper's: `DeepLab-ResNet50 for 101, 18 for 18`."""
+    return "DeepLab-ResNet" + ", ".join(f"{profile.depths[depth]} for {depth}" for depth in depths)
+
+
+def cost_networks(plan: Plan) -> str:
+    """What the cost is counted with, in words: the rows' networks as the paper has them."""
+    names = [f"ResNet{depth}" for depth in used_depths(plan)]
+    names += ["SegNet"] * any(row.model.startswith("segnet") for row in plan.grid.rows)
+    names += ["FlowNet-S"] * bool(plan.flow)
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _has_interval(stage: Train) -> bool:
+    return "keyframe_interval" in dict(stage.arguments)
+
+
+def _schedule(profile: Profile, of: Literal["encoder", "method", "flow"]) -> str:
+    schedule = {"encoder": profile.encoder, "method": profile.method, "flow": profile.flow}[of]
+    decay = "" if schedule.decay == "none" else f", {schedule.decay} decay"
+    rate, epochs = f"learning rate {schedule.lr:g}{decay}", f"{schedule.epochs:g} epochs"
+    return f"Adam {schedule.betas}, {rate}, {epochs}, batch {schedule.batch}"
+
+
+def _initial(profile: Profile, trains: list[Train]) -> str:
+    given = {name for stage in trains for name, value in stage.arguments if value is not None}
+    if given & {"weights", "slow_weights", "fast_weights"}:
+        return "ImageNet"
+    return "random, residual branches zero" if profile.zero_init_residual else "random"
+
+
+def _starts(rows: tuple[Row, ...]) -> str:
+    """The rows by what they start from."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row.starts:
+            networks = dict.fromkeys(_NETWORKS[start.network] for start in row.starts)
+            groups.setdefault(" and ".join(networks), []).append(row.label)
+    return "; ".join(f"{_list(labels)}: from {networks}" for networks, labels in groups.items())
+
+
+def _weightings(rows: tuple[Row, ...]) -> str:
+    """How the task losses are weighted; the rows by name where they differ."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        groups.setdefault(row.weighting, []).append(row.label)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{_list(labels)}: {weighting}" for weighting, labels in groups.items())
+
+
+def _flow(profile: Profile) -> str:
+    frames = "half-resolution frames" if profile.half_resolution else "full-resolution frames"
+    pairs = f"{profile.train_clips} pairs of frames"
+    return f"channels × {profile.flow_width:g}, {frames}; {_schedule(profile, 'flow')}, {pairs}"
+
+
+def _list(words: list[str]) -> str:
+    """Labels that hold commas themselves are told apart by a stronger sign."""
+    return (" | " if any("," in word for word in words) else ", ").join(words)
