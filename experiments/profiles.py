@@ -63,7 +63,7 @@ QUICK = Profile(
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
     method=Schedule(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
-    flow=Schedule(epochs=12, batch=4, lr=2e-3, decay="cosine"),
+    flow=Schedule(epochs=16, batch=4, lr=2e-3, decay="cosine"),
 )
 
 SMOKE = Profile(

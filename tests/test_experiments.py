@@ -344,7 +344,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name(tmp_path: Path) -> None:
     data, results = nyu(tmp_path / "données NYU"), tmp_path / "results"
     image = data / "rgb" / "0002.jpg"
     image.write_bytes(image.read_bytes()[:500])
-    words = ("--grid", "table1", "--profile", "smoke", "--data", "nyuv2", "--data-root", str(data))
+    words = (*SMOKE_RUN, "--rows", "D101-MultiTask", "--data", "nyuv2", "--data-root", str(data))
     error = run(*words, "--results", str(results), code=2).stderr
     assert "0002.jpg" in error
     assert "Traceback" not in error
