@@ -2,8 +2,9 @@
 
 The keyframe's features, projected to the fast network's channels, are concatenated with the current frame's as they
 are and fused by a 3x3 convolution; keyframes go straight to the decoders. It is MILA's frame with nothing moved between
-frames, nothing task-specific and no mimicry. MultiNet++'s own geometric loss is not used: the paper does not say that
-it was.
+frames, nothing task-specific and no mimicry. The paper does not say whether it was trained with MultiNet++'s own
+geometric loss: the default is the equal weights of all other rows, the other is `weighting="geometric"` of the training
+(`mila.weighting`; a row of Table 9).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from mila.video_model import FrameModel
 class SingleTask(FrameModel):
     """One DeepLab-ResNet a task, held in one module.
 
-    No parameter is shared, the losses are summed with equal weights and Adam works parameter by parameter, so training
-    them together is training each of them alone on the same batches.
+    No parameter is shared and Adam works parameter by parameter, so with equal weights (a plain sum of the losses)
+    training them together is training each of them alone on the same batches. Other weightings couple them.
 
     Args:
         suite: the tasks.

@@ -98,6 +98,8 @@ class MILA(VideoModel):
             make = _propagation(propagation, embedding, window, scaled)
             first = make(channels)
             own = branches if first.compares == "features" else 1
+            if first.chained and first.compares != "frame":
+                raise ValueError("features can be carried from frame to frame only by what compares frames")
             if first.compares == "fast" and self.fast is None:
                 raise ValueError("this propagation compares the fast network's features, and there is no fast network")
             self.propagations.extend([first, *(make(channels) for _ in range(own - 1))])
@@ -238,7 +240,9 @@ class MILA(VideoModel):
         key = last - offset
         needed = self._needed(clip.shape[1], offset)
         slow = {t for t in needed if self._is_key(t, key)}
-        fast = set(needed) - slow | (slow if self._compares == "fast" else set())
+        fast = set(needed) - slow
+        if self._compares == "fast":
+            fast |= slow if self.sources(True) else slow - {last}  # a last frame that receives nothing compares nothing
         of_slow = self._encode_all(clip, slow | ({key} if mimic else set()), keyframe=True)
         of_fast = self._encode_all(clip, fast | ({key} if mimic else set()), keyframe=False)
         own: dict[str, Tensor] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -22,8 +22,9 @@ from mila.backbone import OUTPUT_STRIDE
 from mila.losses import task_loss
 from mila.model import MILA
 from mila.modules import TaskDecoder, upsample
-from mila.tasks import CITYSCAPES, NYUV2
+from mila.tasks import CITYSCAPES, NYUV2, VOID
 from mila.video_model import VideoModel
+from mila.weighting import WeightingName, make_weighting
 
 SMALL: dict[str, Any] = {"width": 0.0625}
 
@@ -89,6 +90,7 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
 }
 
 
+TASK_BRANCHED = ("MTAN", "Cross-Stitch", "SegNet MTAN", "SegNet Cross-Stitch")
 FRAME_MODELS = (SingleTask, MultiTask, MTAN, CrossStitch, SegNetMTAN, SegNetCrossStitch)
 
 
@@ -200,6 +202,34 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     assert not without
 
 
+def targets_of() -> dict[str, Tensor]:
+    """Smooth targets of two frames of 24x32, with something not annotated."""
+    segmentation = torch.zeros(2, 24, 32, dtype=torch.int64)
+    segmentation[0, :, 16:], segmentation[1, 12:], segmentation[:, :2] = 3, 7, VOID
+    depth = torch.stack([torch.linspace(1, 3, 32).expand(24, 32), torch.linspace(4, 2, 24)[:, None].expand(24, 32)])
+    normals = torch.tensor([[0.6, 0.0, -0.8], [0.0, -1.0, 0.0]])[..., None, None].expand(2, 3, 24, 32)
+    return {"segmentation": segmentation, "depth": depth[:, None], "normals": normals}
+
+
+@pytest.mark.parametrize("weighting", get_args(WeightingName))
+@pytest.mark.parametrize(
+    "name", ["single task", "MultiNet++", "MILA", "slow only", "flow", "svc", "Accel", *TASK_BRANCHED]
+)
+def test_every_weighting_teaches_every_task_of_every_model(name: str, weighting: WeightingName) -> None:
+    model = make(MODELS[name][0], **MODELS[name][1]).train()
+    predictions, _ = model.training_forward(video(model.keyframe_interval + model.history), model.keyframe_interval - 1)
+    targets = targets_of()
+    losses = {t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks}
+    weigh = make_weighting(weighting, [t.name for t in NYUV2.tasks])
+    weigh(losses).backward()
+    for task in NYUV2.tasks:
+        own = [p for n, p in model.named_parameters() if f"decoders.{task.name}" in n or f".{task.name}." in n]
+        assert own
+        grads = [p.grad for p in own if p.grad is not None]
+        assert all(grad.isfinite().all() for grad in grads)
+        assert any(grad.any() for grad in grads)
+
+
 @pytest.mark.parametrize("name", [n for n in MODELS if not n.startswith(("fused", "K="))])
 def test_a_tiny_training_overfits_two_clips_on_every_task(name: str) -> None:
     torch.manual_seed(0)
@@ -208,11 +238,7 @@ def test_a_tiny_training_overfits_two_clips_on_every_task(name: str) -> None:
         switches = {**switches, "keyframe_interval": 2}
     built = model(NYUV2, **{**SMALL, "width": 0.125}, **switches).train()
     frames = video(built.keyframe_interval + built.history)
-    segmentation = torch.zeros(2, 24, 32, dtype=torch.int64)
-    segmentation[0, :, 16:], segmentation[1, 12:] = 3, 7
-    depth = torch.stack([torch.linspace(1, 3, 32).expand(24, 32), torch.linspace(4, 2, 24)[:, None].expand(24, 32)])
-    normals = torch.tensor([[0.6, 0.0, -0.8], [0.0, -1.0, 0.0]])[..., None, None].expand(2, 3, 24, 32)
-    targets = {"segmentation": segmentation, "depth": depth[:, None], "normals": normals}
+    targets = targets_of()
     optimiser = torch.optim.Adam(built.parameters(), lr=5e-3)
     history: list[dict[str, float]] = []
     for step in range(60):

@@ -299,6 +299,14 @@ def test_contradictions_are_refused(switches: dict[str, Any], message: str) -> N
         SlowFast(NYUV2, 18, **{"fast": 18, **SMALL, **switches})
 
 
+def test_only_what_compares_frames_can_be_chained() -> None:
+    class Chained(KernelPrediction):
+        chained = True
+
+    with pytest.raises(ValueError, match="only by what compares frames"):
+        MILA(NYUV2, 18, 18, width=0.0625, propagation=Chained)
+
+
 def test_slow_only_has_no_fast_network() -> None:
     """Table 10: every frame is slow, and receives from the one before it."""
     torch.manual_seed(0)

@@ -63,10 +63,16 @@ def frame_row(label: str, published: str | None, model: str, depth: int = 101, s
 
 
 def pair_row(
-    label: str, published: str | None, model: str = "mila", weighting: WeightingName = "equal", **switches: Any
+    label: str,
+    published: str | None,
+    model: str = "mila",
+    *,
+    starts: tuple[From, ...] = PAIR,
+    weighting: WeightingName = "equal",
+    **switches: Any,
 ) -> Row:
     """A model on the slow-fast pair D101-18."""
-    return Row(label, published, model, arguments(slow=101, fast=18, **switches), PAIR, weighting)
+    return Row(label, published, model, arguments(slow=101, fast=18, **switches), starts, weighting)
 
 
 @dataclass(frozen=True)

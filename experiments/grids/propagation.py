@@ -1,47 +1,38 @@
-"""Table 6: kinds of propagation on the same backbone, everything else being equal."""
+"""Table 6: kinds of propagation on the same backbone, everything else being equal; and two systems that use them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from experiments.grids.grid import PAIR, From, Grid, Row, pair_row
-from experiments.stages import arguments
+from experiments.grids.grid import PAIR, From, Grid, pair_row
 from mila.tasks import CITYSCAPES, NYUV2
 
 _ALONE: dict[str, Any] = {"multi_frame": False, "task_specific": False}
-"""Propagation alone, from keyframes to non-keyframes, once for all tasks ("for fair comparison", appendix C)."""
+"""From keyframes to non-keyframes, once for all tasks, as in "MILA w/o MF&TS" ("for fair comparison", appendix C)."""
 
+_ACCEL = (
+    From("slow", "multi_task", "encoder", "slow"),
+    From("decoders.slow", "multi_task", "decoders", "slow"),
+    From("fast", "multi_task", "encoder", "fast"),
+    From("decoders.fast", "multi_task", "decoders", "fast"),
+    From("warping.flownet", "flownet", ""),
+)
 
-def _row(label: str, kind: str, published: str | None = None) -> Row:
-    model = "slow_fast" if kind in ("svc", "flow") else "mila"
-    switches: dict[str, Any] = (
-        {} if kind == "ila" else {"propagation": kind}
-    )  # ILA is the default, and the row "MILA w/o MF&TS"
-    return pair_row(label, published, model, **_ALONE, **switches)
-
-
-_FLOW = _row("Optical flow, warping", "flow")
 _ROWS = (
-    _row("None", "none"),
-    _row("Concatenation", "concat"),
-    replace(_FLOW, starts=(*PAIR, From("propagations.0.flownet", "flownet", ""))),
-    Row(
-        "Accel: flow, score fusion",
+    pair_row("None", None, propagation="none", **_ALONE),
+    pair_row("Concatenation", None, propagation="concat", **_ALONE),
+    pair_row(
+        "Optical flow, warping",
         None,
-        "accel",
-        arguments(slow=101, fast=18),
-        (
-            From("slow", "multi_task", "encoder", "slow"),
-            From("decoders.slow", "multi_task", "decoders", "slow"),
-            From("fast", "multi_task", "encoder", "fast"),
-            From("decoders.fast", "multi_task", "decoders", "fast"),
-            From("warping.flownet", "flownet", ""),
-        ),
+        "slow_fast",
+        starts=(*PAIR, From("propagations.0.flownet", "flownet", "")),
+        propagation="flow",
+        **_ALONE,
     ),
-    _row("SVC", "svc", "feature propagation / D101-18 / svc"),
+    pair_row("Accel: flow, score fusion", None, "accel", starts=_ACCEL),
+    pair_row("SVC", "feature propagation / D101-18 / svc", "slow_fast", propagation="svc", **_ALONE),
     pair_row("SVC, adaptation branch", None, "svc"),
-    _row("ILA (ours)", "ila", "feature propagation / D101-18 / ila"),
+    pair_row("ILA (ours)", "feature propagation / D101-18 / ila", **_ALONE),
 )
 
 TABLE6 = (
