@@ -188,7 +188,7 @@ class _RowMaker:
         return Train(title, start.network, values, self.train_data, seed, self.profile.encoder)
 
     def _flownet(self, seed: int) -> Train:
-        data = self._flow_data("train", self.profile.train_clips)
+        data = self._flow_data("train", self.profile.flow_clips)
         values = arguments(width=self.profile.flow_width, half_resolution=self.profile.half_resolution)
         return Train(f"{data.source.name} FlowNet-S, seed {seed}", "flownet", values, data, seed, self.profile.flow)
 

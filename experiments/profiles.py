@@ -23,6 +23,7 @@ class Profile:
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         decoder_norm: see `TaskDecoder`; the paper names none.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
+        flow_clips: on how many pairs of frames of a world FlowNet-S is trained.
         flow_width: factor on FlowNet-S's channel counts.
         half_resolution: whether FlowNet-S looks at half-resolution frames, as in Accel.
         encoder, method: schedules of the networks that start from nothing and of the methods that start from them.
@@ -38,6 +39,7 @@ class Profile:
     decoder_norm: Norm
     train_clips: int
     test_clips: int
+    flow_clips: int
     flow_width: float
     half_resolution: bool
     encoder: Schedule
@@ -59,11 +61,12 @@ QUICK = Profile(
     decoder_norm="group",
     train_clips=1000,
     test_clips=100,
+    flow_clips=3000,
     encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
     method=Schedule(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
-    flow=Schedule(epochs=16, batch=4, lr=2e-3, decay="cosine"),
+    flow=Schedule(epochs=6, batch=4, lr=2e-3, decay="cosine"),
 )
 
 SMOKE = Profile(
@@ -76,6 +79,7 @@ SMOKE = Profile(
     decoder_norm="group",
     train_clips=8,
     test_clips=4,
+    flow_clips=8,
     encoder=Schedule(epochs=2, batch=4, lr=1e-3),
     flow_width=0.0625,
     half_resolution=True,

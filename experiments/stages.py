@@ -130,7 +130,9 @@ class Train(Stage):
     @property
     def work(self) -> float:
         """See `Stage`."""
-        return 0.2 * self.schedule.steps(self.data.count) if self.schedule else 2.0
+        if self.schedule is None:
+            return 2.0
+        return (0.02 if self.data.source.flow else 0.2) * self.schedule.steps(self.data.count)
 
     def config(self) -> dict[str, Any]:
         """See `Stage`."""

@@ -67,7 +67,7 @@ def make_flow(plan: Plan, result: FlowResult | None) -> Flow | None:
         data=f"procedural videos ({source.name})",
         elsewhere=not plan.embedded,
         size=f"{source.height} × {source.width}",
-        clips=plan.profile.train_clips,
+        clips=plan.profile.flow_clips,
         seeds=len(result.evaluations),
         missing=result.missing,
     )

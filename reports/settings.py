@@ -126,7 +126,7 @@ def _weightings(rows: tuple[Row, ...]) -> str:
 
 def _flow(profile: Profile) -> str:
     frames = "half-resolution frames" if profile.half_resolution else "full-resolution frames"
-    pairs = f"{profile.train_clips} pairs of frames"
+    pairs = f"{profile.flow_clips} pairs of frames"
     return f"channels × {profile.flow_width:g}, {frames}; {_schedule(profile, 'flow')}, {pairs}"
 
 

@@ -36,7 +36,7 @@ class Column:
         task: the task's title.
         label, unit, better: what the header says.
         scale: printed value = `scale` x recorded value.
-        decimals: as the paper prints it.
+        decimals: of measured numbers: as the paper prints the column, or more where these are smaller.
         headline: whether the paper's tables have such a column.
         published: whether this one has it.
     """
@@ -179,7 +179,7 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
     """
     suite = plan.grid.suite
     printed = read_published(plan.grid.table, suite.name)
-    columns = _columns(suite, printed)
+    columns = _columns(suite, printed, results)
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
     constant = next((r for r in results if r.plan.is_constant), None)
     published_marks = {key: _rank(key, columns, printed) for key in (*(c.key for c in columns), COST)}
@@ -207,15 +207,25 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
     return ResultTable(columns, tuple(lines), bars, spread)
 
 
-def _columns(suite: Suite, printed: dict[str, dict[str, PublishedCell]]) -> tuple[Column, ...]:
+def _columns(
+    suite: Suite, printed: dict[str, dict[str, PublishedCell]], results: list[RowResult]
+) -> tuple[Column, ...]:
     columns = []
     for task in suite.tasks:
         for m in task.metrics:
             cells = [row[m.name] for row in printed.values() if m.name in row]
-            decimals = max((cell.decimals for cell in cells), default=_DECIMALS)
+            measured = [m.scale * r.values[m.name].mean for r in results if m.name in r.values]
+            as_printed = max((cell.decimals for cell in cells), default=_DECIMALS)
+            decimals = max(as_printed, _needed_decimals(measured))
             title = TASK_TITLES[task.name]
             columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline, bool(cells)))
     return tuple(columns)
+
+
+def _needed_decimals(values: list[float]) -> int:
+    """Digits behind the point that show the largest value with three digits; at most four."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return 0 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
 
 
 def _measured(result: RowResult, columns: tuple[Column, ...], leaders: dict[str, str]) -> dict[str, Cell]:
