@@ -145,6 +145,7 @@ def _train(stage: Train, store: Store, folder: Path, device: str, progress: Prog
             checkpoint,
             stage.key,
             weighting=stage.weighting,
+            augmentation=stage.augmentation,
             device=device,
             progress=progress,
         )

@@ -73,8 +73,11 @@ class Plan:
         return self.test_data.source.name in EMBEDDED
 
     def stages(self, rows: Collection[str] | None = None) -> list[Stage]:
-        """What the plan asks for, or the rows with these labels alone; what that needs is found through the stages."""
-        some = [row for row in self.rows if rows is None or row.label in rows]
+        """What the plan asks for, or the rows with these labels and the constant predictor alone.
+
+        What that needs is found through the stages.
+        """
+        some = [row for row in self.rows if rows is None or row.is_constant or row.label in rows]
         evaluations: list[Stage] = [e for row in some for seed in row.evaluations for e in seed]
         needed = {stage.key for stage in in_order(evaluations)}
         flow = [e for e in self.flow if e.train.key in needed]
@@ -162,7 +165,8 @@ class _RowMaker:
         starts = tuple(Start(start.ours, self._first(start, paper, seed), start.theirs) for start in row.starts)
         schedule = self.profile.method if starts else self.profile.encoder
         values, title = self._sized(row.model, paper), self._title(row.label, seed)
-        return Train(title, row.model, values, self.train_data, seed, schedule, starts, row.weighting)
+        augmentation = self.profile.augmentation
+        return Train(title, row.model, values, self.train_data, seed, schedule, starts, row.weighting, augmentation)
 
     def _sized(self, model: str, paper: dict[str, Any]) -> Arguments:
         """The paper's arguments at the profile's sizes, as far as the model has these switches."""
@@ -185,7 +189,8 @@ class _RowMaker:
         name = "MultiTask" if start.network == "multi_task" else "SingleTask"
         values = self._sized(start.network, {"depth": depth})
         title = self._title(f"D{depth}-{name}", seed)
-        return Train(title, start.network, values, self.train_data, seed, self.profile.encoder)
+        schedule, augmentation = self.profile.encoder, self.profile.augmentation
+        return Train(title, start.network, values, self.train_data, seed, schedule, augmentation=augmentation)
 
     def _flownet(self, seed: int) -> Train:
         data = self._flow_data("train", self.profile.flow_clips)

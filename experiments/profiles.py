@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mila.data.augment import AugmentationName
 from mila.modules import Norm
 from mila.tasks import Suite
 from mila.training import Schedule
@@ -26,6 +27,7 @@ class Profile:
         flow_clips: on how many pairs of frames of a world FlowNet-S is trained.
         flow_width: factor on FlowNet-S's channel counts.
         half_resolution: whether FlowNet-S looks at half-resolution frames, as in Accel.
+        augmentation: of the training clips, see `mila.data.augment`; the paper names none.
         encoder, method: schedules of the networks that start from nothing and of the methods that start from them.
         flow: schedule of FlowNet-S on the exact flow of a world.
     """
@@ -42,6 +44,7 @@ class Profile:
     flow_clips: int
     flow_width: float
     half_resolution: bool
+    augmentation: AugmentationName
     encoder: Schedule
     method: Schedule
     flow: Schedule
@@ -62,6 +65,7 @@ QUICK = Profile(
     train_clips=1000,
     test_clips=100,
     flow_clips=3000,
+    augmentation="none",
     encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
@@ -80,6 +84,7 @@ SMOKE = Profile(
     train_clips=8,
     test_clips=4,
     flow_clips=8,
+    augmentation="none",
     encoder=Schedule(epochs=2, batch=4, lr=1e-3),
     flow_width=0.0625,
     half_resolution=True,

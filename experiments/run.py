@@ -29,6 +29,7 @@ from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, DataName, Source
 from experiments.stages import Stage, in_order
 from experiments.store import Store
+from mila.data.augment import PROTOCOLS
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -43,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", metavar="LABEL", nargs="+", help="run these rows of it alone")
     parser.add_argument("--method", metavar="FILE", type=Path, nargs="+", help="add the row of a method of your own")
     parser.add_argument("--profile", metavar="NAME", default="quick", help="sizes and schedules (default: quick)")
+    parser.add_argument(
+        "--augmentation", choices=tuple(PROTOCOLS), help="of the training clips (default: the profile's)"
+    )
     parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="folder of a real data set")
     parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")
@@ -147,9 +151,12 @@ def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
         raise UserError(f"{data!r} has no clips of mode {mode!r}; choose one of: {', '.join(MODES[data])}.")
     if data in EMBEDDED and options.data_root is not None:
         raise UserError(f"--data-root is for real data sets; {data!r} is rendered, so leave it out.")
+    profile = PROFILES[options.profile]
+    if options.augmentation is not None:
+        profile = replace(profile, augmentation=options.augmentation)
     return make_plan(
         grid,
-        PROFILES[options.profile],
+        profile,
         data,
         mode=mode,
         seeds=tuple(options.seeds),

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 
 from mila.data.cityscapes import Cityscapes
 from mila.data.clips import ClipSource
-from mila.data.nyuv2 import NYUv2
+from mila.data.mtan_trees import MTANTree, is_mtan_tree
+from mila.data.nyuv2 import open_nyuv2
 from mila.data.worlds import WorldClips, WorldFlow
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
@@ -25,16 +26,16 @@ EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
 MODES: dict[DataName, tuple[ClipMode, ...]] = {
     "rooms": ("video",),
     "street": ("video",),
-    "nyuv2": ("pan", "still"),
+    "nyuv2": ("pan", "still", "video"),
     "cityscapes": ("video", "pan", "still"),
 }
 """Clips by data set, the default first: videos, stills with a moving crop, repeated stills."""
 
-_MODULES: dict[DataName, str] = {
-    "rooms": "mila.data.worlds",
-    "street": "mila.data.worlds",
-    "nyuv2": "mila.data.nyuv2",
-    "cityscapes": "mila.data.cityscapes",
+_MODULES: dict[DataName, tuple[str, ...]] = {
+    "rooms": ("mila.data.worlds",),
+    "street": ("mila.data.worlds",),
+    "nyuv2": ("mila.data.nyuv2",),
+    "cityscapes": ("mila.data.cityscapes", "mila.data.mtan_trees"),
 }
 
 
@@ -69,8 +70,8 @@ class Source:
         return NYUV2 if self.name in ("rooms", "nyuv2") else CITYSCAPES
 
     @property
-    def module(self) -> str:
-        """The Python module that reads or renders it."""
+    def modules(self) -> tuple[str, ...]:
+        """The Python modules that read or render it."""
         return _MODULES[self.name]
 
     def open(self) -> ClipSource:
@@ -93,7 +94,15 @@ def _open(source: Source, root: Path | None) -> ClipSource:
         raise UserError(f"{source.name!r} has no optical flow; only the worlds have: {', '.join(EMBEDDED)}.")
     if root is None:
         raise UserError(f"{source.name!r} is a real data set: say where it lies with --data-root FOLDER.")
+    reader: Any = open_nyuv2 if source.name == "nyuv2" else MTANTree if is_mtan_tree(root) else Cityscapes
+    split, how = source.split, {"suite": CITYSCAPES} if reader is MTANTree else {}
+    if source.name == "cityscapes":
+        if split == "val":
+            raise UserError("Cityscapes is scored on its official val split (--split test): none is left to choose on.")
+        # The labels of the official test split are not public; the field, and the paper, score the official val split.
+        split = "val" if split == "test" else split
     # The readers check split and mode themselves, and say which they know.
-    how: dict[str, Any] = {"split": source.split, "mode": source.mode, "limit": source.clips}
-    reader = NYUv2 if source.name == "nyuv2" else Cityscapes
-    return reader(root, height=source.height, width=source.width, **how)
+    clips: ClipSource = reader(
+        root, split, height=source.height, width=source.width, mode=source.mode, limit=source.clips, **how
+    )
+    return clips

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from experiments.models import label_of, module_of
 from experiments.sources import Source
 from experiments.versions import code_digest
+from mila.data.augment import AugmentationName
 from mila.tasks import SUITES
 from mila.training import Schedule
 from mila.weighting import WeightingName
@@ -97,7 +98,7 @@ class Data(Stage):
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""
-        return (self.source.module, "mila.data.packed")
+        return (*self.source.modules, "mila.data.packed")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Train(Stage):
     schedule: Schedule | None
     starts: tuple[Start, ...] = ()
     weighting: WeightingName = "equal"
+    augmentation: AugmentationName = "none"
 
     @property
     def needs(self) -> tuple[Stage, ...]:
@@ -144,6 +146,7 @@ class Train(Stage):
             "schedule": schedule,
             "starts": [[start.ours, start.theirs] for start in self.starts],
             "weighting": self.weighting,
+            "augmentation": self.augmentation,
         }
 
     def modules(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Targets of one frame, by task name:
 | task           | tensor              | unit, and what is not annotated                           |
 |----------------|---------------------|-----------------------------------------------------------|
 | `segmentation` | int64 `[H, W]`      | class index; `VOID` (-1) is not annotated                 |
-| `depth`        | float32 `[1, H, W]` | metres (NYUv2), disparity (Cityscapes); 0 is invalid      |
+| `depth`        | float32 `[1, H, W]` | metres, or disparity (`CITYSCAPES`); 0 is invalid         |
 | `normals`      | float32 `[3, H, W]` | unit vectors towards the camera; the 0-vector is invalid  |
 | `flow`         | float32 `[2, H, W]` | (dx, dy) in pixels to the frame before; NaN is undefined  |
 
@@ -15,8 +15,10 @@ shows at pixel p lies at p + flow(p) in the frame before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from cityscapesscripts.helpers.labels import labels as _CITYSCAPES_LABELS
 
 VOID = -1
 
@@ -94,11 +96,28 @@ _NORMAL_METRICS = (
     Metric("normal_within_22.5", "< 22.5°", "%", "higher", 100.0),
     Metric("normal_within_30", "< 30°", "%", "higher", 100.0),
 )
+_DISPARITY_METRICS = (
+    Metric("depth_abs", "Abs.", "disparity / 65535 × 100", "lower", 100.0),
+    Metric("depth_rel", "Rel.", "ratio", "lower"),
+)
+_METRES_METRICS = (
+    Metric("depth_abs", "Abs.", "m × 100", "lower", 100.0),
+    Metric("depth_rel", "Rel.", "%", "lower", 100.0),
+)
 
 
 def _segmentation(labels: tuple[tuple[str, tuple[int, int, int]], ...]) -> Task:
     names, colours = tuple(n for n, _ in labels), tuple(c for _, c in labels)
     return Task("segmentation", len(labels), _SEGMENTATION_METRICS, names, colours)
+
+
+def _train_ids() -> Task:
+    """Names and colours of the trainIds 0 to 18 from cityscapesscripts; Tables 5 and 11 print the mIoU alone."""
+    labels = sorted(
+        (label for label in _CITYSCAPES_LABELS if 0 <= label.trainId < 255), key=lambda label: label.trainId
+    )
+    task = _segmentation(tuple((label.name, label.color) for label in labels))
+    return replace(task, metrics=tuple(replace(m, headline=m.name == "miou") for m in task.metrics))
 
 
 CITYSCAPES = Suite(
@@ -115,19 +134,22 @@ CITYSCAPES = Suite(
                 ("vehicle", (0, 0, 142)),
             )
         ),
-        Task(
-            "depth",
-            1,
-            (
-                Metric("depth_abs", "Abs.", "disparity / 65535 × 100", "lower", 100.0),
-                Metric("depth_rel", "Rel.", "ratio", "lower"),
-            ),
-        ),
+        Task("depth", 1, _DISPARITY_METRICS),
     ),
     height=256,
     width=512,
 )
 """7 label categories and depth, where depth is the disparity PNG's value / 65535 (facts, 2.3)."""
+
+CITYSCAPES_METRES = replace(
+    CITYSCAPES,
+    name="cityscapes-metres",
+    tasks=(CITYSCAPES.task("segmentation"), Task("depth", 1, _METRES_METRICS)),
+)
+"""`CITYSCAPES` with depth in metres (facts, 3.1), in NYUv2's units; the paper has no such numbers."""
+
+CITYSCAPES19 = Suite("cityscapes19", (_train_ids(),), height=1024, width=2048)
+"""The 19 classes of the benchmark alone, by trainId (Tables 5 and 11)."""
 
 NYUV2 = Suite(
     "nyuv2",
@@ -149,14 +171,7 @@ NYUV2 = Suite(
                 ("window", (225, 228, 194)),
             )
         ),
-        Task(
-            "depth",
-            1,
-            (
-                Metric("depth_abs", "Abs.", "m × 100", "lower", 100.0),
-                Metric("depth_rel", "Rel.", "%", "lower", 100.0),
-            ),
-        ),
+        Task("depth", 1, _METRES_METRICS),
         Task("normals", 3, _NORMAL_METRICS),
     ),
     height=288,
@@ -181,4 +196,4 @@ FLOW = Suite(
 )
 """Optical flow to the frame before, which the flow network of the warping baselines (facts, 4.5) is pre-trained on."""
 
-SUITES = {suite.name: suite for suite in (CITYSCAPES, NYUV2, FLOW)}
+SUITES = {suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19, NYUV2, FLOW)}

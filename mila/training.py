@@ -1,8 +1,8 @@
 """The training loop: Adam, weighted tasks, one offset a batch; can be stopped at any step and continued exactly.
 
-Everything random is a function of (seed, step) alone: the order of the clips, the offset of the batch. A checkpoint
-therefore holds the network, the weighting, the optimiser, the step and the sums of losses so far, and a run that was
-killed gives the same numbers as any other.
+Everything random is a function of (seed, step) alone: the order of the clips, the offset of the batch, the
+augmentation. A checkpoint therefore holds the network, the weighting, the optimiser, the step and the sums of losses so
+far, and a run that was killed gives the same numbers as any other.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mila.data.augment import AugmentationName, augment
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 from mila.files import write_atomic
@@ -113,6 +114,7 @@ def train(
     identity: str,
     *,
     weighting: WeightingName = "equal",
+    augmentation: AugmentationName = "none",
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     checkpoint_seconds: float = 15.0,
@@ -126,10 +128,11 @@ def train(
         model: at its initial state; overwritten where `checkpoint` exists.
         clips: the training clips.
         schedule: length and rate.
-        seed: of the clips' order and the offsets. (The initial weights are the caller's.)
+        seed: of the clips' order, the offsets and the augmentation. (The initial weights are the caller's.)
         checkpoint: file to continue from and to write to.
         identity: what is being trained; a checkpoint of anything else is refused.
         weighting: of the tasks' losses; what it learns is trained by the same optimiser.
+        augmentation: protocol of `mila.data.augment`; `identity` should tell it, as it should the schedule.
         device: where to compute.
         progress: is told (steps done, steps in all).
         checkpoint_seconds: at most about so much work is lost by a kill.
@@ -139,7 +142,7 @@ def train(
         factors, `weight_<task>`, those that step was trained with.
 
     Raises:
-        ValueError: an unknown weighting.
+        ValueError: an unknown weighting or augmentation.
         UserError: the checkpoint is damaged, of another model or of another weighting, or the loss is not finite.
     """
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -168,6 +171,7 @@ def train(
             group["lr"] = schedule.rate(step, total)
         indices, offset = batch_of(step, len(clips), schedule.batch, model.keyframe_interval, seed)
         frames, targets = clips.batch(indices, offset, model.history, device)
+        frames, targets = augment(frames, targets, clips.suite, augmentation, seed, step)
         predictions, own = model.training_forward(frames, offset)
         losses: dict[str, Tensor] = {
             t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in model.suite.tasks

@@ -49,6 +49,7 @@ def settings(plan: Plan) -> list[Setting]:
     if intervals:
         numbers = ", ".join(map(str, intervals))
         lines.append(Setting("Keyframe interval K", numbers, numbers))
+    lines.append(Setting("Augmentation", p.augmentation, "none named"))
     lines.append(Setting("Initial weights", _initial(p, trains), "ImageNet"))
     if any(row.starts for row in plan.grid.rows):
         lines += [

@@ -26,8 +26,10 @@ from experiments.launch import longest_paths
 from experiments.models import build
 from experiments.plan import Plan, make_plan
 from experiments.profiles import QUICK, SMOKE, Profile
+from experiments.sources import Source
 from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
+from mila.errors import UserError
 from mila.tasks import NYUV2
 from mila.weighting import make_weighting
 
@@ -87,6 +89,24 @@ def test_rows_start_from_the_encoders_of_appendix_a() -> None:
         assert rows[label].starts == ()
         assert rows[label].schedule == SMOKE.encoder
     assert rows["MTAN*"].schedule == SMOKE.method
+
+
+def test_augmentation_is_the_profiles_and_for_clips_with_targets_of_the_tasks() -> None:
+    rows = trains_of("table6b", replace(SMOKE, augmentation="default"))
+    trained = {t.title: t for row in rows.values() for t in (row, *(start.stage for start in row.starts))}
+    assert {title: t.augmentation for title, t in trained.items()} == {
+        title: "none" if "FlowNet" in title or "constant" in title else "default" for title in trained
+    }
+
+
+def test_cityscapes_is_scored_on_its_official_val_split(tmp_path: Path) -> None:
+    def source(split: Any) -> Source:
+        return Source("cityscapes", split, 32, 64, "pan", None, tmp_path)
+
+    with pytest.raises(UserError, match="none is left to choose on"):
+        source("val").open()
+    with pytest.raises(UserError, match="of split val"):
+        source("test").open()
 
 
 def test_flow_rows_start_from_flownet_trained_on_the_worlds_exact_flow() -> None:
@@ -151,6 +171,7 @@ def test_hash_covers_what_matters_and_nothing_else() -> None:
         replace(stage, train=replace(train, arguments=(("slow", 18), ("fast", 18)))),
         replace(stage, train=replace(train, starts=())),
         replace(stage, train=replace(train, weighting="dwa")),
+        replace(stage, train=replace(train, augmentation="mtan")),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, clips=5))),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, split="val"))),
     ]
@@ -388,6 +409,8 @@ def test_killed_runs_continue_to_the_same_numbers(tmp_path: Path) -> None:
             command(*SMOKE_RUN, "--results", str(part)),
             cwd=ROOT,
             start_new_session=True,
+            # Where the tests run in the background of a script, Ctrl-C is ignored, and children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

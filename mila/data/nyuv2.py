@@ -1,4 +1,7 @@
-"""NYUd v2 (Silberman et al., ECCV 2012) in a plain folder layout: 13 classes, depth and surface normals.
+"""NYUd v2 (Silberman et al., ECCV 2012): 13 classes, depth and surface normals; and its plain folder layout.
+
+`open_nyuv2` recognises the layout of a folder: the official file (`mila.data.nyuv2_official`), MTAN's ready-made
+arrays (`mila.data.mtan_trees`), or the plain one, which anyone can write and `NYUv2` reads:
 
     ROOT/train.txt, test.txt        image numbers of the split, zero-based (official number - 1), one a line
     ROOT/rgb/NNNN.jpg (or .png)     colour
@@ -17,39 +20,76 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mila.data.clips import Clip
+from mila.data.clips import Clip, ClipSource
 from mila.data.images import (
     check_folder,
     check_options,
     check_size,
     fingerprint,
     grey_bits,
-    nearest,
     read_grey,
     read_rgb,
 )
-from mila.data.normals import normals_from_depth
+from mila.data.mtan_trees import MTANTree, is_mtan_tree
+from mila.data.nyuv2_camera import WHITE_BORDER, targets_of
+from mila.data.nyuv2_mat import LABELLED
+from mila.data.nyuv2_official import NYUv2Official
 from mila.data.stills import StillMode, check_length, clip_from_still
 from mila.errors import UserError
-from mila.tasks import NYUV2, VOID, Suite
-
-CAMERA = (518.86, 519.47, 325.58, 253.74)
-"""fx, fy, cx, cy of the colour camera in pixels at 640 x 480 (the data set's toolbox); scaled to other sizes."""
-
-CAMERA_SIZE = (480, 640)
-
-WHITE_BORDER = 8
-"""Pixels on each side where the official images hold no picture: projecting the depth camera onto the colour camera
-and undistorting leave a white frame 5 to 7 pixels wide, and depth there is only in-painted. No target counts there."""
+from mila.tasks import NYUV2, Suite
 
 DEPTH_STEP_8BIT = 1 / 25.5
 """Metres between two values of the 8-bit depth images."""
 
-_NORMALS_HEIGHT = 240  # depth is subsampled to about this many rows: the sensor resolves no more
+
+_PLAIN = ("rgb", "depth", "labels13", "train.txt", "test.txt")
+
+
+def open_nyuv2(
+    root: str | Path,
+    split: Literal["train", "test"],
+    *,
+    height: int,
+    width: int,
+    mode: Literal["video", "pan", "still"],
+    limit: int | None = None,
+) -> ClipSource:
+    """One split of NYUd v2, whichever of the three layouts `root` holds; of several, the first of this list.
+
+    1. `nyu_depth_v2_labeled.mat` with `splits.mat`: `NYUv2Official`, the only one with clips of mode `video`;
+    2. `train/image` or `val/image` of MTAN: `MTANTree`;
+    3. `rgb`, `depth`, `labels13`, `train.txt`, `test.txt`: `NYUv2`.
+
+    Args:
+        root: the data set's folder.
+        split: `train` or `test`.
+        height: height of frames and targets, pixels.
+        width: width of frames and targets, pixels.
+        mode: where clips come from: real frames before the annotated one, or the annotated image alone.
+        limit: use the first so many items only.
+
+    Raises:
+        UserError: `root` holds none of them, or what the reader of its layout finds wrong.
+    """
+    root = Path(root)
+    check_folder(root, "the NYUd v2 folder")
+    how: dict[str, Any] = {"height": height, "width": width, "mode": mode, "limit": limit}
+    if (root / LABELLED).exists():
+        return NYUv2Official(root, split, **how)
+    if is_mtan_tree(root):
+        if split not in ("train", "test"):
+            raise _no_split(split)
+        return MTANTree(root, split, suite=NYUV2, **how)
+    if any((root / name).exists() for name in _PLAIN):
+        return NYUv2(root, split, **how)
+    raise UserError(
+        f"{root} holds no NYUd v2: neither {LABELLED}, nor MTAN's train/image and val/image, nor any of "
+        f"{', '.join(_PLAIN)}; correct the path or unpack the data set."
+    )
 
 
 class NYUv2:
-    """One split of NYUd v2 as a `ClipSource`.
+    """One split of NYUd v2 in the plain folder layout as a `ClipSource`.
 
     Args:
         root: the folder that holds `rgb`, `depth`, `labels13`, `train.txt` and `test.txt`.
@@ -77,7 +117,7 @@ class NYUv2:
     ) -> None:
         check_options(mode, ("pan", "still"), height, width, limit)
         if split not in ("train", "test"):
-            raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
+            raise _no_split(split)
         if border < 0:
             raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
         self.root = Path(root)
@@ -112,7 +152,8 @@ class NYUv2:
 
         Raises:
             IndexError: there is no item `index`.
-            UserError: a file is unreadable, has a wrong size, or labels outside 0..13; or `length` is below 1.
+            UserError: a file is unreadable, has a wrong size, labels outside 0..13, or no depth at all; or `length` is
+                below 1.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
@@ -123,18 +164,15 @@ class NYUv2:
         depth, step = _read_depth(self._depth[index])
         for path, shape in ((self._labels[index], labels.shape), (self._depth[index], depth.shape)):
             check_size(path, (shape[0], shape[1]), self._rgb[index], size)
-        inside = np.zeros(size, np.bool_)
-        inside[self.border : size[0] - self.border, self.border : size[1] - self.border] = True
-        labels[~inside] = VOID
-        depth[~inside] = 0.0
+        if not depth.any():
+            raise UserError(
+                f"{self._depth[index]} has no depth at any pixel; restore it, or remove its number from "
+                f"{self.split}.txt."
+            )
         frames = clip_from_still(
             image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{self._names[index]}"
         )
-        targets = {
-            "segmentation": nearest(labels, self.height, self.width),
-            "depth": nearest(depth[None], self.height, self.width),
-            "normals": nearest(_normals(depth, step), self.height, self.width),
-        }
+        targets = targets_of(labels, depth, depth_step=step, border=self.border, height=self.height, width=self.width)
         return Clip(frames, targets)
 
     def manifest(self) -> dict[str, Any]:
@@ -147,6 +185,7 @@ class NYUv2:
         count = len(self)
         return {
             "dataset": "nyuv2",
+            "layout": "folders",
             "split": self.split,
             "mode": self.mode,
             "height": self.height,
@@ -167,6 +206,10 @@ class NYUv2:
                 "replace it by the 13-class label image."
             )
         return values.astype(np.int64) - 1
+
+
+def _no_split(split: str) -> UserError:
+    return UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
 
 
 def _read_split(path: Path) -> list[str]:
@@ -208,19 +251,3 @@ def _read_depth(path: Path) -> tuple[npt.NDArray[np.float32], float]:
     else:
         metres, step = values.astype(np.float32) / 1000, 0.001
     return np.where(values > 0, metres, 0.0).astype(np.float32), step
-
-
-def _normals(depth: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
-    """`[3, H / s, W / s]` from every s-th pixel of each axis, s = 2 at 480 rows."""
-    fx, fy, cx, cy = CAMERA
-    rows, columns = depth.shape
-    down, across = rows / CAMERA_SIZE[0], columns / CAMERA_SIZE[1]
-    stride = max(1, rows // _NORMALS_HEIGHT)
-    return normals_from_depth(
-        depth[::stride, ::stride],
-        fx * across / stride,
-        fy * down / stride,
-        ((cx + 0.5) * across - 0.5) / stride,
-        ((cy + 0.5) * down - 0.5) / stride,
-        depth_step=step,
-    )

@@ -1,0 +1,37 @@
+"""Label ids of Cityscapes as the classes of a suite, by the label definitions of the package cityscapesscripts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from cityscapesscripts.helpers.labels import labels
+
+from mila.tasks import CITYSCAPES19, VOID, Suite
+
+UNKNOWN = -2
+"""Where `class_table` has no label id."""
+
+
+def class_table(suite: Suite) -> npt.NDArray[np.int64]:
+    """Class index by the value of an 8-bit `labelIds` image, `[256]`: `VOID` where the suite ignores the label.
+
+    With `CITYSCAPES19` a class is a trainId, otherwise a label category. The id -1 (licence plate) is 255 in 8 bits,
+    though the official tool never draws it. A value that is no label id is `UNKNOWN`.
+    """
+    classes = suite.task("segmentation").classes
+    table = np.full(256, UNKNOWN, np.int64)
+    for label in labels:
+        name = label.name if suite == CITYSCAPES19 else label.category
+        table[label.id % 256] = classes.index(name) if name in classes else VOID
+    return table
+
+
+def label_ids(suite: Suite) -> npt.NDArray[np.uint8]:
+    """For each class of a suite one label id that `class_table` maps back to it, `[classes]`.
+
+    Of the labels of a category it is the first, which also has a trainId: road, building, pole, vegetation, sky,
+    person, car.
+    """
+    table = class_table(suite)
+    ids = [np.flatnonzero(table == index)[0] for index in range(len(suite.task("segmentation").classes))]
+    return np.array(ids, np.uint8)
