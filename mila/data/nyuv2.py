@@ -31,7 +31,7 @@ from mila.data.images import (
     read_rgb,
 )
 from mila.data.mtan_trees import MTANTree, is_mtan_tree
-from mila.data.nyuv2_camera import WHITE_BORDER, targets_of
+from mila.data.nyuv2_camera import WHITE_BORDER, check_border, check_split, targets_of
 from mila.data.nyuv2_mat import LABELLED
 from mila.data.nyuv2_official import NYUv2Official
 from mila.data.stills import StillMode, check_length, clip_from_still
@@ -77,8 +77,7 @@ def open_nyuv2(
     if (root / LABELLED).exists():
         return NYUv2Official(root, split, **how)
     if is_mtan_tree(root):
-        if split not in ("train", "test"):
-            raise _no_split(split)
+        check_split(split)
         return MTANTree(root, split, suite=NYUV2, **how)
     if any((root / name).exists() for name in _PLAIN):
         return NYUv2(root, split, **how)
@@ -116,10 +115,8 @@ class NYUv2:
         border: int = WHITE_BORDER,
     ) -> None:
         check_options(mode, ("pan", "still"), height, width, limit)
-        if split not in ("train", "test"):
-            raise _no_split(split)
-        if border < 0:
-            raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
+        check_split(split)
+        check_border(border)
         self.root = Path(root)
         self.split, self.height, self.width, self.mode, self.border = split, height, width, mode, border
         check_folder(self.root, "the NYUd v2 folder")
@@ -206,10 +203,6 @@ class NYUv2:
                 "replace it by the 13-class label image."
             )
         return values.astype(np.int64) - 1
-
-
-def _no_split(split: str) -> UserError:
-    return UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
 
 
 def _read_split(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mila.data.images import nearest
 from mila.data.normals import normals_from_depth
+from mila.errors import UserError
 from mila.tasks import VOID
 
 CAMERA = (518.86, 519.47, 325.58, 253.74)
@@ -32,6 +33,18 @@ def camera_at(height: int, width: int) -> tuple[float, float, float, float]:
     fx, fy, cx, cy = CAMERA
     down, across = height / CAMERA_SIZE[0], width / CAMERA_SIZE[1]
     return fx * across, fy * down, (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
+
+
+def check_split(split: str) -> None:
+    """`UserError` where NYUd v2 has no such split."""
+    if split not in ("train", "test"):
+        raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
+
+
+def check_border(border: int) -> None:
+    """`UserError` where a frame of `border` pixels without targets is not possible."""
+    if border < 0:
+        raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
 
 
 def targets_of(

@@ -25,7 +25,7 @@ from PIL import Image
 
 from mila.data.clips import Clip
 from mila.data.images import check_folder, check_options, check_size, fingerprint, read_rgb, resize_rgb
-from mila.data.nyuv2_camera import WHITE_BORDER, targets_of, undistort
+from mila.data.nyuv2_camera import WHITE_BORDER, check_border, check_split, targets_of, undistort
 from mila.data.nyuv2_mat import (
     LABELLED,
     SPLITS,
@@ -78,10 +78,8 @@ class NYUv2Official:
         undistorted: bool = False,
     ) -> None:
         check_options(mode, ("video", "pan", "still"), height, width, limit)
-        if split not in ("train", "test"):
-            raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
-        if border < 0:
-            raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
+        check_split(split)
+        check_border(border)
         self.root = Path(root)
         self.split, self.height, self.width, self.mode, self.border = split, height, width, mode, border
         self._undistorted = undistorted
