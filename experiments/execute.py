@@ -18,14 +18,14 @@ import torch
 from experiments.models import build
 from experiments.stages import Data, Evaluate, Measure, Stage, Train
 from experiments.store import Store
-from experiments.versions import environment
 from mila.cost import PUBLISHED, count
-from mila.data.packed import PackedClips, pack
+from mila.data.prepare import pack
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.files import write_atomic, write_json
 from mila.tasks import SUITES
 from mila.training import Progress, load_checkpoint, save_checkpoint, train
+from mila.versions import environment
 from mila.video_model import VideoModel
 
 _TELL_EVERY = 0.3  # seconds
@@ -97,13 +97,9 @@ class _Clock:
 
 def _data(stage: Data, _store: Store, folder: Path, _device: str, progress: Progress) -> dict[str, Any]:
     source = stage.source.open()
-    pack(source, stage.length, folder / "clips", progress)
+    if not stage.source.is_packed:
+        pack(source, stage.length, folder / "clips", progress)
     return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
-
-
-def clips_of(stage: Data, store: Store) -> PackedClips:
-    """The packed clips of a finished data stage."""
-    return PackedClips(store.folder(stage) / "clips")
 
 
 def load_model(stage: Train, store: Store) -> VideoModel:
@@ -112,7 +108,7 @@ def load_model(stage: Train, store: Store) -> VideoModel:
     Raises:
         UserError: the file is damaged or holds another model.
     """
-    clips = clips_of(stage.data, store)
+    clips = store.clips(stage.data)
     model = build(stage.model, clips.suite, dict(stage.arguments))
     path = store.folder(stage) / "model.pt"
     state = load_checkpoint(path, stage.key)
@@ -126,7 +122,7 @@ def load_model(stage: Train, store: Store) -> VideoModel:
 
 
 def _train(stage: Train, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
-    clips = clips_of(stage.data, store)
+    clips = store.clips(stage.data)
     torch.manual_seed(stage.seed)
     model = build(stage.model, clips.suite, dict(stage.arguments))
     curve: list[dict[str, float]] = []
@@ -160,7 +156,7 @@ def _train(stage: Train, store: Store, folder: Path, device: str, progress: Prog
 
 
 def _evaluate(stage: Evaluate, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
-    clips = clips_of(stage.data, store)
+    clips = store.clips(stage.data)
     model = load_model(stage.train, store)
     metrics = evaluate(model, clips, stage.offset, device=device, progress=progress)
     shown = picture_indices(len(clips), stage.pictures)

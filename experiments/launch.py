@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait as wait_for
 
 import torch
 from rich.console import Console
@@ -25,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from experiments.execute import Outcome, run_stage
 from experiments.stages import Stage, in_order
 from experiments.store import Store
+from mila.processes import cores, follow_parent
 
 _REFRESH = 0.5  # seconds
 
@@ -44,8 +41,7 @@ def default_jobs(device: str) -> int:
     """Stages at once: one a core, at most 4 (each holds a copy of PyTorch); one on a GPU."""
     if device == "cuda":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, cores))
+    return min(4, cores())
 
 
 def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: Console) -> Summary:
@@ -137,17 +133,9 @@ def _run_all(
 
 def _start_worker(device: str) -> None:
     """One thread, deterministic kernels (CPU), Ctrl-C left to the runner, and an end with the runner."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(device == "cpu")
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        wait_for([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 class _Display:

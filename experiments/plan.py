@@ -10,17 +10,16 @@ from typing import Any
 from experiments.grids.grid import From, Grid, Row
 from experiments.models import accepted
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, ClipMode, DataName, Source, Split
+from experiments.sources import EMBEDDED, DataName, Source, Split
 from experiments.stages import Arguments, Data, Evaluate, Measure, Stage, Start, Train, arguments, in_order
+from mila.data.layouts import ClipMode
+from mila.tasks import FLOW, NYUV2
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
 _DEPTHS = ("depth", "slow", "fast")
 """Constructor arguments that are depths of DeepLab-ResNets."""
-
-_FLOW_WORLDS: dict[str, DataName] = {"nyuv2": "rooms", "cityscapes": "street"}
-"""The world whose exact flow FlowNet-S is trained on before it is used with a suite's data."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,16 @@ def make_plan(
         split: what is scored: `test`, or `val` for choosing settings.
 
     Raises:
-        UserError: the data cannot be found.
+        UserError: the data cannot be found, or have no clips that are long enough.
     """
     height, width = profile.size(grid.suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
-    source = Source(data, "train", height, width, mode, clips[0], root)
+    source = Source(data, "train", height, width, mode, grid.suite, clips[0], root)
     length = grid.keyframe_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
+    for needed in (source, scored):
+        needed.open().check(length)
     train_data = Data(f"clips {data} train", source, length)
     test_data = Data(f"clips {data} {split}", scored, length)
     make = _RowMaker(grid, profile, train_data, test_data, seeds)
@@ -198,8 +199,8 @@ class _RowMaker:
         return Train(f"{data.source.name} FlowNet-S, seed {seed}", "flownet", values, data, seed, self.profile.flow)
 
     def _flow_data(self, split: Split, clips: int) -> Data:
-        """Pairs of frames with exact flow, of the world that goes with the data and at the same size."""
+        """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world = _FLOW_WORLDS[self.grid.suite.name]
-        source = Source(world, split, shown.height, shown.width, "video", clips, flow=True)
+        world: DataName = "rooms" if self.grid.suite == NYUV2 else "street"
+        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
         return Data(f"flow {world} {split}", source, 2)

@@ -26,12 +26,11 @@ from experiments.grids.own import own_row
 from experiments.launch import default_jobs, launch
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
-from experiments.sources import DATA, EMBEDDED, MODES, DataName, Source
+from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
 from experiments.stages import Stage, in_order
 from experiments.store import Store
 from mila.data.augment import PROTOCOLS
 from mila.errors import UserError
-from mila.tasks import Suite
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         "--augmentation", choices=tuple(PROTOCOLS), help="of the training clips (default: the profile's)"
     )
     parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
-    parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="folder of a real data set")
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", type=Path, help="folder of a real data set, or its packed store"
+    )
+    parser.add_argument("--suite", metavar="NAME", help="other tasks than the grid's, as the data set has them")
     parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0], help="train once a seed (default: 0)")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="score on this split (default: test)")
@@ -133,24 +135,34 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
     if options.data is not None:
         if options.data not in DATA:
             raise UserError(f"there is no data set {options.data!r}; choose one of: {', '.join(DATA)}.")
-        suite = Source(options.data, "train", 1, 1, MODES[options.data][0]).suite
         about = " and ".join(repr(grid.suite.name) for grid in grids)
-        grids = tuple(grid for grid in grids if grid.suite == suite)
+        suites = SUITES_OF[options.data]
+        grids = tuple(grid for grid in grids if grid.suite in suites)
         if not grids:
             raise UserError(
-                f"{options.grid} is about the tasks of {about}; {options.data!r} has those of {suite.name!r}."
+                f"{options.grid} is about the tasks of {about}; {options.data!r} has those of {suites[0].name!r}."
             )
+    if options.suite is not None:
+        grids = tuple(_with_suite(grid, options.suite) for grid in grids)
     methods = tuple(own_row(path) for path in options.method or ())
     return [_plan(replace(grid, rows=grid.rows + methods), options) for grid in grids]
 
 
+def _with_suite(grid: Grid, name: str) -> Grid:
+    """The grid on other tasks of the same data set; what the paper printed for its own stays with them."""
+    known = {suite.name: suite for data in SUITES_OF.values() if grid.suite in data for suite in data}
+    if name not in known:
+        raise UserError(f"{grid.name} has no tasks {name!r}; choose one of: {', '.join(known)}.")
+    return replace(grid, suite=known[name])
+
+
 def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
-    data = options.data or _embedded(grid.suite)
-    mode = options.mode or MODES[data][0]
-    if mode not in MODES[data]:
-        raise UserError(f"{data!r} has no clips of mode {mode!r}; choose one of: {', '.join(MODES[data])}.")
+    data = options.data or _embedded(grid)
+    if options.mode is not None and options.mode not in MODES[data]:
+        raise UserError(f"{data!r} has no clips of mode {options.mode!r}; choose one of: {', '.join(MODES[data])}.")
     if data in EMBEDDED and options.data_root is not None:
         raise UserError(f"--data-root is for real data sets; {data!r} is rendered, so leave it out.")
+    mode = options.mode or (MODES[data] if data in EMBEDDED else find_layout(data, options.data_root).modes)[0]
     profile = PROFILES[options.profile]
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
@@ -165,8 +177,11 @@ def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
     )
 
 
-def _embedded(suite: Suite) -> DataName:
-    return next(name for name in EMBEDDED if Source(name, "train", 1, 1, "video").suite == suite)
+def _embedded(grid: Grid) -> DataName:
+    for name in EMBEDDED:
+        if grid.suite in SUITES_OF[name]:
+            return name
+    raise UserError(f"no embedded world has the tasks {grid.suite.name!r}; give --data and --data-root.")
 
 
 def _device(wanted: str) -> str:
@@ -190,11 +205,10 @@ def _list(console: Console) -> None:
     for profile in PROFILES.values():
         profiles.add_row(profile.name, profile.about)
     console.print(profiles)
-    data = Table("data", "modes", "tasks", "needs", box=None)
+    data = Table("data", "modes", "suites", "needs", box=None)
     for name in DATA:
-        suite = Source(name, "train", 1, 1, MODES[name][0]).suite
         needs = "nothing: rendered" if name in EMBEDDED else "--data-root"
-        data.add_row(name, ", ".join(MODES[name]), ", ".join(t.name for t in suite.tasks), needs)
+        data.add_row(name, ", ".join(MODES[name]), ", ".join(suite.name for suite in SUITES_OF[name]), needs)
     console.print(data)
 
 

@@ -7,36 +7,35 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mila.data.cityscapes import Cityscapes
 from mila.data.clips import ClipSource
-from mila.data.mtan_trees import MTANTree, is_mtan_tree
-from mila.data.nyuv2 import open_nyuv2
+from mila.data.layouts import ClipMode, Layout, recognise
+from mila.data.packed import is_packed_store
 from mila.data.worlds import WorldClips, WorldFlow
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, Suite
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
-ClipMode = Literal["video", "pan", "still"]
 Split = Literal["train", "val", "test"]
 
 DATA: tuple[DataName, ...] = get_args(DataName)
 EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
 """The procedural worlds; everything else is real and needs a data root."""
 
+SUITES_OF: dict[DataName, tuple[Suite, ...]] = {
+    "rooms": (NYUV2,),
+    "street": (CITYSCAPES, CITYSCAPES_METRES),
+    "nyuv2": (NYUV2,),
+    "cityscapes": (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19),
+}
+"""The sets of tasks that a data set has targets for, the default first."""
+
 MODES: dict[DataName, tuple[ClipMode, ...]] = {
     "rooms": ("video",),
     "street": ("video",),
-    "nyuv2": ("pan", "still", "video"),
+    "nyuv2": ("video", "pan", "still"),
     "cityscapes": ("video", "pan", "still"),
 }
-"""Clips by data set, the default first: videos, stills with a moving crop, repeated stills."""
-
-_MODULES: dict[DataName, tuple[str, ...]] = {
-    "rooms": ("mila.data.worlds",),
-    "street": ("mila.data.worlds",),
-    "nyuv2": ("mila.data.nyuv2",),
-    "cityscapes": ("mila.data.cityscapes", "mila.data.mtan_trees"),
-}
+"""Where clips can come from; by default the first for which the folder has the files."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ class Source:
 
     Attributes:
         name: which data set.
-        split: `train`, `val` (worlds, Cityscapes) or `test`.
+        split: `train`, `val` (worlds alone) or `test`, which is what the field scores: of Cityscapes its official val.
         height, width: of the frames, pixels.
         mode: where clips come from.
         clips: how many (worlds), or at most how many (real data); None for all there are.
         root: the data set's folder; not part of what identifies the data.
-        flow: pairs of a world's frames with their exact optical flow, instead of clips with the tasks' targets.
+        suite: the tasks; for `FLOW`, pairs of a world's frames with their exact optical flow.
     """
 
     name: DataName
@@ -58,21 +57,19 @@ class Source:
     height: int
     width: int
     mode: ClipMode
+    suite: Suite
     clips: int | None = None
     root: Path | None = field(default=None, compare=False)
-    flow: bool = False
 
     @property
-    def suite(self) -> Suite:
-        """The tasks the data set has targets for."""
-        if self.flow:
-            return FLOW
-        return NYUV2 if self.name in ("rooms", "nyuv2") else CITYSCAPES
+    def is_packed(self) -> bool:
+        """Whether `root` is a packed store, which training reads as it is."""
+        return self.root is not None and is_packed_store(self.root)
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The Python modules that read or render it."""
-        return _MODULES[self.name]
+        return (type(self.open()).__module__,)
 
     def open(self) -> ClipSource:
         """The clips; a real data set is looked through here, so that what is missing is said before anything runs."""
@@ -83,26 +80,35 @@ class Source:
         return self.open().manifest()
 
 
+def find_layout(name: DataName, root: Path | None) -> Layout:
+    """What the folder of the real data set `name` holds.
+
+    Raises:
+        UserError: there is no folder, or it holds nothing known, or another data set.
+    """
+    if root is None:
+        raise UserError(f"{name!r} is a real data set: say where it lies with --data-root FOLDER.")
+    layout = recognise(root)
+    if layout.dataset != name:
+        raise UserError(f"{root} holds {layout.title}, but --data is {name!r}; correct one of the two.")
+    return layout
+
+
 @lru_cache(maxsize=16)
 def _open(source: Source, root: Path | None) -> ClipSource:
+    size: dict[str, Any] = {"height": source.height, "width": source.width}
     if source.name in ("rooms", "street"):
         if source.clips is None:
             raise UserError(f"the world {source.name!r} has no end: say how many clips.")
-        world = WorldFlow if source.flow else WorldClips
-        return world(source.name, source.split, clips=source.clips, height=source.height, width=source.width)
-    if source.flow:
+        if source.suite == FLOW:
+            return WorldFlow(source.name, source.split, clips=source.clips, **size)
+        return WorldClips(source.name, source.split, clips=source.clips, suite=source.suite, **size)
+    if source.suite == FLOW:
         raise UserError(f"{source.name!r} has no optical flow; only the worlds have: {', '.join(EMBEDDED)}.")
-    if root is None:
-        raise UserError(f"{source.name!r} is a real data set: say where it lies with --data-root FOLDER.")
-    reader: Any = open_nyuv2 if source.name == "nyuv2" else MTANTree if is_mtan_tree(root) else Cityscapes
-    split, how = source.split, {"suite": CITYSCAPES} if reader is MTANTree else {}
-    if source.name == "cityscapes":
-        if split == "val":
-            raise UserError("Cityscapes is scored on its official val split (--split test): none is left to choose on.")
-        # The labels of the official test split are not public; the field, and the paper, score the official val split.
-        split = "val" if split == "test" else split
-    # The readers check split and mode themselves, and say which they know.
-    clips: ClipSource = reader(
-        root, split, height=source.height, width=source.width, mode=source.mode, limit=source.clips, **how
-    )
-    return clips
+    layout = find_layout(source.name, root)
+    if source.split == "val" and layout.scored == "val":
+        raise UserError(
+            f"{layout.title}: its val split is the one that is scored (--split test); none is left to choose on."
+        )
+    split = layout.scored if source.split == "test" else source.split
+    return layout.open(split, suite=source.suite, mode=source.mode, limit=source.clips, **size)

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from experiments.models import label_of, module_of
 from experiments.sources import Source
-from experiments.versions import code_digest
 from mila.data.augment import AugmentationName
-from mila.tasks import SUITES
+from mila.tasks import FLOW, SUITES
 from mila.training import Schedule
+from mila.versions import code_digest
 from mila.weighting import WeightingName
 
 Arguments = tuple[tuple[str, Any], ...]
@@ -98,7 +98,7 @@ class Data(Stage):
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""
-        return (*self.source.modules, "mila.data.packed")
+        return (*self.source.modules, "mila.data.prepare")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Train(Stage):
         """See `Stage`."""
         if self.schedule is None:
             return 2.0
-        return (0.02 if self.data.source.flow else 0.2) * self.schedule.steps(self.data.count)
+        return (0.02 if self.data.source.suite == FLOW else 0.2) * self.schedule.steps(self.data.count)
 
     def config(self) -> dict[str, Any]:
         """See `Stage`."""

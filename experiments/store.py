@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from experiments.stages import Stage
+from experiments.stages import Data, Stage
+from mila.data.packed import PackedClips
 from mila.files import write_json, write_text
 
 State = Literal["done", "failed", "waiting"]
@@ -100,6 +101,15 @@ class Store:
             environment=record["environment"],
             folder=folder,
         )
+
+    def clips(self, stage: Data) -> PackedClips:
+        """The clips of a finished data stage: those that it packed, or the packed store that it found.
+
+        Raises:
+            UserError: they are gone or damaged.
+        """
+        source = stage.source.open() if stage.source.is_packed else None
+        return source if isinstance(source, PackedClips) else PackedClips(self.folder(stage) / "clips")
 
     def earlier_seconds(self) -> dict[tuple[str, str], float]:
         """How long the latest finished stage of each (kind, title) took, whatever its code was; for forecasts."""

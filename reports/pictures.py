@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -16,9 +15,18 @@ from PIL import Image
 from experiments.collect import RowResult
 from experiments.plan import Plan
 from experiments.store import Record, Store
-from mila.data.packed import PackedClips
+from mila.data.colours import (
+    NOT_ANNOTATED,
+    Limits,
+    annotated_pixels,
+    depth_limits,
+    depth_unit,
+    normals_ball,
+    paint,
+    paint_depth,
+)
 from mila.errors import UserError
-from mila.tasks import VOID, Suite, Task
+from mila.tasks import Task
 from reports.tables import TASK_TITLES
 
 Array = npt.NDArray[Any]
@@ -27,8 +35,6 @@ Row = TypeVar("Row")
 _WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel
 _COLUMNS = 10  # predictions beside each other that can still be looked at
 _METHODS = 5  # shown where all rows would be more columns
-_INVALID = (122, 122, 122)
-_COLOURS = "viridis"
 
 
 @dataclass(frozen=True)
@@ -110,13 +116,13 @@ def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel 
     if not shots or store.state(plan.test_data) != "done":
         return None
     try:
-        clips = PackedClips(store.folder(plan.test_data) / "clips")
+        clips = store.clips(plan.test_data)
     except UserError:
         return None
     indices = [int(i) for i in shots[0].record.result["pictures"]]
     predictions = [_load(shot.record, indices) for shot in shots]
-    raw = [clips.raw(index) for index in indices]
-    tasks = tuple(_task_panel(plan.grid.suite, task, indices, raw, predictions) for task in plan.grid.suite.tasks)
+    raw = [(clip.frames, clip.targets) for clip in (clips.clip(index, 1) for index in indices)]
+    tasks = tuple(_task_panel(task, indices, raw, predictions) for task in plan.grid.suite.tasks)
     seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
     return Panel(
         heads=tuple(heads),
@@ -148,93 +154,46 @@ def _load(record: Record, indices: list[int]) -> dict[str, dict[int, Array]]:
 
 
 def _task_panel(
-    suite: Suite,
     task: Task,
     indices: list[int],
-    raw: list[tuple[npt.NDArray[np.uint8], dict[str, Array]]],
+    raw: list[tuple[npt.NDArray[np.uint8], Mapping[str, Array]]],
     predictions: list[dict[str, dict[int, Array]]],
 ) -> TaskPanel:
     truths = [targets[task.name] for _, targets in raw]
-    limits = _limits(truths) if task.name == "depth" else (0.0, 1.0)
+    limits = depth_limits(truths) if task.name == "depth" else (0.0, 1.0)
     rows = []
     for index, (frames, _), truth in zip(indices, raw, truths, strict=True):
         cells = [
             _png(frames[-1].transpose(1, 2, 0)),
-            _png(_paint(task, truth, limits, annotated=_annotated(task, truth))),
+            _png(paint(task, truth, limits, annotated_pixels(task, truth))),
         ]
         for prediction in predictions:
             shown = prediction.get(task.name, {}).get(index)
-            cells.append("" if shown is None else _png(_paint(task, shown, limits)))
+            cells.append("" if shown is None else _png(paint(task, shown, limits)))
         rows.append((f"clip {index}", tuple(cells)))
-    return TaskPanel(TASK_TITLES[task.name].split(",")[0], _legend(suite, task, limits), tuple(rows))
+    return TaskPanel(TASK_TITLES[task.name].split(",")[0], _legend(task, limits), tuple(rows))
 
 
-def _limits(truths: list[Array]) -> tuple[float, float]:
-    """Range of the valid truth of all clips shown."""
-    valid = np.concatenate([t[t > 0] for t in truths])
-    return (float(valid.min()), float(valid.max())) if valid.size else (0.0, 1.0)
-
-
-def _annotated(task: Task, truth: Array) -> npt.NDArray[np.bool_]:
-    """Where there is truth, `[H, W]`."""
-    if task.name == "segmentation":
-        return np.asarray(truth != VOID)
-    return np.asarray(np.abs(truth).sum(0) > 0)
-
-
-def _paint(
-    task: Task, values: Array, limits: tuple[float, float], annotated: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.uint8]:
-    """RGB `[H, W, 3]`; grey where it is not annotated."""
-    if task.name == "segmentation":
-        rgb = np.array(task.colours, np.uint8)[values]
-    elif task.name == "depth":
-        rgb = _paint_depth(values[0], limits)
-    else:
-        rgb = _paint_normals(values / np.maximum(np.linalg.norm(values, axis=0), 1e-12)).transpose(1, 2, 0)
-    if annotated is not None:
-        rgb = np.where(annotated[..., None], rgb, np.array(_INVALID, np.uint8))
-    return rgb
-
-
-def _paint_depth(depth: Array, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
-    low, high = limits
-    share = np.clip(np.nan_to_num((depth - low) / max(high - low, 1e-12)), 0, 1)
-    rgb: npt.NDArray[np.uint8] = matplotlib.colormaps[_COLOURS](share, bytes=True)[..., :3]
-    return rgb
-
-
-def _paint_normals(unit: Array) -> npt.NDArray[np.uint8]:
-    """Red is right, green is up, blue is towards the camera (the camera frame is x right, y down, z forward)."""
-    towards = unit * np.array([1.0, -1.0, -1.0])[:, None, None]
-    return np.round((towards + 1) / 2 * 255).clip(0, 255).astype(np.uint8)
-
-
-def _legend(suite: Suite, task: Task, limits: tuple[float, float]) -> Legend:
+def _legend(task: Task, limits: Limits) -> Legend:
     if task.name == "segmentation":
         classes = [(name, _hex(colour)) for name, colour in zip(task.classes, task.colours, strict=True)]
-        return Legend("", (*classes, ("not annotated", _hex(_INVALID))))
+        return Legend("", (*classes, ("not annotated", _hex(NOT_ANNOTATED))))
     if task.name == "depth":
-        unit = "m" if suite.name == "nyuv2" else "disparity / 65535"
-        ramp = _paint_depth(np.tile(np.linspace(*limits, 256), (8, 1)), limits)
+        ramp = paint_depth(np.tile(np.linspace(*limits, 256), (8, 1)), limits)
         digits = 1 if limits[1] >= 1 else 3
         ticks = tuple(f"{x:.{digits}f}" for x in np.linspace(*limits, 3))
         return Legend(
-            f"{unit}; one scale for all pictures: the range of the truth; grey: no truth", (), _png(ramp), ticks
+            f"{depth_unit(task)}; one scale for all pictures: the range of the truth; grey: no truth",
+            (),
+            _png(ramp),
+            ticks,
         )
-    return Legend("a ball in these colours: red right, green up, blue towards the camera; grey: no truth", (), _ball())
+    text = "a ball in these colours: red right, green up, blue towards the camera; grey: no truth"
+    return Legend(text, (), _png(normals_ball(48)))
 
 
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#" + bytes(colour).hex()
-
-
-def _ball(size: int = 48) -> str:
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    inside = x**2 + y**2 <= 1
-    z = -np.sqrt(np.clip(1 - x**2 - y**2, 0, 1))
-    rgb = _paint_normals(np.stack([x, y, z])).transpose(1, 2, 0)
-    return _png(np.dstack([rgb, np.where(inside, 255, 0).astype(np.uint8)]))
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.collect import FlowResult, RowResult
 from experiments.plan import Plan
-from experiments.sources import MODES
+from experiments.sources import SUITES_OF
 from experiments.stages import Data, Stage, in_order
 from experiments.store import Record, Store
 from reports.settings import Setting, settings, used_depths
@@ -77,7 +77,8 @@ def about(plan: Plan, store: Store) -> About:
     parts = [plan.grid.name]
     if not plan.embedded:
         parts.append(source.name)
-        parts += [source.mode] if source.mode != MODES[source.name][0] else []
+        parts += [source.mode] if source.mode != "video" else []
+    parts += [suite.name] if suite != SUITES_OF[source.name][0] else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
     parts += [source.split] if source.split != "test" else []
     return About(

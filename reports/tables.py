@@ -16,7 +16,14 @@ Better = Literal["higher", "lower"]
 Mark = Literal["", "best", "second"]
 
 TASK_TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Normals, angle error"}
-DATASET_TITLES = {"nyuv2": "NYUd v2", "cityscapes": "Cityscapes"}
+DATASET_TITLES = {
+    "nyuv2": "NYUd v2",
+    "cityscapes": "Cityscapes",
+    "cityscapes-metres": "Cityscapes",
+    "cityscapes19": "Cityscapes",
+}
+"""By name of the suite, and of the real data set."""
+
 
 COST = "gflops"
 """Key of the cost column; its unit is 10^9 multiply-accumulates a frame, which the paper calls GFLOPs."""
@@ -187,7 +194,7 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
     lines = []
     for result in results:
         name = result.plan.published
-        cells = {} if name is None else printed[name]
+        cells = {} if name is None or not printed else printed[name]  # with other tasks nothing is printed
         lines.append(
             Line(
                 label=result.plan.label,

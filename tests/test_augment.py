@@ -21,7 +21,8 @@ from baselines.multi_task import MultiTask
 from mila.data.augment import PROTOCOLS, AugmentationName, augment, depth_kind
 from mila.data.clips import denormalise, normalise
 from mila.data.normals import normals_from_depth
-from mila.data.packed import PackedClips, pack
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
 from mila.data.raycast import Camera, cast, view
 from mila.data.scene_rooms import rooms_scene
 from mila.data.scene_street import street_scene

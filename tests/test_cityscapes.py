@@ -20,7 +20,8 @@ from mila.data.cityscapes import Cityscapes
 from mila.data.cityscapes_labels import UNKNOWN, class_table, label_ids
 from mila.data.clips import frames_needed
 from mila.data.export import export_street
-from mila.data.packed import PackedClips, pack
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
 from mila.data.worlds import WorldClips, render
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, SUITES, VOID

@@ -18,7 +18,6 @@ import pytest
 from filelock import Timeout
 from PIL import Image
 
-from experiments import versions
 from experiments.collect import collect
 from experiments.execute import run_stage
 from experiments.grids import GRIDS, TABLES
@@ -29,8 +28,9 @@ from experiments.profiles import QUICK, SMOKE, Profile
 from experiments.sources import Source
 from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
+from mila import versions
 from mila.errors import UserError
-from mila.tasks import NYUV2
+from mila.tasks import CITYSCAPES, FLOW, NYUV2
 from mila.weighting import make_weighting
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,12 +101,16 @@ def test_augmentation_is_the_profiles_and_for_clips_with_targets_of_the_tasks() 
 
 def test_cityscapes_is_scored_on_its_official_val_split(tmp_path: Path) -> None:
     def source(split: Any) -> Source:
-        return Source("cityscapes", split, 32, 64, "pan", None, tmp_path)
+        return Source("cityscapes", split, 32, 64, "pan", CITYSCAPES, None, tmp_path)
 
+    for split in ("train", "val", "test"):
+        (tmp_path / "gtFine" / split).mkdir(parents=True)
     with pytest.raises(UserError, match="none is left to choose on"):
         source("val").open()
     with pytest.raises(UserError, match="of split val"):
         source("test").open()
+    with pytest.raises(UserError, match=r"holds Cityscapes, official folders, but --data is 'nyuv2'; correct one"):
+        replace(source("test"), name="nyuv2", suite=NYUV2).open()
 
 
 def test_flow_rows_start_from_flownet_trained_on_the_worlds_exact_flow() -> None:
@@ -114,12 +118,12 @@ def test_flow_rows_start_from_flownet_trained_on_the_worlds_exact_flow() -> None
         rows = trains_of(name)
         for label in ("Optical flow, warping", "Accel: flow, score fusion"):
             (flow,) = (start.stage for start in rows[label].starts if start.stage.model == "flownet")
-            assert flow.data.source.flow
+            assert flow.data.source.suite == FLOW
             assert flow.data.source.name == world
             assert flow.data.source.split == "train"
         whole = plan(grid=GRIDS[name], data=world)
         assert [(e.train.key, e.data.source.split) for e in whole.flow] == [(flow.key, "test")]
-        assert not [s for s in whole.stages(["SVC"]) if isinstance(s, Evaluate) and s.data.source.flow]
+        assert not [s for s in whole.stages(["SVC"]) if isinstance(s, Evaluate) and s.data.source.suite == FLOW]
 
 
 def test_slow_only_rows_have_the_papers_depths_in_their_order() -> None:
@@ -373,7 +377,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name(tmp_path: Path) -> None:
     assert not list(results.glob("store/train/*/record.json"))
     image.write_bytes(image.with_name("0001.jpg").read_bytes())
     assert "rooms" not in run(*words, "--results", str(results)).stdout
-    assert (results / "reports" / "table1-nyuv2-smoke.csv").is_file()
+    assert (results / "reports" / "table1-nyuv2-pan-smoke.csv").is_file()
 
 
 def records(results: Path) -> dict[str, Any]:

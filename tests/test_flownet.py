@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.flownet import FlowNet, FlowNetS, load_flownet_weights
 from mila.data.clips import MEAN, STD, denormalise, normalise
-from mila.data.packed import PackedClips, pack
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
 from mila.data.worlds import WorldFlow
 from mila.errors import UserError
 from mila.evaluation import evaluate

@@ -82,6 +82,13 @@ def write_split(root: Path, train: Any = (1, 2, 3), test: Any = (4,)) -> None:
     scipy.io.savemat(root / "splits.mat", columns)
 
 
+def write_camera(root: Path, **changes: Any) -> None:
+    """The camera of NYUd v2 at the images' size as `camera.json`, with changes; None leaves a key out."""
+    camera = {"width": WIDTH, "height": HEIGHT, "fx": 51.886, "fy": 51.947, "cx": 32.108, "cy": 24.924}
+    stated = {**camera, "undistorted": False, "border": 8, **changes}
+    (root / "camera.json").write_text(json.dumps({k: v for k, v in stated.items() if v is not None}), encoding="utf-8")
+
+
 @pytest.fixture
 def nyu(tmp_path: Path) -> Path:
     """Labelled frames 1 to 4 of 48 x 64, 1 to 3 for training; 1 and 2 have raw frames, 2 and 4 before them."""
@@ -239,10 +246,11 @@ def test_video_is_the_raw_frames_before_and_ends_at_the_labelled_image(nyu: Path
 
 
 def test_raw_frames_that_are_undistorted_already(nyu: Path) -> None:
-    frames = official(nyu, undistorted=True).clip(1, 3).frames
+    write_camera(nyu, undistorted=True)
+    frames = official(nyu).clip(1, 3).frames
     assert np.array_equal(frames[0], picture(102).transpose(2, 0, 1))
     assert np.array_equal(frames[1], picture(103).transpose(2, 0, 1))
-    assert "raw frames taken as they are" in official(nyu, undistorted=True).manifest()["note"]
+    assert "raw frames taken as they are" in official(nyu).manifest()["note"]
 
 
 def test_raw_scenes_may_lie_in_a_folder_of_their_own(nyu: Path) -> None:
@@ -310,6 +318,170 @@ def test_manifest_follows_the_data_and_not_their_place(nyu: Path, tmp_path: Path
     assert official(moved).manifest() == before
     Image.fromarray(picture(0)[:40]).save(moved / "kitchen_0004/r-9.900000-4294967295.ppm")
     assert official(moved).manifest()["fingerprint"] != before["fingerprint"]
+
+
+# the camera file ----------------------------------------------------------------------------------------------------
+
+
+def test_a_camera_file_that_states_the_camera_of_nyud_changes_nothing_but_the_manifest(nyu: Path) -> None:
+    before, manifest = official(nyu).clip(1, 4), official(nyu).manifest()
+    assert (manifest["camera"], manifest["border"]) == ("NYUd v2", 8)
+    write_camera(nyu)
+    clip, stated = official(nyu).clip(1, 4), official(nyu).manifest()
+    assert np.abs(clip.frames.astype(int) - before.frames).max() <= 1
+    for task, target in before.targets.items():
+        assert np.allclose(clip.targets[task], target, atol=1e-5)
+    assert stated["camera"] == "camera.json"
+    assert stated["note"] == manifest["note"] + ", camera.json at 64 x 48: fx 51.886 fy 51.947 cx 32.108 cy 24.924"
+
+
+def test_normals_and_undistortion_take_the_stated_camera(nyu: Path) -> None:
+    """A camera of twice the focal length sees the same depths as a surface of twice the slant, and bends less."""
+    fx, cx = 2 * 51.886, 30.0
+    a, c = 0.3, 0.5
+    depth = np.broadcast_to(1 / (a * (np.arange(WIDTH) - cx) / fx + c), (HEIGHT, WIDTH)).astype(np.float32)
+    with h5py.File(nyu / "nyu_depth_v2_labeled.mat", "r+") as file:
+        file["depths"][0] = depth.T
+    before = official(nyu).clip(0, 2)
+    write_camera(nyu, fx=fx, fy=2 * 51.947, cx=cx)
+    expected = -np.array([a, 0, c]) / math.hypot(a, c)
+    after = official(nyu).clip(0, 2)
+    inside = (slice(None), *INSIDE)
+    assert np.allclose(after.targets["normals"][inside], expected[:, None, None], atol=2e-3)
+    assert np.abs(before.targets["normals"][inside] - expected[:, None, None]).max() > 0.1
+    assert not np.array_equal(after.frames[0], before.frames[0])
+    raw = picture(101).transpose(2, 0, 1).astype(int)
+    apart = [np.abs(frames[0] - raw)[:, 8:40, 8:56].mean() for frames in (after.frames, before.frames)]
+    assert 2 * apart[0] < apart[1]
+
+
+@pytest.mark.parametrize(("stated", "argument", "width"), [(3, None, 3), (3, 5, 5), (3, 0, 0), (None, None, 8)])
+def test_whose_border_counts(nyu: Path, stated: int | None, argument: int | None, width: int) -> None:
+    if stated is not None:
+        write_camera(nyu, border=stated)
+    source = official(nyu, "still", border=argument)
+    assert source.manifest()["border"] == width
+    depth = source.clip(0, 1).targets["depth"][0]
+    assert (depth > 0).sum() == (HEIGHT - 2 * width) * (WIDTH - 2 * width)
+    assert depth[HEIGHT // 2, width] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"focal": 1}, "has the unknown key 'focal', but a camera has exactly width, height, fx, fy, cx, cy, undis"),
+        ({"fx": None}, "has no 'fx', but a camera has exactly width, height"),
+        ({"border": None}, "has no 'border'"),
+        ({"undistorted": None}, "has no 'undistorted'"),
+        ({"fx": 0}, "has 0 for fx, but a positive number of pixels is expected"),
+        ({"fy": -51.9}, "has -51.9 for fy, but a positive number"),
+        ({"fx": "51.9"}, 'has "51.9" for fx'),
+        ({"fx": True}, "has true for fx"),
+        ({"fx": math.nan}, "has NaN for fx"),
+        ({"fy": math.inf}, "has Infinity for fy"),
+        ({"fy": 10**400}, "has 1000000000000000000000000000000000000000 for fy"),
+        ({"cx": math.nan}, "has NaN for cx, but a number of pixels"),
+        ({"cy": []}, r"has \[\] for cy"),
+        ({"width": 64.0}, r"has 64\.0 for width, but a positive whole number of pixels"),
+        ({"height": 0}, "has 0 for height"),
+        ({"undistorted": 1}, "has 1 for undistorted, but true or false is expected"),
+        ({"border": -1}, "has -1 for border, but a whole number from 0 to less than half the image"),
+        ({"border": 24}, "has 24 for border"),
+        ({"border": 2.0}, r"has 2\.0 for border"),
+        ({"border": False}, "has false for border"),
+    ],
+)
+def test_malformed_camera_files(nyu: Path, changes: dict[str, Any], message: str) -> None:
+    write_camera(nyu, **changes)
+    with pytest.raises(UserError, match=rf"camera\.json {message}.*; correct it"):
+        official(nyu)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_camera_files_that_are_no_json(nyu: Path, content: bytes) -> None:
+    (nyu / "camera.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"camera\.json cannot be read as JSON \(.*or remove it for the camera of NYUd"):
+        official(nyu)
+
+
+def test_camera_files_that_are_no_camera(nyu: Path) -> None:
+    (nyu / "camera.json").write_text("[640, 480]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"camera\.json holds no JSON object"):
+        official(nyu)
+    (nyu / "camera.json").unlink()
+    (nyu / "camera.json").mkdir()
+    with pytest.raises(UserError, match=r"camera\.json cannot be read as JSON"):
+        official(nyu)
+    (nyu / "camera.json").rmdir()
+    write_camera(nyu, width=640, height=480)
+    with pytest.raises(
+        UserError, match=r"labeled\.mat is 64 x 48 pixels, but .*camera\.json states a camera of 640 x 480"
+    ):
+        official(nyu)
+
+
+# what a check of the data asks for ----------------------------------------------------------------------------------
+
+
+def test_which_files_a_clip_is_read_from(nyu: Path) -> None:
+    both = [nyu / "nyu_depth_v2_labeled.mat", nyu / "splits.mat"]
+    kitchen = [nyu / f"kitchen_0004/r-{time}-{stamp}.ppm" for time, stamp in KITCHEN]
+    source = official(nyu)
+    assert (source.height, source.width) == (HEIGHT, WIDTH)
+    assert [source.files(index) for index in range(3)] == [[*both, *kitchen[:3]], [*both, *kitchen], both]
+    assert official(nyu, "pan").files(1) == both
+    write_camera(nyu)
+    assert official(nyu, "still").files(2) == [*both, nyu / "camera.json"]
+    for index in (-1, 3):
+        with pytest.raises(IndexError):
+            source.files(index)
+
+
+def test_which_lengths_can_be_made(nyu: Path) -> None:
+    official(nyu).check(LONGEST_CLIP)
+    with pytest.raises(UserError, match=f"clip of {LONGEST_CLIP + 1} frames is longer"):
+        official(nyu).check(LONGEST_CLIP + 1)
+    official(nyu, "pan").check(LONGEST_CLIP + 1)
+    for mode in ("video", "still"):
+        with pytest.raises(UserError, match="clip of 0 frames"):
+            official(nyu, mode).check(0)
+
+
+def test_problems_are_listed_and_their_items_left_out(nyu: Path) -> None:
+    problems: list[str] = []
+    assert len(official(nyu, problems=problems)) == 3
+    assert problems == []
+    write_split(nyu, train=(5, 2, 1, 2, 0, 3))
+    with h5py.File(nyu / "nyu_depth_v2_labeled.mat", "r+") as file:
+        put_strings(file, "rawRgbFilenames", ["kitchen.ppm", *FILES[1:]])
+    source = official(nyu, problems=problems)
+    assert len(source) == 2
+    assert np.array_equal(source.clip(0, 1).frames[0], picture(1).transpose(2, 0, 1))
+    assert np.array_equal(source.clip(1, 1).frames[0], picture(2).transpose(2, 0, 1))
+    starts = [f"{nyu}/splits.mat names image 5", f"{nyu}/splits.mat names image 2 twice"]
+    starts += [f"{nyu}/splits.mat names image 0", f"{nyu} names the raw file 'kitchen.ppm'"]
+    assert len(problems) == 4
+    assert all(found.startswith(start) for found, start in zip(problems, starts, strict=True))
+    assert len(open_nyuv2(nyu, "train", height=24, width=32, mode="pan", problems=problems)) == 3
+    assert len(problems) == 7
+    assert len(official(nyu, limit=1, problems=problems)) == 1
+    write_split(nyu, train=(5, 6))
+    with pytest.raises(UserError, match=r"splits\.mat names no image in trainNdxs that nyu_depth_v2_labeled\.mat has"):
+        official(nyu, problems=problems)
+    write_split(nyu, train=(1, 2))
+    with pytest.raises(UserError, match="names the raw file of no image of split train rightly"):
+        official(nyu, limit=1, problems=problems)
+
+
+def test_a_scene_that_cannot_be_read_is_one_problem(nyu: Path) -> None:
+    shutil.rmtree(nyu / "kitchen_0004")
+    (nyu / "kitchen_0004").write_bytes(b"")
+    (nyu / "office_0001a").mkdir()
+    (nyu / FILES[2]).write_bytes(b"")
+    problems: list[str] = []
+    assert len(official(nyu, problems=problems)) == 1
+    assert len(problems) == 1
+    assert "kitchen_0004 cannot be read (Not a directory)" in problems[0]
 
 
 # which layout -------------------------------------------------------------------------------------------------------
@@ -445,7 +617,7 @@ def test_bad_names(nyu: Path) -> None:
     [
         ([1, 5], r"splits\.mat names image 5 in trainNdxs, but .* has the images 1 to 4"),
         ([0, 1], "names image 0 in trainNdxs"),
-        ([1, 2, 2], "names an image twice in trainNdxs"),
+        ([1, 2, 2], "names image 2 twice in trainNdxs"),
         ([1.5], "has no list of image numbers trainNdxs"),
         ([np.nan], "has no list of image numbers trainNdxs"),
         ([], "has no list of image numbers trainNdxs"),

@@ -12,7 +12,7 @@ import torch
 
 from experiments.grids.own import own_row
 from experiments.models import build, label_of, load_file
-from experiments.versions import code_digest
+from mila.versions import code_digest
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 

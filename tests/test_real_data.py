@@ -129,6 +129,67 @@ def test_nyu_note_names_jpeg(nyu: Path) -> None:
     assert NYUv2(nyu, "train", height=24, width=32).manifest()["note"].startswith("8-bit depth, JPEG images")
 
 
+def test_nyu_takes_the_camera_that_is_stated(nyu: Path) -> None:
+    before = NYUv2(nyu, "train", height=48, width=64).manifest()
+    assert (before["camera"], before["border"]) == ("NYUd v2", 8)
+    fx, cx = 100.0, 20.0
+    x = (np.arange(64) - cx) / fx
+    millimetres = np.rint(1000 / (0.3 * x + 0.5))
+    save(nyu / "depth/0000.png", np.broadcast_to(millimetres, (48, 64)).astype(np.uint16))
+    camera = {"width": 64, "height": 48, "fx": fx, "fy": 100, "cx": cx, "cy": 24, "undistorted": True, "border": 2}
+    (nyu / "camera.json").write_text(json.dumps(camera), encoding="utf-8")
+    source = NYUv2(nyu, "train", height=48, width=64, limit=1)
+    targets = source.clip(0, 1).targets
+    expected = -np.array([0.3, 0, 0.5]) / np.hypot(0.3, 0.5)
+    assert np.allclose(targets["normals"][:, 2:-2, 2:-2], expected[:, None, None], atol=0.02)
+    assert (targets["depth"] > 0).sum() == 44 * 60
+    manifest = source.manifest()
+    assert (manifest["camera"], manifest["border"]) == ("camera.json", 2)
+    assert manifest["note"].endswith("camera.json at 64 x 48: fx 100.0 fy 100.0 cx 20.0 cy 24.0")
+    assert (NYUv2(nyu, "train", height=48, width=64, border=0).clip(0, 1).targets["depth"] > 0).all()
+    save(nyu / "rgb/0000.png", ramp(24, 32))
+    with pytest.raises(UserError, match=r"0000\.png is 32 x 24 pixels, but .*camera\.json states a camera of 64 x 48"):
+        source.clip(0, 1)
+    (nyu / "camera.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"camera\.json has no 'border'"):
+        open_nyu(nyu)
+
+
+def test_nyu_files_and_lengths(nyu: Path) -> None:
+    source = open_nyu(nyu)
+    assert (source.height, source.width) == (24, 32)
+    images = [nyu / f"{folder}/0002.png" for folder in ("rgb", "labels13", "depth")]
+    assert source.files(1) == [nyu / "train.txt", *images]
+    for index in (-1, 2):
+        with pytest.raises(IndexError):
+            source.files(index)
+    source.check(1000)
+    with pytest.raises(UserError, match="clip of 0 frames"):
+        source.check(0)
+
+
+def test_nyu_problems_are_listed_and_their_items_left_out(nyu: Path) -> None:
+    (nyu / "train.txt").write_text("0\nkitchen\n2\n1\n0\n9\n", encoding="utf-8")
+    (nyu / "depth/0002.png").unlink()
+    problems: list[str] = []
+    source = NYUv2(nyu, "train", height=24, width=32, problems=problems)
+    assert [source.files(index)[1].name for index in range(len(source))] == ["0000.png", "0001.png"]
+    listed = "does not exist, but train.txt lists it; restore the file or remove its number."
+    assert problems == [
+        f"{nyu}/train.txt, line 2: 'kitchen' is no image number; write one number a line.",
+        f"{nyu}/train.txt, line 5: image 0 is listed twice; remove one of the two lines.",
+        f"{nyu}/depth/0002.png {listed}",
+        *(f"{nyu}/{name} {listed}" for name in ("rgb/0009.jpg", "labels13/0009.png", "depth/0009.png")),
+    ]
+    assert source.manifest()["items"] == 2
+    (nyu / "train.txt").write_text("2\n9\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.txt lists no image that is complete"):
+        NYUv2(nyu, "train", height=24, width=32, problems=problems)
+    shutil.rmtree(nyu / "rgb")
+    with pytest.raises(UserError, match="rgb does not exist"):
+        NYUv2(nyu, "test", height=24, width=32, problems=problems)
+
+
 def open_nyu(root: Path) -> NYUv2:
     return NYUv2(root, "train", height=24, width=32)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_clips import MadeClips
 from PIL import Image
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
 from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
 from experiments.store import Store
+from mila.data.prepare import pack
 from mila.tasks import NYUV2
 from mila.training import Schedule
 from reports.build import Report, build_report
@@ -76,7 +77,8 @@ def fill(store: Store, plan: Plan) -> None:
 def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
     if isinstance(stage, Data):
         if stage == plan.test_data:
-            pack(store.folder(stage) / "clips", plan)
+            height, width = plan.profile.size(plan.grid.suite)
+            pack(MadeClips(2, plan.grid.suite, height, width), 6, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
     if isinstance(stage, Measure):
         return {"gflops": 42.25, "height": 288, "width": 384}
@@ -95,19 +97,6 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
     np.savez_compressed(store.folder(stage) / "pictures.npz", **pictures)  # type: ignore[arg-type]
     metrics = scores(plan, rows[stage.key], stage.train.seed, stage.offset)
     return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
-
-
-def pack(folder: Path, plan: Plan) -> None:
-    folder.mkdir(parents=True)
-    height, width = plan.profile.size(plan.grid.suite)
-    rng = np.random.default_rng(0)
-    classes = plan.grid.suite.tasks[0].channels
-    np.save(folder / "frames.npy", rng.integers(0, 256, (2, 6, 3, height, width), np.uint8))
-    np.save(folder / "segmentation.npy", rng.integers(-1, classes, (2, height, width)).astype(np.int8))
-    np.save(folder / "depth.npy", rng.uniform(1, 5, (2, 1, height, width)).astype(np.float32))
-    if plan.grid.suite == NYUV2:
-        np.save(folder / "normals.npy", np.zeros((2, 3, height, width), np.float32))
-    (folder / "manifest.json").write_text(json.dumps({"suite": plan.grid.suite.name, "length": 6}))
 
 
 @pytest.fixture(scope="module")

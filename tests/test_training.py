@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 import mila.training
 from baselines.constant import Constant
 from baselines.multi_task import MultiTask
-from mila.data.clips import MEAN, STD, Clip, normalise
-from mila.data.packed import PackedClips, pack
+from mila.data.clips import normalise
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
 from mila.data.worlds import WorldClips
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
@@ -24,7 +24,7 @@ from mila.files import write_text
 from mila.losses import task_loss
 from mila.metrics import SuiteSums
 from mila.model import MILA
-from mila.tasks import CITYSCAPES, NYUV2, VOID
+from mila.tasks import CITYSCAPES, NYUV2
 from mila.training import Schedule, batch_of, load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
 from mila.weighting import WeightingName
@@ -48,70 +48,6 @@ def small(seed: int = 0, **switches: Any) -> MILA:
 def shared(seed: int = 0) -> MultiTask:
     torch.manual_seed(seed)
     return MultiTask(NYUV2, 18, width=0.0625)
-
-
-def test_packed_clips_are_the_sources(clips: PackedClips) -> None:
-    source = WorldClips("rooms", "train", clips=6, height=24, width=32)
-    assert len(clips) == 6
-    assert clips.size == (24, 32)
-    frames, targets = clips.batch([4, 1], offset=1, history=1)
-    assert frames.shape == (2, 3, 3, 24, 32)
-    for row, index in enumerate([4, 1]):
-        clip = source.clip(index, LENGTH)
-        pixels = torch.from_numpy(clip.frames[-3:]).double() / 255
-        mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (MEAN, STD))
-        torch.testing.assert_close(frames[row].double(), (pixels - mean) / std, rtol=0, atol=1e-5)
-        for name, target in clip.targets.items():
-            assert np.array_equal(targets[name][row].numpy(), target)
-    assert targets["segmentation"].dtype == torch.int64
-    with pytest.raises(ValueError, match="4 frames, offset 3 with history 1 needs 5"):
-        clips.batch([0], offset=3, history=1)
-
-
-class Breaking:
-    """A source that breaks at one clip, and counts what it is asked for."""
-
-    def __init__(self, breaks_at: int | None, clips: int = 60) -> None:
-        self.suite, self.breaks_at, self.clips, self.asked = NYUV2, breaks_at, clips, list[int]()
-
-    def __len__(self) -> int:
-        return self.clips
-
-    def clip(self, index: int, length: int) -> Clip:
-        if index == self.breaks_at:
-            raise KeyboardInterrupt
-        self.asked.append(index)
-        frames = np.full((length, 3, 2, 2), index, np.uint8)
-        labels = np.full((2, 2), VOID, np.int64)
-        return Clip(frames, {"segmentation": labels, "depth": np.ones((1, 2, 2)), "normals": np.zeros((3, 2, 2))})
-
-    def manifest(self) -> dict[str, Any]:
-        return {"name": "breaking", "clips": self.clips}
-
-
-def test_packing_continues_where_it_stopped(tmp_path: Path) -> None:
-    folder = tmp_path / "with space and ü"
-    with pytest.raises(KeyboardInterrupt):
-        pack(Breaking(40), 2, folder)
-    with pytest.raises(UserError, match="not a finished packed data set"):
-        PackedClips(folder)
-    rest = Breaking(None)
-    pack(rest, 2, folder)
-    assert rest.asked == list(range(25, 60))
-    packed = PackedClips(folder)
-    assert [int(packed.raw(i)[0].max()) for i in range(60)] == list(range(60))
-    assert packed.raw(3)[1]["segmentation"].tolist() == [[VOID, VOID], [VOID, VOID]]
-    again = Breaking(None)
-    pack(again, 2, folder)
-    assert again.asked == []
-
-
-def test_other_data_in_a_half_packed_folder_are_not_mixed(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        pack(Breaking(40), 2, tmp_path)
-    other = Breaking(None, clips=50)
-    pack(other, 2, tmp_path)
-    assert other.asked == list(range(50))
 
 
 def test_every_epoch_visits_every_clip_once_and_every_offset_comes() -> None:
@@ -369,8 +305,9 @@ def test_evaluation_is_the_models_and_batches_do_not_matter(clips: PackedClips, 
     sums = SuiteSums(NYUV2)
     with torch.no_grad():
         for index in range(len(clips)):
-            frames = normalise(torch.from_numpy(clips.raw(index)[0]))[None]
-            targets = {n: torch.from_numpy(t)[None] for n, t in clips.raw(index)[1].items()}
+            clip = clips.clip(index, LENGTH)
+            frames = normalise(torch.from_numpy(clip.frames))[None]
+            targets = {n: torch.from_numpy(t)[None] for n, t in clip.targets.items()}
             sums.update(
                 model(frames[:, LENGTH - 2 - offset :], offset),
                 {n: t.long() if n == "segmentation" else t for n, t in targets.items()},
@@ -390,7 +327,7 @@ def test_kept_predictions_are_the_models(clips: PackedClips) -> None:
 def test_constant_predictor(clips: PackedClips) -> None:
     model = Constant(NYUV2)
     model.fit(clips.targets())
-    targets = [clips.raw(i)[1] for i in range(len(clips))]
+    targets = [clips.clip(i, 1).targets for i in range(len(clips))]
     labels = np.concatenate([t["segmentation"].ravel() for t in targets])
     depths = np.concatenate([t["depth"].ravel() for t in targets])
     normals = np.concatenate([t["normals"].reshape(3, -1).T for t in targets])
@@ -411,8 +348,3 @@ def test_trained_models_are_not_fitted() -> None:
     fit: Callable[[list[Any]], None] = small().fit
     with pytest.raises(TypeError, match="trained, not fitted"):
         fit([])
-
-
-def test_manifest_says_where_the_data_came_from(clips: PackedClips) -> None:
-    assert json.loads(json.dumps(clips.manifest)) == clips.manifest
-    assert clips.manifest["length"] == LENGTH

@@ -11,7 +11,8 @@ from test_real_data import cities, open_cities, sample  # noqa: F401
 
 from mila.data.cityscapes import Cityscapes
 from mila.data.clips import ClipSource
-from mila.data.packed import PackedClips, pack
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
 from mila.data.worlds import WorldClips
 from mila.evaluation import evaluate
 from mila.metrics import SuiteSums
@@ -47,7 +48,7 @@ def whole_way(source: ClipSource, folder: Path) -> None:
     truth = sums.compute()
     assert truth["miou"] == truth["pixel_acc"] == truth["miou_image"] == 1
     assert truth["depth_abs"] == truth["depth_rel"] == 0
-    if any((clips.raw(i)[1]["segmentation"] < 0).any() for i in range(len(clips))):
+    if any((clips.clip(i, 1).targets["segmentation"] < 0).any() for i in range(len(clips))):
         assert truth["miou_image_void"] < 1  # definition A charges what is said about void
 
 

@@ -56,6 +56,7 @@ class Cityscapes:
         classes: 7 label categories and depth, or the 19 classes of the benchmark without depth (Tables 5 and 11).
         depth: with 7 classes, `disparity` is the stored value p / 65535, as in the published numbers (facts, 2.3);
             `metres` is baseline x fx / d with d = (p - 1) / 256 pixels (facts, 3.1), 0 where d is not positive.
+        problems: see `ClipSource`.
 
     Raises:
         UserError: a folder or image is missing or unreadable, or an argument makes no sense.
@@ -72,6 +73,7 @@ class Cityscapes:
         limit: int | None = None,
         classes: Literal[7, 19] = 7,
         depth: DepthUnit = "disparity",
+        problems: list[str] | None = None,
     ) -> None:
         check_options(mode, get_args(ClipMode), height, width, limit)
         if split not in ("train", "val", "test"):
@@ -92,7 +94,7 @@ class Cityscapes:
             check_folder(self.root, "the Cityscapes folder")
             check_folder(self.root / "gtFine" / split, f"the Cityscapes labels (gtFine) of split {split}")
             check_folder(self.root / images / split, f"the images that mode {mode} takes, of split {split},")
-            self._items = self._files.items(limit)
+            self._items = self._files.items(limit, problems)
         except OSError as error:
             raise UserError(
                 f"{error.filename or self.root} cannot be read ({error.strerror or error}); give this user the right "
@@ -115,10 +117,8 @@ class Cityscapes:
             UserError: a file is unreadable, of a wrong size or with unknown labels; in mode `video`, `length` exceeds
                 the frames that are there (`FRAMES_TO_ANNOTATION` at most).
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
+        item = self._item(index)
         check_length(length)
-        item = self._items[index]
         if self.mode == "video":
             self._files.check_length(item, length)
         image = read_rgb(item.frames[-1])
@@ -135,6 +135,28 @@ class Cityscapes:
         if self._suite != CITYSCAPES19:
             targets["depth"] = self._depth(item, size)
         return Clip(clip, targets)
+
+    def check(self, length: int, problems: list[str] | None = None) -> None:
+        """`UserError` naming a file that a clip of `length` frames lacks, or where `length` is not possible.
+
+        With `problems`, one sentence for every item that lacks one is appended there instead.
+        """
+        check_length(length)
+        for item in self._items if self.mode == "video" else ():
+            try:
+                self._files.check_length(item, length)
+            except UserError as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+
+    def files(self, index: int) -> list[Path]:
+        """The frames of item `index`, the annotated one last, its labels, and its disparity and camera if wanted.
+
+        Raises:
+            IndexError: there is no item `index`.
+        """
+        return self._item(index).files
 
     def manifest(self) -> dict[str, Any]:
         """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
@@ -159,6 +181,11 @@ class Cityscapes:
             "note": ", ".join(notes),
             "fingerprint": fingerprint(self.root, [path for item in self._items for path in item.files]),
         }
+
+    def _item(self, index: int) -> Item:
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        return self._items[index]
 
     def _frame(self, path: Path, last: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         image = read_rgb(path)

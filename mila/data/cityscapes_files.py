@@ -59,8 +59,10 @@ class SplitFiles:
         self._video, self._disparity, self._camera = video, disparity, camera
         self._listings: dict[Path, frozenset[str]] = {}
 
-    def items(self, limit: int | None) -> list[Item]:
+    def items(self, limit: int | None, problems: list[str] | None = None) -> list[Item]:
         """The annotated frames in the order of their names, `limit` at most.
+
+        With `problems`, see `ClipSource`.
 
         Raises:
             UserError: there are none, a name is not the official one, or a file that an item needs is missing.
@@ -71,7 +73,17 @@ class SplitFiles:
         labels = [city / name for city in cities for name in self._names(city) if name.endswith(_LABELS)]
         if not labels:
             raise UserError(f"{top} holds no CITY/*{_LABELS}; unpack gtFine there, or choose another split.")
-        return [self._item(path) for path in sorted(labels, key=lambda path: path.name)[:limit]]
+        items = []
+        for path in sorted(labels, key=lambda path: path.name)[:limit]:
+            try:
+                items.append(self._item(path))
+            except UserError as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+        if not items:
+            raise UserError(f"{top} annotates no frame that is complete; unpack the data set in full.")
+        return items
 
     def check_length(self, item: Item, length: int) -> None:
         """`UserError` where a clip of `length` frames needs more of the snippet than there is."""

@@ -6,8 +6,9 @@ keyframe when (i - key) mod K == 0. *History* is how many frames before that key
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,17 +36,37 @@ class Clip:
 class ClipSource(Protocol):
     """A split of a data set, read or rendered clip by clip.
 
+    Readers of files take a last argument `problems`, a list: with it, what is wrong with single items (a missing file,
+    a name that is not the official one) is appended to it, one sentence each, and the item is left out. Without it such
+    a thing raises `UserError`, as does a folder that is missing as a whole in either case.
+
     Attributes:
-        suite: the tasks it has targets for.
+        height, width: size of frames and targets, pixels.
     """
 
+    height: int
+    width: int
+
     @property
-    def suite(self) -> Suite: ...
+    def suite(self) -> Suite:
+        """The tasks it has targets for."""
+        ...
 
     def __len__(self) -> int: ...
 
     def clip(self, index: int, length: int) -> Clip:
         """`length` consecutive frames that end at annotated frame `index`; the same for every call."""
+        ...
+
+    def check(self, length: int, problems: list[str] | None = None) -> None:
+        """`UserError` where a clip of `length` frames cannot be made, as far as the files' names tell.
+
+        With `problems`, what single items lack for it is appended there instead.
+        """
+        ...
+
+    def files(self, index: int) -> Sequence[Path]:
+        """Every file that clip `index` may be read from; none where it is rendered."""
         ...
 
     def manifest(self) -> dict[str, Any]:

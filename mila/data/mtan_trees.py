@@ -68,6 +68,7 @@ class MTANTree:
         limit: use the first so many items only.
         normal_signs: by what to multiply the stored x, y and z of normals, 1 or -1 each, so that they are those of
             `mila.tasks`; None measures it on `SIGN_IMAGES` images. What is given here is checked on them too.
+        problems: see `ClipSource`.
 
     Raises:
         UserError: a folder or array is missing, an argument makes no sense, or the normals' directions cannot be
@@ -86,6 +87,7 @@ class MTANTree:
         mode: StillMode = "pan",
         limit: int | None = None,
         normal_signs: Signs | None = None,
+        problems: list[str] | None = None,
     ) -> None:
         check_options(mode, ("pan", "still"), height, width, limit)
         if split not in ("train", "val", "test"):
@@ -106,7 +108,7 @@ class MTANTree:
         for folder in self._folders.values():
             check_folder(folder, f"MTAN's folder {folder.name}")
         self._numbers = _numbers(self._folders["image"])
-        self._check_complete()
+        self._leave_out_incomplete(problems)
         self._signs: Signs = (1, 1, 1)
         if "normals" in self._folders:
             self._signs = self._find_signs(normal_signs)
@@ -150,6 +152,20 @@ class MTANTree:
             targets["normals"] = self._normals(number, size) * signs
         return Clip(frames, {name: nearest(target, self.height, self.width) for name, target in targets.items()})
 
+    def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
+        """`UserError` where `length` is below 1: a still is made into a clip of any length."""
+        check_length(length)
+
+    def files(self, index: int) -> list[Path]:
+        """The arrays of item `index`, the image first.
+
+        Raises:
+            IndexError: there is no item `index`.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        return [folder / f"{self._numbers[index]}.npy" for folder in self._folders.values()]
+
     def manifest(self) -> dict[str, Any]:
         """Data set, split, mode, size, number of items and of each target, notes, and a fingerprint of the files."""
         count = len(self)
@@ -157,7 +173,7 @@ class MTANTree:
         if "normals" in self._folders:
             signs = " ".join(f"{sign:+d}" for sign in self._signs)
             notes.append(f"stored normals times {signs} (x, y, z) {self._how_signs}")
-        files = [folder / f"{number}.npy" for number in self._numbers for folder in self._folders.values()]
+        files = [path for index in range(count) for path in self.files(index)]
         return {
             "dataset": self._suite.name,
             "layout": "mtan",
@@ -171,15 +187,19 @@ class MTANTree:
             "fingerprint": fingerprint(self.root, files),
         }
 
-    def _check_complete(self) -> None:
+    def _leave_out_incomplete(self, problems: list[str] | None) -> None:
+        incomplete: set[int] = set()
         for folder in self._folders.values():
             missing = [number for number in self._numbers if not (folder / f"{number}.npy").is_file()]
-            if missing:
+            if missing and problems is None:
                 others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-                raise UserError(
-                    f"{folder / str(missing[0])}.npy{others} does not exist, but image/{missing[0]}.npy does; unpack "
-                    "the archive in full."
-                )
+                raise UserError(_missing(folder, missing[0], others))
+            incomplete.update(missing)
+            if problems is not None:
+                problems += [_missing(folder, number) for number in missing]
+        self._numbers = [number for number in self._numbers if number not in incomplete]
+        if not self._numbers:
+            raise UserError(f"{self._folders['image'].parent} holds no complete item; unpack the archive in full.")
 
     def _image(self, number: int) -> npt.NDArray[np.uint8]:
         path = self._folders["image"] / f"{number}.npy"
@@ -257,6 +277,11 @@ class MTANTree:
             sums += [[float((a[axis] * b[axis])[both].sum()) for axis in range(3)] for a, b in pairs]
         scale = np.sqrt(sums[1] * sums[2])
         return [float(product / s) if s > 0 else 0.0 for product, s in zip(sums[0], scale, strict=True)]
+
+
+def _missing(folder: Path, number: int, others: str = "") -> str:
+    path = folder / f"{number}.npy"
+    return f"{path}{others} does not exist, but image/{number}.npy does; unpack the archive in full."
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -7,6 +7,7 @@ arrays (`mila.data.mtan_trees`), or the plain one, which anyone can write and `N
     ROOT/rgb/NNNN.jpg (or .png)     colour
     ROOT/depth/NNNN.png             8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
     ROOT/labels13/NNNN.png          0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
+    ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.nyuv2_camera`
 
 The images are single frames, so a clip is a pan over the image or its repetition (`mila.data.stills`). The data set
 has no normals: they are computed from depth.
@@ -14,6 +15,7 @@ has no normals: they are computed from depth.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +33,7 @@ from mila.data.images import (
     read_rgb,
 )
 from mila.data.mtan_trees import MTANTree, is_mtan_tree
-from mila.data.nyuv2_camera import WHITE_BORDER, check_border, check_split, targets_of
+from mila.data.nyuv2_camera import check_split, leave_out, read_camera, targets_of
 from mila.data.nyuv2_mat import LABELLED
 from mila.data.nyuv2_official import NYUv2Official
 from mila.data.stills import StillMode, check_length, clip_from_still
@@ -53,6 +55,7 @@ def open_nyuv2(
     width: int,
     mode: Literal["video", "pan", "still"],
     limit: int | None = None,
+    problems: list[str] | None = None,
 ) -> ClipSource:
     """One split of NYUd v2, whichever of the three layouts `root` holds; of several, the first of this list.
 
@@ -67,13 +70,14 @@ def open_nyuv2(
         width: width of frames and targets, pixels.
         mode: where clips come from: real frames before the annotated one, or the annotated image alone.
         limit: use the first so many items only.
+        problems: see `ClipSource`.
 
     Raises:
         UserError: `root` holds none of them, or what the reader of its layout finds wrong.
     """
     root = Path(root)
     check_folder(root, "the NYUd v2 folder")
-    how: dict[str, Any] = {"height": height, "width": width, "mode": mode, "limit": limit}
+    how: dict[str, Any] = {"height": height, "width": width, "mode": mode, "limit": limit, "problems": problems}
     if (root / LABELLED).exists():
         return NYUv2Official(root, split, **how)
     if is_mtan_tree(root):
@@ -97,10 +101,13 @@ class NYUv2:
         width: width of frames and targets, pixels.
         mode: how a single image becomes a clip, see `mila.data.stills`.
         limit: use the first so many items only.
-        border: width in native pixels of the frame without targets; 0 for images without one.
+        border: width in native pixels of the frame without targets, 0 for images without one; None takes that of
+            `camera.json`, or without such a file that of NYUd v2's images.
+        problems: see `ClipSource`.
 
     Raises:
-        UserError: a folder, split file or image is missing, or an argument makes no sense.
+        UserError: a folder, split file or image is missing, the camera file or an argument makes no sense, or no item
+            is complete.
     """
 
     def __init__(
@@ -112,27 +119,20 @@ class NYUv2:
         width: int,
         mode: StillMode = "pan",
         limit: int | None = None,
-        border: int = WHITE_BORDER,
+        border: int | None = None,
+        problems: list[str] | None = None,
     ) -> None:
         check_options(mode, ("pan", "still"), height, width, limit)
         check_split(split)
-        check_border(border)
         self.root = Path(root)
-        self.split, self.height, self.width, self.mode, self.border = split, height, width, mode, border
+        self.split, self.height, self.width, self.mode = split, height, width, mode
         check_folder(self.root, "the NYUd v2 folder")
-        names = _read_split(self.root / f"{split}.txt")[:limit]
+        self._camera = read_camera(self.root, border)
+        self._list = self.root / f"{split}.txt"
+        names = _read_split(self._list, problems)[:limit]
         for folder in ("rgb", "depth", "labels13"):
             check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
-        self._names = names
-        self._rgb = [_rgb_path(self.root, name) for name in names]
-        self._depth = [self.root / "depth" / f"{name}.png" for name in names]
-        self._labels = [self.root / "labels13" / f"{name}.png" for name in names]
-        missing = [p for group in (self._rgb, self._depth, self._labels) for p in group if not p.is_file()]
-        if missing:
-            others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-            raise UserError(
-                f"{missing[0]}{others} does not exist, but {split}.txt lists it; restore the file or remove its number."
-            )
+        self._items = _complete_items(self.root, self._list, names, problems)
 
     @property
     def suite(self) -> Suite:
@@ -140,7 +140,7 @@ class NYUv2:
         return NYUV2
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._items)
 
     def clip(self, index: int, length: int) -> Clip:
         """`length` frames that end at item `index`, and its targets; the same for every call.
@@ -152,34 +152,47 @@ class NYUv2:
             UserError: a file is unreadable, has a wrong size, labels outside 0..13, or no depth at all; or `length` is
                 below 1.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
+        item = self._item(index)
         check_length(length)
-        image = read_rgb(self._rgb[index])
+        image = read_rgb(item.rgb)
         size = (image.height, image.width)
-        labels = self._read_labels(self._labels[index])
-        depth, step = _read_depth(self._depth[index])
-        for path, shape in ((self._labels[index], labels.shape), (self._depth[index], depth.shape)):
-            check_size(path, (shape[0], shape[1]), self._rgb[index], size)
+        self._camera.check_size(item.rgb, size)
+        labels = self._read_labels(item.labels)
+        depth, step = _read_depth(item.depth)
+        for path, shape in ((item.labels, labels.shape), (item.depth, depth.shape)):
+            check_size(path, (shape[0], shape[1]), item.rgb, size)
         if not depth.any():
             raise UserError(
-                f"{self._depth[index]} has no depth at any pixel; restore it, or remove its number from "
-                f"{self.split}.txt."
+                f"{item.depth} has no depth at any pixel; restore it, or remove its number from {self._list.name}."
             )
-        frames = clip_from_still(
-            image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{self._names[index]}"
-        )
-        targets = targets_of(labels, depth, depth_step=step, border=self.border, height=self.height, width=self.width)
+        frames = clip_from_still(image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{item.name}")
+        targets = targets_of(labels, depth, depth_step=step, camera=self._camera, height=self.height, width=self.width)
         return Clip(frames, targets)
+
+    def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
+        """`UserError` where `length` is below 1: a still is made into a clip of any length."""
+        check_length(length)
+
+    def files(self, index: int) -> list[Path]:
+        """The split file, the camera file if there is one, and the image, labels and depth of item `index`.
+
+        Raises:
+            IndexError: there is no item `index`.
+        """
+        item = self._item(index)
+        return [self._list, *self._camera.files, item.rgb, item.labels, item.depth]
 
     def manifest(self) -> dict[str, Any]:
         """Data set, split, mode, size, number of items and of each target, notes, and a fingerprint of the files."""
-        bits = grey_bits(self._depth[0])
+        bits = grey_bits(self._items[0].depth)
         notes = [f"{bits}-bit depth"]
-        if any(path.suffix == ".jpg" for path in self._rgb):
+        if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
-        notes.append("normals computed from depth")
+        notes += ["normals computed from depth", *self._camera.notes]
         count = len(self)
+        files = [item.rgb for item in self._items]
+        files += [item.depth for item in self._items]
+        files += [item.labels for item in self._items]
         return {
             "dataset": "nyuv2",
             "layout": "folders",
@@ -187,12 +200,18 @@ class NYUv2:
             "mode": self.mode,
             "height": self.height,
             "width": self.width,
-            "border": self.border,
+            "border": self._camera.border,
+            "camera": self._camera.name,
             "items": count,
             "targets": {"segmentation": count, "depth": count, "normals": count},
             "note": ", ".join(notes),
-            "fingerprint": fingerprint(self.root, (*self._rgb, *self._depth, *self._labels)),
+            "fingerprint": fingerprint(self.root, files),
         }
+
+    def _item(self, index: int) -> _Item:
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        return self._items[index]
 
     def _read_labels(self, path: Path) -> npt.NDArray[np.int64]:
         values, _ = read_grey(path)
@@ -205,7 +224,36 @@ class NYUv2:
         return values.astype(np.int64) - 1
 
 
-def _read_split(path: Path) -> list[str]:
+@dataclass(frozen=True)
+class _Item:
+    name: str
+    rgb: Path
+    labels: Path
+    depth: Path
+
+
+def _complete_items(root: Path, split: Path, names: list[str], problems: list[str] | None) -> list[_Item]:
+    """The items of `names` whose three images are there."""
+    items = []
+    missing = []
+    for name in names:
+        item = _Item(name, _rgb_path(root, name), *(root / folder / f"{name}.png" for folder in ("labels13", "depth")))
+        lacks = [path for path in (item.rgb, item.labels, item.depth) if not path.is_file()]
+        missing += lacks
+        if not lacks:
+            items.append(item)
+    why = f"does not exist, but {split.name} lists it; restore the file or remove its number."
+    if missing and problems is None:
+        others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
+        raise UserError(f"{missing[0]}{others} {why}")
+    for path in missing:
+        leave_out(f"{path} {why}", problems)
+    if not items:
+        raise UserError(f"{split} lists no image that is complete; unpack the data set in full.")
+    return items
+
+
+def _read_split(path: Path, problems: list[str] | None) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
@@ -219,10 +267,12 @@ def _read_split(path: Path) -> list[str]:
         if not text:
             continue
         if not (text.isascii() and text.isdigit()):
-            raise UserError(f"{path}, line {number}: {text[:40]!r} is no image number; write one number a line.")
+            leave_out(f"{path}, line {number}: {text[:40]!r} is no image number; write one number a line.", problems)
+            continue
         name = f"{int(text):04d}"
         if name in seen:
-            raise UserError(f"{path}, line {number}: image {text} is listed twice; remove one of the two lines.")
+            leave_out(f"{path}, line {number}: image {text} is listed twice; remove one of the two lines.", problems)
+            continue
         seen.add(name)
         names.append(name)
     if not names:

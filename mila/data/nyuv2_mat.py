@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from mila.data.nyuv2_camera import leave_out
 from mila.data.nyuv2_classes import class13_by_name
 from mila.errors import UserError
 from mila.tasks import VOID
@@ -102,8 +103,11 @@ def class_table(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
     return np.array([VOID, *(known[name] for name in names)], np.int64)
 
 
-def read_split(path: Path, split: str, count: int) -> list[int]:
-    """Zero-based image numbers of `split`, of `count` images; `UserError` where the file does not hold such a list."""
+def read_split(path: Path, split: str, count: int, problems: list[str] | None) -> list[int]:
+    """Zero-based image numbers of `split`, of `count` images; `UserError` where the file does not hold such a list.
+
+    With `problems`, see `ClipSource`: numbers of no image, and those that were there before, are left out.
+    """
     key = f"{split}Ndxs"
     try:
         with path.open("rb") as stream:
@@ -115,12 +119,18 @@ def read_split(path: Path, split: str, count: int) -> list[int]:
     numbers = np.asarray(stored.get(key, [])).ravel()
     if not numbers.size or numbers.dtype.kind not in "uif" or not np.array_equal(numbers, np.round(numbers)):
         raise UserError(f"{path} has no list of image numbers {key}; replace it by the official {SPLITS}.")
-    outside = numbers[(numbers < 1) | (numbers > count)]
-    if outside.size:
-        raise UserError(
-            f"{path} names image {outside[0]:g} in {key}, but {LABELLED} has the images 1 to {count}; replace both by "
-            "the official files."
-        )
-    if len(np.unique(numbers)) != len(numbers):
-        raise UserError(f"{path} names an image twice in {key}; replace it by the official {SPLITS}.")
-    return [int(number) - 1 for number in numbers]
+    items: dict[int, None] = {}
+    for number in map(int, numbers):
+        if not 1 <= number <= count:
+            leave_out(
+                f"{path} names image {number} in {key}, but {LABELLED} has the images 1 to {count}; replace both by "
+                "the official files.",
+                problems,
+            )
+        elif number - 1 in items:
+            leave_out(f"{path} names image {number} twice in {key}; replace it by the official {SPLITS}.", problems)
+        else:
+            items[number - 1] = None
+    if not items:
+        raise UserError(f"{path} names no image in {key} that {LABELLED} has; replace both by the official files.")
+    return list(items)

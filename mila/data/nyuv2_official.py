@@ -4,6 +4,7 @@
                                     images [N, 3, W, H] uint8, depths [N, W, H] metres, labels [N, W, H] (0 unlabelled),
                                     names (of the labels 1, 2, ...), rawRgbFilenames
     ROOT/splits.mat                 MATLAB 5: trainNdxs, testNdxs, image numbers from 1
+    ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.nyuv2_camera`
     ROOT/SCENE/ or ROOT/raw/SCENE/  raw video, optional: see `mila.data.nyuv2_raw`
 
 N is 1449 of 640 x 480 pixels (facts, 3.2). Images are read one by one; the 2.8 GB are never in memory. Labels become 13
@@ -25,7 +26,7 @@ from PIL import Image
 
 from mila.data.clips import Clip
 from mila.data.images import check_folder, check_options, check_size, fingerprint, read_rgb, resize_rgb
-from mila.data.nyuv2_camera import WHITE_BORDER, check_border, check_split, targets_of, undistort
+from mila.data.nyuv2_camera import check_split, read_camera, targets_of, undistort
 from mila.data.nyuv2_mat import (
     LABELLED,
     SPLITS,
@@ -36,7 +37,7 @@ from mila.data.nyuv2_mat import (
     read_split,
     read_strings,
 )
-from mila.data.nyuv2_raw import LONGEST_CLIP, RawVideo, match_videos
+from mila.data.nyuv2_raw import LONGEST_CLIP, RawVideo, RawVideos
 from mila.data.stills import check_length, clip_from_still
 from mila.errors import UserError
 from mila.tasks import NYUV2, Suite
@@ -54,14 +55,16 @@ class NYUv2Official:
             them a `pan`, which the manifest counts; `pan` and `still` make every clip of the labelled image alone
             (`mila.data.stills`).
         limit: use the first so many items only.
-        border: width in native pixels of the frame without targets; 0 for images without one.
+        border: width in native pixels of the frame without targets, 0 for images without one; None takes that of
+            `camera.json`, or without such a file that of NYUd v2's images.
         max_gap: seconds between raw frames beyond which those before are not taken for the same video. The sensor
             gives up to 30 frames a second and drops some; half a second is neither.
-        undistorted: whether raw frames are undistorted already, as those that a world exports.
+        problems: see `ClipSource`.
 
     Raises:
         UserError: a file or dataset is missing, unreadable or of a wrong shape, a label's name is unknown, the split
-            names images that are not there, mode `video` finds no raw file at all, or an argument makes no sense.
+            names images that are not there, mode `video` finds no raw file at all, the camera file or an argument
+            makes no sense, or no item is left.
     """
 
     def __init__(
@@ -73,27 +76,31 @@ class NYUv2Official:
         width: int,
         mode: Literal["video", "pan", "still"] = "video",
         limit: int | None = None,
-        border: int = WHITE_BORDER,
+        border: int | None = None,
         max_gap: float = 0.5,
-        undistorted: bool = False,
+        problems: list[str] | None = None,
     ) -> None:
         check_options(mode, ("video", "pan", "still"), height, width, limit)
         check_split(split)
-        check_border(border)
         self.root = Path(root)
-        self.split, self.height, self.width, self.mode, self.border = split, height, width, mode, border
-        self._undistorted = undistorted
+        self.split, self.height, self.width, self.mode = split, height, width, mode
         check_folder(self.root, "the NYUd v2 folder")
-        self._mat = self.root / LABELLED
-        videos: list[RawVideo | None]
+        self._camera = read_camera(self.root, border)
+        self._mat, self._splits = self.root / LABELLED, self.root / SPLITS
         with open_labelled(self._mat) as file:
             count, self._size = check_shapes(self._mat, file)
+            self._camera.check_size(self._mat, self._size)
             self._class_of = class_table(self._mat, read_strings(self._mat, file, "names"))
-            self._items = read_split(self.root / SPLITS, split, count)
-            videos = [None] * len(self._items)
+            listed = read_split(self._splits, split, count, problems)
+            videos: dict[int, RawVideo | None] = dict.fromkeys(listed)
             if mode == "video":
-                videos = self._match(read_strings(self._mat, file, "rawRgbFilenames"), count, max_gap)
-        self._items, self._videos = self._items[:limit], videos[:limit]
+                videos = self._match(read_strings(self._mat, file, "rawRgbFilenames"), count, listed, max_gap, problems)
+        self._items = [item for item in listed[:limit] if item in videos]
+        if not self._items:
+            raise UserError(
+                f"{self._mat} names the raw file of no image of split {split} rightly; replace it by the official file."
+            )
+        self._videos = [videos[item] for item in self._items]
 
     @property
     def suite(self) -> Suite:
@@ -113,8 +120,7 @@ class NYUv2Official:
             UserError: the file or a raw frame is unreadable or of a wrong size; a label id has no name; depth is not
                 finite, negative or 0 throughout; `length` is below 1, or above `LONGEST_CLIP` in mode `video`.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
+        self._check_index(index)
         check_length(length)
         self._check_length(length)
         item = self._items[index]
@@ -129,7 +135,7 @@ class NYUv2Official:
             self._labels(ids, item),
             self._depth(depth, item),
             depth_step=0.0,
-            border=self.border,
+            camera=self._camera,
             height=self.height,
             width=self.width,
         )
@@ -138,6 +144,26 @@ class NYUv2Official:
         still: Literal["pan", "still"] = "still" if self.mode == "still" else "pan"
         identity = f"nyuv2/{item:04d}"
         return Clip(clip_from_still(image, length, self.height, self.width, mode=still, identity=identity), targets)
+
+    def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
+        """`UserError` where `length` is below 1, or above `LONGEST_CLIP` in mode `video`.
+
+        An item without that many raw frames is none: it becomes a pan, which `videos` and the manifest count.
+        """
+        check_length(length)
+        self._check_length(length)
+
+    def files(self, index: int) -> list[Path]:
+        """The labelled file, the splits, the camera file if there is one, and the raw files of item `index`'s video.
+
+        The last of these is the labelled frame's own, which only says that there is a video.
+
+        Raises:
+            IndexError: there is no item `index`.
+        """
+        self._check_index(index)
+        video = self._videos[index]
+        return [self._mat, self._splits, *self._camera.files, *(video.files if video is not None else ())]
 
     def videos(self, length: int) -> int:
         """How many items have a clip of `length` frames that is real video, and no pan."""
@@ -154,12 +180,12 @@ class NYUv2Official:
         count = len(self)
         notes = ["float depth in metres", "normals computed from depth"]
         video: dict[str, Any] = {}
-        files = [self._mat, self.root / SPLITS]
+        files = [self._mat, self._splits]
         if self.mode == "video":
             matched = [video for video in self._videos if video is not None]
             before = sorted(len(video.names) for video in matched)
             files += [file for video in matched for file in video.files]
-            state = "taken as they are" if self._undistorted else "undistorted by the toolbox's camera model"
+            state = "taken as they are" if self._camera.undistorted else "undistorted by the toolbox's camera model"
             notes.append(f"raw frames {state}")
             notes.append(f"{len(matched)} of {count} items matched to raw video")
             notes.append("items without enough raw frames are pans over the labelled image")
@@ -169,6 +195,7 @@ class NYUv2Official:
                 "fewest_before": before[0] if before else 0,
                 "median_before": median(before) if before else 0,
             }
+        notes += self._camera.notes
         return {
             "dataset": "nyuv2",
             "layout": "official",
@@ -176,7 +203,8 @@ class NYUv2Official:
             "mode": self.mode,
             "height": self.height,
             "width": self.width,
-            "border": self.border,
+            "border": self._camera.border,
+            "camera": self._camera.name,
             "items": count,
             "targets": {"segmentation": count, "depth": count, "normals": count},
             **video,
@@ -184,14 +212,30 @@ class NYUv2Official:
             "fingerprint": fingerprint(self.root, files),
         }
 
-    def _match(self, raw_names: list[str], count: int, max_gap: float) -> list[RawVideo | None]:
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+
+    def _match(
+        self, raw_names: list[str], count: int, items: list[int], max_gap: float, problems: list[str] | None
+    ) -> dict[int, RawVideo | None]:
+        """The raw video of each of `items`; with `problems`, without those whose raw file cannot be told."""
         if len(raw_names) != count:
             raise UserError(
                 f"{self._mat} has {count} images, but {len(raw_names)} rawRgbFilenames; replace it by the official "
                 "file, or choose mode pan or still."
             )
-        videos = match_videos(self.root, [raw_names[item] for item in self._items], max_gap)
-        if not any(videos):
+        raw = RawVideos(self.root, max_gap)
+        videos: dict[int, RawVideo | None] = {}
+        for item in items:
+            try:
+                videos[item] = raw.before(raw_names[item])
+            except UserError as error:
+                if problems is None:
+                    raise
+                if str(error) not in problems:  # a scene that cannot be read has many items
+                    problems.append(str(error))
+        if not any(videos.values()):
             raise UserError(
                 f"{self.root} holds no raw file of any labelled frame of split {self.split} (SCENE/r-*.ppm there or in "
                 "raw/), but mode video takes them; unpack the raw scenes, or choose mode pan or still."
@@ -217,8 +261,8 @@ class NYUv2Official:
         for path in video.files[-length:-1]:
             image = read_rgb(path)
             check_size(path, (image.height, image.width), self._mat, self._size)
-            if not self._undistorted:
-                image = Image.fromarray(undistort(np.asarray(image)))
+            if not self._camera.undistorted:
+                image = Image.fromarray(undistort(np.asarray(image), self._camera))
             frames.append(resize_rgb(image, self.height, self.width))
         return frames
 

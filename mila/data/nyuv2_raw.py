@@ -9,7 +9,6 @@ acceleration (`a-`) are not synchronised with colour and are not needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,32 +42,35 @@ class RawVideo:
         return [self.folder / name for name in (*self.names, self.own)]
 
 
-def match_videos(root: Path, raw_names: Sequence[str], max_gap: float) -> list[RawVideo | None]:
-    """For each labelled frame the raw video before it; None where its raw file is not there.
+class RawVideos:
+    """Finds the raw video before a labelled frame; each scene's folder is listed once.
 
     Args:
         root: the folder that holds the scenes, or `raw` with the scenes.
-        raw_names: `SCENE/r-TIME-STAMP.ppm` of each labelled frame.
         max_gap: seconds between neighbours beyond which they are not one video.
-
-    Raises:
-        UserError: a name has another form, or a scene's folder cannot be read.
     """
-    scenes: dict[str, _Scene | None] = {}
-    found: list[RawVideo | None] = []
-    for raw_name in raw_names:
+
+    def __init__(self, root: Path, max_gap: float) -> None:
+        self._root, self._max_gap = root, max_gap
+        self._scenes: dict[str, _Scene | None] = {}
+
+    def before(self, raw_name: str) -> RawVideo | None:
+        """The video before the labelled frame `SCENE/r-TIME-STAMP.ppm`; None where its raw file is not there.
+
+        Raises:
+            UserError: the name has another form, or the scene's folder cannot be read.
+        """
         match = _LABELLED.fullmatch(raw_name)
         if match is None or match["scene"] in (".", ".."):
             raise UserError(
-                f"{root} names the raw file {raw_name[:80]!r} in rawRgbFilenames, but SCENE/r-TIME-STAMP.ppm is "
+                f"{self._root} names the raw file {raw_name[:80]!r} in rawRgbFilenames, but SCENE/r-TIME-STAMP.ppm is "
                 "expected; replace the .mat file by the official one, or choose mode pan or still."
             )
         scene = match["scene"]
-        if scene not in scenes:
-            scenes[scene] = _list_scene(root, scene)
-        listed = scenes[scene]
-        found.append(listed.before(match["file"], max_gap) if listed is not None else None)
-    return found
+        if scene not in self._scenes:
+            self._scenes[scene] = _list_scene(self._root, scene)
+        listed = self._scenes[scene]
+        return listed.before(match["file"], self._max_gap) if listed is not None else None
 
 
 @dataclass(frozen=True)

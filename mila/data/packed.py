@@ -1,112 +1,182 @@
 """Packed clips: a data set at the size it is trained at, in memory-mapped arrays that training reads without decoding.
 
-A folder holds `frames.npy` (uint8 `[N, T, 3, H, W]`), one array a task, and `manifest.json`, which is written last: a
-folder without it is unfinished, and packing goes on where it stopped.
+    FOLDER/frames.npy       uint8 [N, T, 3, H, W]
+    FOLDER/TASK.npy         one array a task, [N, H, W] or [N, channels, H, W], see `encoding`
+    FOLDER/checksums.npy    uint32 [N, arrays]: CRC-32 of each clip's part of each array
+    FOLDER/manifest.json    written last: a folder without it is unfinished
+
+`mila.data.prepare` writes them. A *packed store* is a folder of such folders, one a split: `train`, `val`, `test`.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mila.data.clips import ClipSource, frames_needed, normalise
+from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
-from mila.files import write_json
-from mila.tasks import SUITES, Suite
+from mila.tasks import NYUV2, SUITES, VOID, Suite, Task
 
-_DTYPES = {"segmentation": np.int8, "depth": np.float32, "normals": np.float32, "flow": np.float32}
-_SAVE_EVERY = 25  # clips
+FORMAT = 2
+"""Raise it with every change of what the arrays or the manifest say."""
+
+MANIFEST = "manifest.json"
+CHECKSUMS = "checksums.npy"
+
+_VOID = 255
 
 
-def pack(source: ClipSource, length: int, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Render or read every clip of `source`, `length` frames each, into `folder`.
+class Encoding(NamedTuple):
+    """How an array is stored: as `dtype`, the value times `per_unit` rounded (1: the value itself)."""
 
-    Can be stopped at any moment; the next call with the same source continues. `progress` is told (done, total).
+    dtype: str
+    per_unit: int = 1
+
+
+def encoding(suite: Suite, task: Task) -> Encoding:
+    """How a task's targets are stored.
+
+    Labels are uint8 with 255 for void. Disparity is the uint16 of its PNG. Depth of NYUv2 is uint16 millimetres, a
+    tenth of what its sensor tells apart at 1 m. Depth in metres of Cityscapes reaches kilometres and is float16, as
+    normals and flow are: 11 significant bits, or 0.03 degrees of a normal.
     """
-    if (folder / "manifest.json").is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    counter = folder / "packed.json"
-    state: dict[str, Any] = {"source": source.manifest(), "length": length, "done": 0}
-    if counter.is_file():
-        before = json.loads(counter.read_text())
-        if {**before, "done": 0} == json.loads(json.dumps(state)):
-            state = before
-    arrays: dict[str, np.memmap[Any, Any]] = {}
-    for index in range(state["done"], len(source)):
-        clip = source.clip(index, length)
-        if not arrays:
-            mode = "r+" if state["done"] else "w+"
-            arrays = {
-                name: _open(folder / f"{name}.npy", mode, (len(source), *array.shape), dtype)
-                for name, array, dtype in _layout(clip.frames, clip.targets)
-            }
-        arrays["frames"][index] = clip.frames
-        for name, target in clip.targets.items():
-            arrays[name][index] = target
-        if (index + 1) % _SAVE_EVERY == 0 or index + 1 == len(source):
-            for array in arrays.values():
-                array.flush()
-            write_json(counter, {**state, "done": index + 1})
-        if progress is not None:
-            progress(index + 1, len(source))
-    suite = source.suite.name
-    write_json(folder / "manifest.json", {"suite": suite, "length": length, **source.manifest()})
-    counter.unlink(missing_ok=True)
+    if task.name == "segmentation":
+        return Encoding("uint8")
+    if task.name == "depth" and task.metrics[0].unit.startswith("disparity"):
+        return Encoding("uint16", 65535)
+    if task.name == "depth" and suite == NYUV2:
+        return Encoding("uint16", 1000)
+    return Encoding("float16")
 
 
-def _layout(frames: npt.NDArray[np.uint8], targets: Any) -> list[tuple[str, npt.NDArray[Any], Any]]:
-    return [("frames", frames, np.uint8), *((name, array, _DTYPES[name]) for name, array in targets.items())]
+def encode(task: Task, values: npt.NDArray[Any], how: Encoding) -> npt.NDArray[Any]:
+    """A target as `mila.tasks` lays down to what is stored; valid depth stays valid, however near.
+
+    Raises:
+        UserError: depth beyond what uint16 can say.
+    """
+    if task.name == "segmentation":
+        return np.where(values == VOID, _VOID, values).astype(how.dtype)
+    if how.dtype == "float16":
+        largest = float(np.finfo(np.float16).max)
+        return values.clip(-largest, largest).astype(how.dtype)  # NaN, undefined flow, stays
+    if values.max() > 65535 / how.per_unit:
+        raise UserError(
+            f"depth {values.max():g} is beyond the {65535 / how.per_unit:g} that can be stored; correct its unit"
+        )
+    stored = np.rint(values.astype(np.float64) * how.per_unit)
+    return np.where(values > 0, np.maximum(stored, 1), 0).astype(how.dtype)
 
 
-def _open(path: Path, mode: Any, shape: tuple[int, ...], dtype: Any) -> np.memmap[Any, Any]:
-    if mode == "r+":
-        return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(path, mode=mode, dtype=dtype, shape=shape)
+def decode(task: Task, stored: npt.NDArray[Any], how: Encoding) -> npt.NDArray[Any]:
+    """What `encode` stored, as `mila.tasks` lays down, to within its rounding."""
+    if task.name == "segmentation":
+        labels = stored.astype(np.int64)
+        labels[stored == _VOID] = VOID
+        return labels
+    values = stored.astype(np.float32)
+    return values if how.per_unit == 1 else values / np.float32(how.per_unit)
+
+
+def checksum(part: npt.NDArray[Any]) -> int:
+    """CRC-32 of an array's bytes."""
+    return zlib.crc32(np.ascontiguousarray(part).data)
+
+
+def is_packed_store(root: Path) -> bool:
+    """Whether `root` holds packed splits, finished or not."""
+    return any((root / split / "frames.npy").exists() for split in ("train", "val", "test"))
 
 
 class PackedClips:
-    """A packed data set: answers (index, offset, history) with a clip and the targets of its last frame.
+    """A packed split: answers (index, offset, history) with a clip and the targets of its last frame.
+
+    Also a `ClipSource`, of clips up to the length that it was prepared with.
 
     Args:
-        folder: what `pack` wrote.
+        folder: what `mila.data.prepare.pack` wrote.
+        limit: use the first so many clips only.
 
     Attributes:
         suite: the tasks it has targets for.
         length: frames a clip.
-        manifest: where the data came from.
+        mode: where the clips came from: `video`, `pan` or `still`.
+        height, width: of the frames, pixels.
 
     Raises:
-        UserError: the folder is missing or unfinished.
+        UserError: the folder is missing, unfinished, damaged, or was written by another version of the suite.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder = folder
+        about = read_manifest(folder)
         try:
-            self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-            self.suite: Suite = SUITES[self.manifest["suite"]]
-            self.length: int = self.manifest["length"]
-            self._frames = np.load(folder / "frames.npy", mmap_mode="r")
-            self._targets = {t.name: np.load(folder / f"{t.name}.npy", mmap_mode="r") for t in self.suite.tasks}
-        except (OSError, ValueError, KeyError) as error:
+            self.suite: Suite = SUITES[about["suite"]]
+            self.length: int = about["length"]
+            self.mode: str = about["source"].get("mode", "video")
+            self._about, self._tasks = about, {str(task.name): task for task in self.suite.tasks}
+            self._how = {name: Encoding(*about["encodings"][name]) for name in self._tasks}
+            self._frames = _map(folder, "frames")
+            self._targets = {str(name): _map(folder, name) for name in self._tasks}
+            self._checksums = _map(folder, "checksums")
+            for array in (self._frames, self._checksums, *self._targets.values()):
+                if len(array) != about["clips"]:
+                    raise ValueError(f"an array has {len(array)} clips, the manifest says {about['clips']}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{folder} is not a finished packed data set ({error}); delete it and run again."
+                f"{folder} is not a finished packed data set ({error}); delete it and prepare it again."
             ) from error
+        self._count = len(self._frames) if limit is None else min(limit, len(self._frames))
+        self.height, self.width = (int(side) for side in self._frames.shape[-2:])
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return self._count
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the frames."""
-        height, width = self._frames.shape[-2:]
-        return int(height), int(width)
+    def clip(self, index: int, length: int) -> Clip:
+        """The last `length` frames of clip `index`, and the targets of the last one.
+
+        Raises:
+            IndexError: there is no clip `index`.
+            UserError: the packed clips are shorter than that.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        self.check(length)
+        targets = {n: decode(task, self._targets[n][index], self._how[n]) for n, task in self._tasks.items()}
+        return Clip(np.array(self._frames[index, self.length - length :]), targets)
+
+    def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
+        """`UserError` where the packed clips are shorter than `length` frames, or `length` is below 1."""
+        if not 1 <= length <= self.length:
+            raise UserError(
+                f"{self.folder} was prepared with clips of {self.length} frames, but clips of {length} are wanted; "
+                f"prepare it again with --length {max(length, 1)}."
+            )
+
+    def files(self, index: int) -> list[Path]:
+        """The arrays, which every clip lies in.
+
+        Raises:
+            IndexError: there is no clip `index`.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return [self.folder / f"{name}.npy" for name in ("frames", *self._tasks)]
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of what was packed, and under `packed` which code packed it and the checksum of the result."""
+        about = self._about
+        packed = {"length": self.length, **{key: about[key] for key in ("format", "code", "checksum")}}
+        limited = {} if len(self) == len(self._frames) else {"limit": len(self)}
+        return {**about["source"], **limited, "packed": packed}
 
     def batch(
         self, indices: Sequence[int], offset: int, history: int, device: torch.device | str = "cpu"
@@ -129,17 +199,63 @@ class PackedClips:
         frames = np.stack([self._frames[i, self.length - needed :] for i in indices])
         targets = {}
         for name, array in self._targets.items():
-            target = torch.from_numpy(np.stack([array[i] for i in indices])).to(device)
-            targets[str(name)] = target.long() if name == "segmentation" else target
+            stored = np.stack([array[i] for i in indices])
+            targets[name] = torch.from_numpy(decode(self._tasks[name], stored, self._how[name])).to(device)
         return normalise(torch.from_numpy(frames).to(device)), targets
 
     def targets(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """The targets of every clip in turn, as they are stored; for statistics."""
+        """The targets of every clip in turn, as `mila.tasks` lays down; for statistics."""
         for index in range(len(self)):
-            yield {str(name): np.asarray(array[index]) for name, array in self._targets.items()}
+            yield {n: decode(task, self._targets[n][index], self._how[n]) for n, task in self._tasks.items()}
 
-    def raw(self, index: int) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
-        """One clip's frames `[T, 3, H, W]` and its targets, as they are stored; for pictures."""
-        return np.array(self._frames[index]), {
-            str(name): np.array(array[index]) for name, array in self._targets.items()
-        }
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Read everything and compare it with the checksums: one sentence a clip and array that was damaged since.
+
+        `progress` is told (done, total) in clips.
+        """
+        damaged = []
+        arrays: dict[str, npt.NDArray[Any]] = {"frames": self._frames, **self._targets}
+        for index in range(len(self)):
+            for place, (name, array) in enumerate(arrays.items()):
+                if checksum(array[index]) != int(self._checksums[index, place]):
+                    damaged.append(
+                        f"{self.folder / name}.npy is damaged at clip {index}; delete {self.folder} and prepare it "
+                        "again."
+                    )
+            if progress is not None:
+                progress(index + 1, len(self))
+        return damaged
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished packed split.
+
+    Raises:
+        UserError: there is none, it cannot be read, or it is of another format.
+    """
+    path = folder / MANIFEST
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise TypeError(f"{MANIFEST} holds no object")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} is not a finished packed data set (it has no {MANIFEST}); prepare it again: an interrupted one "
+            "is continued."
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{folder} is not a finished packed data set ({error}); delete it and prepare it again."
+        ) from error
+    found = about.get("format", 1)
+    if found != FORMAT:
+        raise UserError(
+            f"{path} was written by another version of the suite (format {found}, this one has {FORMAT}); delete "
+            f"{folder} and prepare it again."
+        )
+    return about
+
+
+def _map(folder: Path, name: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from mila.data.scene_rooms import rooms_scene
 from mila.data.scene_street import street_scene
 from mila.data.shading import shade
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES_METRES, FLOW, NYUV2, Suite
 
 World = Literal["street", "rooms"]
 Split = Literal["train", "val", "test"]
@@ -131,20 +132,36 @@ class _WorldSource:
         if clips < 1:
             raise UserError(f"a world needs at least 1 clip, not {clips}")
         self._world, self._split, self._seed = world, split, seed
-        self._clips, self._height, self._width = clips, height, width
+        self._clips, self.height, self.width = clips, height, width
 
     def __len__(self) -> int:
         return self._clips
 
-    def _shoot(self, index: int, length: int) -> _Shot:
+    def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
+        """`UserError` where `length` is not positive: a world's videos are as long as one wants."""
+        _check_length(length)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """None: clips are rendered.
+
+        Raises:
+            IndexError: `index` is not in 0..len - 1.
+        """
+        self._check_index(index)
+        return ()
+
+    def _check_index(self, index: int) -> None:
         if not 0 <= index < self._clips:
             raise IndexError(f"clip {index} of a world with {self._clips} clips")
+
+    def _shoot(self, index: int, length: int) -> _Shot:
+        self._check_index(index)
         _check_length(length)
         scene = _scene(self._world, self._split, self._seed, index)
-        frames = np.empty((length, 3, self._height, self._width), np.uint8)
+        frames = np.empty((length, 3, self.height, self.width), np.uint8)
         for place, time in enumerate(range(1 - length, 1)):
-            seen = _look(self._world, scene, time, self._height, self._width)
-            surface, depth = cast(seen, self._height, self._width)
+            seen = _look(self._world, scene, time, self.height, self.width)
+            surface, depth = cast(seen, self.height, self.width)
             normals, clean = shade(scene, seen, surface, depth)
             frames[place] = _sensor(clean, scene, (self._world, self._split, self._seed, index, time))
         return _Shot(frames, scene, seen, surface, depth, normals)
@@ -158,8 +175,8 @@ class _WorldSource:
             "split": self._split,
             "seed": self._seed,
             "clips": self._clips,
-            "height": self._height,
-            "width": self._width,
+            "height": self.height,
+            "width": self.width,
         }
 
 
@@ -183,17 +200,43 @@ class WorldClips(_WorldSource):
         clips: how many clips it has.
         height, width: resolution.
         seed: which set of scenes.
+        suite: of *street*, `CITYSCAPES` (depth is disparity) or `CITYSCAPES_METRES`; of *rooms*, `NYUV2`. None for the
+            first.
 
     Raises:
-        UserError: an unknown world or split, a negative seed, or a size or count that is not positive.
+        UserError: an unknown world or split, a negative seed, a size or count that is not positive, or a suite that
+            the world has no targets for.
     """
 
     _source = "world"
 
+    def __init__(
+        self,
+        world: World,
+        split: Split,
+        *,
+        clips: int,
+        height: int,
+        width: int,
+        seed: int = 0,
+        suite: Suite | None = None,
+    ) -> None:
+        super().__init__(world, split, clips=clips, height=height, width=width, seed=seed)
+        known = (CITYSCAPES, CITYSCAPES_METRES) if world == "street" else (NYUV2,)
+        self._suite = known[0] if suite is None else suite
+        if self._suite not in known:
+            raise UserError(
+                f"the world {world!r} has no tasks {self._suite.name!r}; choose {' or '.join(s.name for s in known)}"
+            )
+
     @property
     def suite(self) -> Suite:
         """The tasks that the clips have targets for."""
-        return CITYSCAPES if self._world == "street" else NYUV2
+        return self._suite
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the data."""
+        return super().manifest() | {"suite": self._suite.name}
 
     def clip(self, index: int, length: int) -> Clip:
         """`length` frames that end at annotated frame `index`, which is the same for every length.
@@ -204,8 +247,10 @@ class WorldClips(_WorldSource):
         """
         shot = self._shoot(index, length)
         targets: dict[str, Array] = {"segmentation": _labels(shot.scene, shot.surface)}
-        if self._world == "street":
+        if self._suite == CITYSCAPES:
             targets["depth"] = disparity(shot.depth)[None]
+        elif self._suite == CITYSCAPES_METRES:
+            targets["depth"] = np.where(np.isfinite(shot.depth), shot.depth, 0)[None].astype(np.float32)
         else:
             targets |= {"depth": shot.depth[None], "normals": shot.normals}
         return Clip(shot.frames, targets)
@@ -240,7 +285,7 @@ class WorldFlow(_WorldSource):
             UserError: `length` is not positive.
         """
         shot = self._shoot(index, length)
-        before = _look(self._world, shot.scene, -1, self._height, self._width)
+        before = _look(self._world, shot.scene, -1, self.height, self.width)
         motion, _ = flow(shot.scene, shot.seen, before, shot.surface, shot.depth)
         return Clip(shot.frames, {"flow": motion})
 

@@ -1,0 +1,266 @@
+"""The data sets' command line: prepare them, look them through, make one.
+
+python -m mila.data prepare ROOT STORE      pack a data set, whatever its layout, for training
+python -m mila.data inspect ROOT            what is there, what is missing or broken, and a contact sheet
+python -m mila.data export street FOLDER    an embedded world in a data set's official layout
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mila.data.clips import ClipSource
+from mila.data.contact_sheet import contact_sheet
+from mila.data.export import export_rooms, export_street
+from mila.data.inspection import inspect, print_inspection
+from mila.data.layouts import ClipMode, Layout, recognise
+from mila.data.prepare import pack, space_needed
+from mila.errors import UserError
+from mila.tasks import Suite
+
+_MODES = ("video", "pan", "still")
+_TELL_EVERY = 10.0  # seconds between lines where nobody watches
+
+_ABOUT_MODES = {
+    "video": "frames of a video",
+    "pan": "single images, made into clips by a moving crop",
+    "still": "single images, repeated",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mila.data", description="Prepare, look through or make data sets.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    prepare = commands.add_parser("prepare", help="pack a data set for training; interrupted, the same command goes on")
+    prepare.add_argument("root", metavar="ROOT", type=Path, help="the data set's folder; its layout is recognised")
+    prepare.add_argument("store", metavar="STORE", type=Path, help="where the packed store goes")
+    prepare.add_argument(
+        "--length",
+        metavar="N",
+        type=int,
+        default=6,
+        help="frames a clip (default: 6, for a keyframe interval of 5 and the frame before; 11 for an interval of 10)",
+    )
+    prepare.add_argument("--splits", metavar="NAME", nargs="+", help="these splits alone (default: train and scored)")
+    prepare.add_argument("--limit", metavar="N", type=int, help="the first so many clips of each split")
+
+    look = commands.add_parser("inspect", help="say what is there and what is missing or broken; exit code 1 if it is")
+    look.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
+    look.add_argument(
+        "--sheet", metavar="PNG", type=Path, help="where the contact sheets go (default: SPLIT.png in this folder)"
+    )
+    look.add_argument("--no-sheet", action="store_true", help="draw none")
+    look.add_argument("--all", action="store_true", help="list every problem, however many")
+
+    for command in (prepare, look):
+        command.add_argument("--suite", metavar="NAME", help="which tasks, where there are several")
+        command.add_argument("--mode", choices=_MODES, help="where clips come from (default: video where there is any)")
+        command.add_argument("--height", metavar="N", type=int, help="of the frames, pixels (default: the paper's)")
+        command.add_argument("--width", metavar="N", type=int, help="of the frames, pixels (default: the paper's)")
+        command.add_argument("--jobs", metavar="N", type=int, help="processes (default: one a core)")
+
+    export = commands.add_parser("export", help="write an embedded world in a data set's official layout")
+    export.add_argument("world", choices=("street", "rooms"), help="street: Cityscapes; rooms: NYUd v2 with raw video")
+    export.add_argument("folder", metavar="FOLDER", type=Path, help="where it goes")
+    export.add_argument("--train", metavar="N", type=int, default=8, help="clips to train on (default: 8)")
+    export.add_argument("--test", metavar="N", type=int, default=4, help="clips to score on (default: 4)")
+    export.add_argument("--height", metavar="N", type=int, help="of the images, pixels (default: the data set's)")
+    export.add_argument("--width", metavar="N", type=int, help="of the images, pixels (default: the data set's)")
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 well, 1 problems found, 2 bad input, 130 interrupted."""
+    console = Console(soft_wrap=True, highlight=False)
+    options = _parser().parse_args(words)
+    try:
+        return {"prepare": _prepare, "inspect": _inspect, "export": _export}[options.command](options, console)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues.", file=sys.stderr)
+        return 130
+
+
+def _prepare(options: argparse.Namespace, console: Console) -> int:
+    layout = recognise(options.root)
+    if layout.packed:
+        raise UserError(f"{options.root} is a packed store already; train from it, or prepare the data set itself.")
+    _check_jobs(options.jobs)
+    suite, mode, height, width = _choice(options, layout)
+    splits = options.splits or [split for split in layout.splits if split in ("train", layout.scored)]
+    sources = {
+        split: layout.open(split, suite=suite, mode=mode, height=height, width=width, limit=options.limit)
+        for split in splits
+    }
+    for source in sources.values():
+        source.check(options.length)
+    _check_store(options.store)
+    console.print(f"{options.root}: {layout.title}; {suite.name}; {_ABOUT_MODES[mode]}.", markup=False)
+    missing = _print_space(sources, options.length, options.store, console)
+    free = shutil.disk_usage(_existing(options.store)).free
+    console.print(f"{decimal(missing)} are needed in {options.store}, {decimal(free)} are free.", markup=False)
+    if missing > free:
+        raise UserError(
+            f"{options.store} needs {decimal(missing)}, but the disk has {decimal(free)} free; free some space, "
+            "or choose another folder, shorter clips (--length) or smaller frames."
+        )
+    for split, source in sources.items():
+        with _progress(f"{split}", console) as tell:
+            pack(
+                source,
+                options.length,
+                options.store / split,
+                tell,
+                workers=options.jobs,
+                waiting=lambda: console.print("another process prepares the same; waiting for it."),
+            )
+    console.print(f"{options.store} is ready: give it to experiments/run.py as --data-root.", markup=False)
+    return 0
+
+
+def _inspect(options: argparse.Namespace, console: Console) -> int:
+    _check_jobs(options.jobs)
+    layout = recognise(options.root)
+    suite, mode, height, width = _choice(options, layout)
+    with _progress("reading", console) as tell:
+        found = inspect(
+            options.root, suite=suite, mode=mode, height=height, width=width, workers=options.jobs, progress=tell
+        )
+    print_inspection(found, console, every=options.all)
+    for split in () if options.no_sheet else layout.splits:
+        problems: list[str] = []
+        source = layout.open(split, suite=suite, mode=mode, height=height, width=width, problems=problems)
+        path = options.sheet or Path("contact-sheet.png")
+        path = path.with_name(f"{path.stem}-{split}{path.suffix or '.png'}")
+        contact_sheet(source, path)
+        console.print(f"contact sheet: {path.resolve()}", markup=False)
+    return 0 if found.ok else 1
+
+
+def _export(options: argparse.Namespace, console: Console) -> int:
+    size = {name: value for name in ("height", "width") if (value := getattr(options, name)) is not None}
+    if options.world == "street":
+        # Cityscapes is scored on its val split; its test labels are not public
+        for split, clips in (("train", options.train), ("val", options.test)):
+            with _progress(split, console) as tell:
+                export_street(options.folder, split, clips, **size, progress=tell)
+    else:
+        with _progress("rooms", console) as tell:
+            export_rooms(options.folder, train=options.train, test=options.test, **size, progress=tell)
+    console.print(f"{options.folder} is ready; it is synthetic: never mix it with the real data set.", markup=False)
+    return 0
+
+
+def _choice(options: argparse.Namespace, layout: Layout) -> tuple[Suite, ClipMode, int, int]:
+    """Tasks, mode and size: as asked, or the layout's first and the paper's."""
+    suites = {suite.name: suite for suite in layout.suites}
+    name = options.suite or next(iter(suites))
+    if name not in suites:
+        raise UserError(f"{options.root} ({layout.title}) has no tasks {name!r}; choose one of {', '.join(suites)}.")
+    suite, mode = suites[name], options.mode or layout.modes[0]
+    if mode not in layout.modes:
+        raise UserError(
+            f"{options.root} ({layout.title}) has no clips of mode {mode!r}; choose one of {', '.join(layout.modes)}."
+        )
+    height, width = options.height or suite.height, options.width or suite.width
+    return suite, mode, height, width
+
+
+def _check_jobs(jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise UserError("--jobs takes a number from 1 up.")
+
+
+def _check_store(store: Path) -> None:
+    """`UserError` where `store` holds what no `prepare` left there."""
+    splits = ("train", "val", "test")
+    try:
+        entries = list(store.iterdir()) if store.exists() else []
+        strange = [path for path in entries if path.name not in splits]
+        strange += [path for path in entries if path.name in splits and any(path.iterdir()) and not _is_ours(path)]
+    except OSError as error:
+        raise UserError(f"{store} cannot be used ({error.strerror or error}); choose another folder.") from error
+    if strange:
+        raise UserError(f"{store} holds {strange[0].name}, which is no packed split; choose an empty or a new folder.")
+
+
+def _is_ours(path: Path) -> bool:
+    return (path / ".lock").exists() or (path / "manifest.json").exists()
+
+
+def _print_space(sources: dict[str, ClipSource], length: int, store: Path, console: Console) -> int:
+    """A table of what will be written; returns the bytes that are not taken on the disk yet."""
+    table = Table("split", "clips", "frames a clip", "height x width", "space", "of it frames", box=None)
+    missing = 0
+    for split, source in sources.items():
+        needed = space_needed(source, length)
+        total = sum(needed.values())
+        if not (store / split / "manifest.json").exists():
+            taken = sum(path.stat().st_size for path in (store / split).glob("*.npy"))
+            missing += max(total - taken, 0)
+        table.add_row(
+            split,
+            str(len(source)),
+            str(length),
+            f"{source.height} x {source.width}",
+            decimal(total),
+            decimal(needed["frames"]),
+        )
+    console.print(table)
+    return missing
+
+
+def _existing(path: Path) -> Path:
+    """`path`, or the nearest folder above it that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@contextmanager
+def _progress(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left; where nobody watches, a line now and then."""
+    start = told = time.monotonic()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        line = bar.add_task(name, total=None)
+        first: list[int] = []
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            bar.update(line, completed=done, total=total)
+            now = time.monotonic()
+            first.append(done) if not first else None
+            if not console.is_terminal and (done == total or now - told > _TELL_EVERY):
+                told = now
+                left = (now - start) * (total - done) / max(done - first[0], 1)
+                console.print(f"{name}: {done} of {total}, {now - start:.0f} s; about {left:.0f} s left", markup=False)
+
+        yield tell
+
+
+if __name__ == "__main__":
+    sys.exit(main())
