@@ -71,3 +71,9 @@ _reproduce(10, "MILA on slow networks alone.")
 def bench_attention(session: nox.Session) -> None:
     """Local attention against the unfold formulation, side by side: time and memory."""
     _run(session, "-m", "experiments.bench_attention", *session.posargs)
+
+
+@nox.session(name="bench-reading", venv_backend="none", requires=["env"])
+def bench_reading(session: nox.Session) -> None:
+    """Training batches from a packed store against decoding the originals: `-- --data-root FOLDER` for your own."""
+    _run(session, "-m", "experiments.bench_reading", *session.posargs)

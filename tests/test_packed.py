@@ -70,7 +70,7 @@ def test_a_batch_is_normalised_clips(tmp_path: Path) -> None:
             assert np.array_equal(targets[name][row].numpy(), target)
             np.testing.assert_allclose(target, clip.targets[name], rtol=2**-11, atol=0.00051)
     assert targets["segmentation"].dtype == torch.int64
-    with pytest.raises(ValueError, match="4 frames, offset 3 with history 1 needs 5"):
+    with pytest.raises(ValueError, match="have 4 frames, 5 are needed"):
         clips.batch([0], offset=3, history=1)
     with pytest.raises(
         UserError, match=r"clips of 4 frames, but clips of 5 are wanted; prepare it again with --length 5"

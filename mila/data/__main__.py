@@ -26,6 +26,7 @@ from mila.data.export import export_rooms, export_street
 from mila.data.inspection import inspect, print_inspection
 from mila.data.layouts import ClipMode, Layout, recognise
 from mila.data.prepare import pack, space_needed
+from mila.data.worlds import Split
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -155,7 +156,8 @@ def _export(options: argparse.Namespace, console: Console) -> int:
     size = {name: value for name in ("height", "width") if (value := getattr(options, name)) is not None}
     if options.world == "street":
         # Cityscapes is scored on its val split; its test labels are not public
-        for split, clips in (("train", options.train), ("val", options.test)):
+        splits: dict[Split, int] = {"train": options.train, "val": options.test}
+        for split, clips in splits.items():
             with _progress(split, console) as tell:
                 export_street(options.folder, split, clips, **size, progress=tell)
     else:

@@ -83,7 +83,9 @@ def normalise(frames: Tensor) -> Tensor:
     """uint8 RGB `[..., 3, H, W]` to what every model takes: float32, ImageNet mean and deviation."""
     scale = torch.tensor(STD, device=frames.device).mul(255.0).reciprocal()[:, None, None]
     shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=frames.device)[:, None, None]
-    return torch.addcmul(shift, frames.float(), scale)
+    values = frames.float()
+    # In place where `float` has made a copy: a batch of video is large.
+    return torch.addcmul(shift, values, scale, out=values if values is not frames else None)
 
 
 def denormalise(frames: Tensor) -> Tensor:

@@ -234,6 +234,8 @@ def print_inspection(inspection: Inspection, console: Console, *, every: bool = 
     line(f"\ntasks  {inspection.suite.name} ({tasks}){_also(s.name for s in layout.suites if s != inspection.suite)}")
     line(f"clips  {inspection.mode}{_also(mode for mode in layout.modes if mode != inspection.mode)}\n")
     console.print(_table(inspection), highlight=False)
+    video = any(split.before is not None for split in inspection.splits)
+    line(f"{tasks}: clips that have them{'; before: frames before the annotated one' if video else ''}", "dim")
     for split in inspection.splits:
         if split.matched is not None:
             line(f"{split.split}: {split.matched} clips with raw video, {split.clips - split.matched} without (pans).")
@@ -256,10 +258,10 @@ def print_inspection(inspection: Inspection, console: Console, *, every: bool = 
 def _table(inspection: Inspection) -> Table:
     tasks = [task.name for task in inspection.suite.tasks]
     video = any(split.before is not None for split in inspection.splits)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("split")
-    before = ("fewest before", "median before") if video else ()
-    for name in ("clips", "frames", *before, *(f"with {_TARGETS[task]}" for task in tasks)):
+    before = ("before, fewest", "before, median") if video else ()
+    for name in ("clips", "frames", *before, *(_TARGETS[task] for task in tasks)):
         table.add_column(name, justify="right")
     for split in inspection.splits:
         least, middle = split.before or (0, 0)

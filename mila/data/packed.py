@@ -31,7 +31,7 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 CHECKSUMS = "checksums.npy"
 
-_VOID = 255
+_VOID = 255  # as int8 it is `VOID`
 
 
 class Encoding(NamedTuple):
@@ -79,9 +79,7 @@ def encode(task: Task, values: npt.NDArray[Any], how: Encoding) -> npt.NDArray[A
 def decode(task: Task, stored: npt.NDArray[Any], how: Encoding) -> npt.NDArray[Any]:
     """What `encode` stored, as `mila.tasks` lays down, to within its rounding."""
     if task.name == "segmentation":
-        labels = stored.astype(np.int64)
-        labels[stored == _VOID] = VOID
-        return labels
+        return stored.view(np.int8).astype(np.int64)  # 255 is -1
     values = stored.astype(np.float32)
     return values if how.per_unit == 1 else values / np.float32(how.per_unit)
 
@@ -190,18 +188,25 @@ class PackedClips:
         Raises:
             ValueError: the packed clips are shorter than that.
         """
-        needed = frames_needed(offset, history)
-        if needed > self.length:
-            raise ValueError(
-                f"the packed clips have {self.length} frames, offset {offset} with history {history} needs {needed}"
-            )
+        read, stored = self.read(indices, frames_needed(offset, history))
+        targets = {name: torch.from_numpy(target).to(device) for name, target in stored.items()}
+        return normalise(torch.from_numpy(read).to(device)), targets
+
+    def read(self, indices: Sequence[int], length: int) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
+        """The last `length` frames of some clips, uint8 `[B, T, 3, H, W]`, and the targets of the last ones.
+
+        Raises:
+            ValueError: the packed clips are shorter than that.
+        """
+        if length > self.length:
+            raise ValueError(f"the packed clips have {self.length} frames, {length} are needed")
         # One read a clip: a fancy index over a memory map would touch the frames it does not return.
-        frames = np.stack([self._frames[i, self.length - needed :] for i in indices])
-        targets = {}
-        for name, array in self._targets.items():
-            stored = np.stack([array[i] for i in indices])
-            targets[name] = torch.from_numpy(decode(self._tasks[name], stored, self._how[name])).to(device)
-        return normalise(torch.from_numpy(frames).to(device)), targets
+        frames = np.stack([self._frames[index, self.length - length :] for index in indices])
+        targets = {
+            name: decode(self._tasks[name], np.stack([array[index] for index in indices]), self._how[name])
+            for name, array in self._targets.items()
+        }
+        return frames, targets
 
     def targets(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """The targets of every clip in turn, as `mila.tasks` lays down; for statistics."""

@@ -22,7 +22,7 @@ from mila.errors import UserError
 from mila.processes import cores, follow_parent
 
 _POOL_FROM = 8.0  # seconds of work below which starting workers takes longer than they save
-_PART = 1.0  # seconds of work that are handed out at a time
+_PART = 0.5  # seconds of work that are handed out at a time: Ctrl-C waits for as much
 _LARGEST_PART = 64  # items
 
 _Job = tuple[int, int]  # source, item
@@ -104,7 +104,7 @@ def _load(path: Path) -> None:
 
 
 def _in_parts(reader: Reader, jobs: list[_Job], workers: int) -> Generator[dict[_Job, list[str]], None, None]:
-    """The jobs in parts of about a second; one after the other here, or on a pool of workers where that is worth it."""
+    """The jobs in parts of `_PART` seconds; one after the other here, or on a pool of workers where that is worth it."""
     if not jobs:
         return
     start = time.monotonic()
