@@ -7,6 +7,7 @@ reference branch on keyframes, whose features are warped by the flow between con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -18,7 +19,7 @@ from mila.backbone import DeepLabResNet
 from mila.modules import Norm, TaskDecoders, to_predictions
 from mila.propagation import Compared, Propagation, Relation
 from mila.tasks import FLOW, Suite
-from mila.video_model import VideoModel
+from mila.video_model import Part, VideoModel
 
 Outside = Literal["zeros", "border"]
 
@@ -114,6 +115,14 @@ class Accel(VideoModel):
         slow_weights, fast_weights: ImageNet weights, see `DeepLabResNet`.
         zero_init_residual: see `DeepLabResNet`.
     """
+
+    parts: ClassVar[Mapping[str, Part]] = {
+        "slow": "encoder",
+        "fast": "encoder",
+        "score_fusion": "fusion",
+        "decoders": "decoders",
+        "decode": "decoders",
+    }
 
     def __init__(
         self,

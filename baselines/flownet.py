@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from mila.backbone import OUTPUT_STRIDE, scaled_channels
 from mila.data.clips import denormalise
 from mila.errors import UserError
 from mila.tasks import FLOW, Suite
-from mila.video_model import Stream, VideoModel
+from mila.video_model import Part, Stream, VideoModel
 
 Normalisation = Literal["mean", "pair"]
 
@@ -221,6 +221,8 @@ class FlowNet(VideoModel):
         ValueError: another suite, or what `FlowNetS` refuses.
         UserError: what `load_flownet_weights` refuses.
     """
+
+    parts: ClassVar[Mapping[str, Part]] = {"network": "propagation", "predict": "propagation"}
 
     def __init__(
         self,

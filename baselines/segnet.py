@@ -10,7 +10,8 @@ convolution give 212.1, 232.6 and 227.6. The paper prints 168, 178 and 213, whic
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from baselines.cross_stitch import CrossStitchUnit, Units
 from baselines.mtan import attention_mask
 from mila.tasks import Suite
-from mila.video_model import FrameModel
+from mila.video_model import FrameModel, Part
 
 _FILTERS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -138,6 +139,9 @@ class SegNetMTAN(FrameModel):
         decoders: one head a task.
     """
 
+    # SegNet's mirror image is what the heads read, so the whole network counts as the encoder.
+    parts: ClassVar[Mapping[str, Part]] = {**FrameModel.parts, "network": "encoder"}
+
     def __init__(self, suite: Suite, *, width: float = 1.0) -> None:
         super().__init__(suite)
         self.network = SegNet(width)
@@ -207,6 +211,8 @@ class SegNetCrossStitch(FrameModel):
         stitch_pooled, stitch_unpooled: the units, by level.
         decoders: one head a task.
     """
+
+    parts: ClassVar[Mapping[str, Part]] = {**FrameModel.parts, "networks": "encoder"}
 
     def __init__(
         self,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,11 +25,13 @@ from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.files import write_atomic, write_json
 from mila.tasks import SUITES
-from mila.training import Progress, load_checkpoint, save_checkpoint, train
+from mila.training import Progress, StoppedError, load_checkpoint, save_checkpoint, train
 from mila.versions import environment
 from mila.video_model import VideoModel
 
 _TELL_EVERY = 0.3  # seconds
+
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,30 @@ class Outcome:
     bad_input: bool = False
 
 
-def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
+def run_stage(
+    stage: Stage, store: Store, device: str, *, stop: Stop | None = None, where: Mapping[str, str] | None = None
+) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
 
     An error is written into the stage's folder and returned, never raised; an interruption is raised and leaves the
     stage to be continued.
+
+    Args:
+        stage: what to do.
+        store: where results go.
+        device: where to compute.
+        stop: asked by a training after each step, see `mila.training.train`.
+        where: what else the record shall say about where it was made.
+
+    Raises:
+        StoppedError: a training was asked to stop.
     """
     try:
         with store.lock(stage):
             if store.state(stage) != "done":
-                _attempt(stage, store, device)
+                _attempt(stage, store, device, stop, where or {})
+    except StoppedError:
+        raise
     except UserError as error:
         return _failed(stage, store, str(error), str(error), bad_input=True)
     except Exception as error:
@@ -58,12 +75,16 @@ def run_stage(stage: Stage, store: Store, device: str) -> Outcome:
     return Outcome(stage.key)
 
 
-def _attempt(stage: Stage, store: Store, device: str) -> None:
+def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
     folder = store.begin(stage)
     clock = _Clock(folder)
-    result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
+    if isinstance(stage, Train):
+        result = _train(stage, store, folder, device, clock.tell, stop)
+    else:
+        result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=environment(device))
+    about = {**environment(device), **where}
+    store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
 
 
 def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
@@ -102,15 +123,15 @@ def _data(stage: Data, _store: Store, folder: Path, _device: str, progress: Prog
     return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
 
 
-def load_model(stage: Train, store: Store) -> VideoModel:
-    """The model of a finished training, with its weights.
+def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> VideoModel:
+    """The model of a finished training, with its weights, or those of another of its `Train.states`.
 
     Raises:
         UserError: the file is damaged or holds another model.
     """
     clips = store.clips(stage.data)
     model = build(stage.model, clips.suite, dict(stage.arguments))
-    path = store.folder(stage) / "model.pt"
+    path = store.folder(stage) / state_file
     state = load_checkpoint(path, stage.key)
     try:
         model.load_state_dict(state["model"])
@@ -121,7 +142,9 @@ def load_model(stage: Train, store: Store) -> VideoModel:
     return model
 
 
-def _train(stage: Train, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
+def _train(
+    stage: Train, store: Store, folder: Path, device: str, progress: Progress, stop: Stop | None
+) -> dict[str, Any]:
     clips = store.clips(stage.data)
     torch.manual_seed(stage.seed)
     model = build(stage.model, clips.suite, dict(stage.arguments))
@@ -144,6 +167,8 @@ def _train(stage: Train, store: Store, folder: Path, device: str, progress: Prog
             augmentation=stage.augmentation,
             device=device,
             progress=progress,
+            stop=stop,
+            end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
         )
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -155,14 +180,40 @@ def _train(stage: Train, store: Store, folder: Path, device: str, progress: Prog
     }
 
 
+def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int) -> None:
+    """Keep the state after an epoch, if it is one of those that are scored."""
+    name = f"epoch-{epoch:04d}.pt"
+    if name in stage.states(clips):
+        state = {key: value.cpu() for key, value in model.state_dict().items()}
+        save_checkpoint(folder / name, stage.key, {"model": state})
+
+
 def _evaluate(stage: Evaluate, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
     clips = store.clips(stage.data)
+    metrics, states = score(stage, store, device, progress)
     model = load_model(stage.train, store)
-    metrics = evaluate(model, clips, stage.offset, device=device, progress=progress)
     shown = picture_indices(len(clips), stage.pictures)
     pictures = {name: p.numpy() for name, p in predict(model, clips, stage.offset, shown, device).items()}
     write_atomic(folder / "pictures.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **pictures))
-    return {"offset": stage.offset, "metrics": metrics, "clips": len(clips), "pictures": shown}
+    return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}
+
+
+def score(
+    stage: Evaluate, store: Store, device: str, progress: Progress
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
+    clips = store.clips(stage.data)
+    names = stage.train.states(len(store.clips(stage.train.data)))
+    states = {}
+    for place, name in enumerate(names):
+
+        def tell(done: int, total: int, place: int = place) -> None:
+            progress(place * total + done, len(names) * total)
+
+        model = load_model(stage.train, store, name)
+        states[name] = evaluate(model, clips, stage.offset, device=device, progress=tell)
+    first = next(iter(states.values()))
+    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states
 
 
 def picture_indices(clips: int, pictures: int) -> list[int]:
@@ -189,7 +240,6 @@ def _measure(stage: Measure, _store: Store, _folder: Path, _device: str, _progre
 
 _EXECUTE: dict[type[Stage], Callable[[Any, Store, Path, str, Progress], dict[str, Any]]] = {
     Data: _data,
-    Train: _train,
     Evaluate: _evaluate,
     Measure: _measure,
 }

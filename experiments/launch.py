@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from experiments.execute import Outcome, run_stage
 from experiments.stages import Stage, in_order
 from experiments.store import Store
+from mila.errors import UserError
 from mila.processes import cores, follow_parent
 
 _REFRESH = 0.5  # seconds
@@ -132,10 +133,27 @@ def _run_all(
 
 
 def _start_worker(device: str) -> None:
-    """One thread, deterministic kernels (CPU), Ctrl-C left to the runner, and an end with the runner."""
+    """See `use_one_thread`; Ctrl-C is left to the runner, and the worker ends with the runner."""
     follow_parent()
+    use_one_thread(device)
+
+
+def use_one_thread(device: str) -> None:
+    """One thread and, on the CPU, deterministic kernels: results then do not depend on the number of cores."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(device == "cpu")
+
+
+def find_device(wanted: str) -> str:
+    """`cpu` or `cuda` for what was asked for: one of the two, or `auto`.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto.")
+    return "cuda" if available and wanted != "cpu" else "cpu"
 
 
 class _Display:

@@ -10,16 +10,19 @@ from typing import Any
 from experiments.grids.grid import From, Grid, Row
 from experiments.models import accepted
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, DataName, Source, Split
+from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
 from experiments.stages import Arguments, Data, Evaluate, Measure, Stage, Start, Train, arguments, in_order
 from mila.data.layouts import ClipMode
-from mila.tasks import FLOW, NYUV2
+from mila.tasks import FLOW, Suite
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
 _DEPTHS = ("depth", "slow", "fast")
 """Constructor arguments that are depths of DeepLab-ResNets."""
+
+_WEIGHTS = {"depth": "weights", "slow": "slow_weights", "fast": "fast_weights"}
+"""Constructor arguments that give their ImageNet weights."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Plan:
     flow: tuple[Evaluate, ...]
 
     @property
+    def suite(self) -> Suite:
+        """The tasks that are trained and scored; the paper's are those of the grid."""
+        return self.test_data.source.suite
+
+    @property
     def embedded(self) -> bool:
         """Whether the data are procedural worlds (True) or a real data set."""
         return self.test_data.source.name in EMBEDDED
@@ -89,6 +97,7 @@ def make_plan(
     data: DataName,
     *,
     mode: ClipMode,
+    suite: Suite | None = None,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
     split: Split = "test",
@@ -98,8 +107,9 @@ def make_plan(
     Args:
         grid: which table.
         profile: sizes and schedules.
-        data: which data set; its suite must be the grid's.
+        data: which data set.
         mode: where clips come from.
+        suite: the tasks; None for the grid's, or what stands in for them on the embedded world.
         seeds: every training and its evaluations once a seed.
         root: folder of a real data set.
         split: what is scored: `test`, or `val` for choosing settings.
@@ -107,11 +117,12 @@ def make_plan(
     Raises:
         UserError: the data cannot be found, or have no clips that are long enough.
     """
-    height, width = profile.size(grid.suite)
+    suite = suite or usual_suite(grid, data)
+    height, width = profile.size(suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
-    source = Source(data, "train", height, width, mode, grid.suite, clips[0], root)
-    length = grid.keyframe_interval + _HISTORY
+    source = Source(data, "train", height, width, mode, suite, clips[0], root)
+    length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
         needed.open().check(length)
@@ -120,6 +131,11 @@ def make_plan(
     make = _RowMaker(grid, profile, train_data, test_data, seeds)
     rows = (*(make.row(row) for row in grid.rows), make.constant())
     return Plan(grid, profile, seeds, train_data, test_data, rows, make.flow())
+
+
+def usual_suite(grid: Grid, data: DataName) -> Suite:
+    """The paper's tasks, or what stands in for them on an embedded world."""
+    return grid.suite if grid.suite in SUITES_OF[data] or grid.stand_in is None else grid.stand_in
 
 
 @dataclass(frozen=True)
@@ -165,20 +181,38 @@ class _RowMaker:
     def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
         starts = tuple(Start(start.ours, self._first(start, paper, seed), start.theirs) for start in row.starts)
         schedule = self.profile.method if starts else self.profile.encoder
-        values, title = self._sized(row.model, paper), self._title(row.label, seed)
-        augmentation = self.profile.augmentation
-        return Train(title, row.model, values, self.train_data, seed, schedule, starts, row.weighting, augmentation)
+        started = frozenset(str(start.depth) for start in row.starts)
+        return Train(
+            self._title(row.label, seed),
+            row.model,
+            self._sized(row.model, paper, started),
+            self.train_data,
+            seed,
+            schedule,
+            starts,
+            row.weighting,
+            self.profile.augmentation,
+            self.profile.last_epochs,
+        )
 
-    def _sized(self, model: str, paper: dict[str, Any]) -> Arguments:
-        """The paper's arguments at the profile's sizes, as far as the model has these switches."""
+    def _sized(self, model: str, paper: dict[str, Any], started: frozenset[str] = frozenset()) -> Arguments:
+        """The paper's arguments at the profile's sizes, as far as the model has these switches.
+
+        The encoders whose depths are called `started` begin as networks that were trained here.
+        """
         profile = self.profile
         depths = {name: profile.depths[paper[name]] for name in _DEPTHS if paper.get(name) is not None}
-        sizes = {
+        sizes: dict[str, Any] = {
             "width": profile.width,
             "zero_init_residual": profile.zero_init_residual,
             "decoder_norm": profile.decoder_norm,
             "flow_width": profile.flow_width,
             "half_resolution": profile.half_resolution,
+        }
+        sizes |= {
+            name: profile.weights[paper[of]]
+            for of, name in _WEIGHTS.items()
+            if of not in started and paper.get(of) in profile.weights
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
@@ -190,8 +224,17 @@ class _RowMaker:
         name = "MultiTask" if start.network == "multi_task" else "SingleTask"
         values = self._sized(start.network, {"depth": depth})
         title = self._title(f"D{depth}-{name}", seed)
-        schedule, augmentation = self.profile.encoder, self.profile.augmentation
-        return Train(title, start.network, values, self.train_data, seed, schedule, augmentation=augmentation)
+        p = self.profile
+        return Train(
+            title,
+            start.network,
+            values,
+            self.train_data,
+            seed,
+            p.encoder,
+            augmentation=p.augmentation,
+            last_epochs=p.last_epochs,
+        )
 
     def _flownet(self, seed: int) -> Train:
         data = self._flow_data("train", self.profile.flow_clips)
@@ -201,6 +244,6 @@ class _RowMaker:
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world: DataName = "rooms" if self.grid.suite == NYUV2 else "street"
+        world: DataName = "rooms" if self.test_data.source.suite.name.startswith("nyuv2") else "street"
         source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
         return Data(f"flow {world} {split}", source, 2)

@@ -4,6 +4,7 @@ python experiments/run.py --list
 python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
+python experiments/run.py --grid table1 --slurm site.toml
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ if find_spec("rich") is None or find_spec("experiments") is None:
 from rich.console import Console
 from rich.table import Table
 
-from experiments.grids import TABLES, find_grids
+from experiments import slurm
+from experiments.grids import NAMES, TABLES, find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
-from experiments.launch import default_jobs, launch
+from experiments.launch import default_jobs, find_device, launch
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
+    slurm.add_options(parser)
     return parser
 
 
@@ -78,6 +81,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.list:
         _list(console)
         return 0
+    if slurm.is_wanted(options) and not options.dry_run:
+        return slurm.run(options, _parser(), lambda some: _stages(_plans(some), some.rows), console)
     if options.grid is None:
         raise UserError("say what to run with --grid NAME (--list shows the names).")
     plans = _plans(options)
@@ -85,7 +90,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.dry_run:
         _dry_run(_stages(plans, options.rows), store, console)
         return 0
-    device = _device(options.device)
+    device = find_device(options.device)
     stages = _stages(
         plans, options.rows
     )  # looks at the data, so that what is missing is said before anything is written
@@ -135,29 +140,20 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
     if options.data is not None:
         if options.data not in DATA:
             raise UserError(f"there is no data set {options.data!r}; choose one of: {', '.join(DATA)}.")
-        about = " and ".join(repr(grid.suite.name) for grid in grids)
-        suites = SUITES_OF[options.data]
-        grids = tuple(grid for grid in grids if grid.suite in suites)
+        about = " and ".join(dict.fromkeys(repr(grid.suite.name) for grid in grids))
+        grids = tuple(grid for grid in grids if {grid.suite, grid.stand_in} & set(SUITES_OF[options.data]))
         if not grids:
-            raise UserError(
-                f"{options.grid} is about the tasks of {about}; {options.data!r} has those of {suites[0].name!r}."
-            )
-    if options.suite is not None:
-        grids = tuple(_with_suite(grid, options.suite) for grid in grids)
+            has = SUITES_OF[options.data][0].name
+            raise UserError(f"{options.grid} is about the tasks of {about}; {options.data!r} has those of {has!r}.")
     methods = tuple(own_row(path) for path in options.method or ())
     return [_plan(replace(grid, rows=grid.rows + methods), options) for grid in grids]
 
 
-def _with_suite(grid: Grid, name: str) -> Grid:
-    """The grid on other tasks of the same data set; what the paper printed for its own stays with them."""
-    known = {suite.name: suite for data in SUITES_OF.values() if grid.suite in data for suite in data}
-    if name not in known:
-        raise UserError(f"{grid.name} has no tasks {name!r}; choose one of: {', '.join(known)}.")
-    return replace(grid, suite=known[name])
-
-
 def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
     data = options.data or _embedded(grid)
+    suites = {suite.name: suite for suite in SUITES_OF[data]}
+    if options.suite is not None and options.suite not in suites:
+        raise UserError(f"{data!r} has no tasks {options.suite!r}; choose one of: {', '.join(suites)}.")
     if options.mode is not None and options.mode not in MODES[data]:
         raise UserError(f"{data!r} has no clips of mode {options.mode!r}; choose one of: {', '.join(MODES[data])}.")
     if data in EMBEDDED and options.data_root is not None:
@@ -171,6 +167,7 @@ def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
         profile,
         data,
         mode=mode,
+        suite=None if options.suite is None else suites[options.suite],
         seeds=tuple(options.seeds),
         root=options.data_root,
         split=options.split,
@@ -178,19 +175,8 @@ def _plan(grid: Grid, options: argparse.Namespace) -> Plan:
 
 
 def _embedded(grid: Grid) -> DataName:
-    for name in EMBEDDED:
-        if grid.suite in SUITES_OF[name]:
-            return name
-    raise UserError(f"no embedded world has the tasks {grid.suite.name!r}; give --data and --data-root.")
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto.")
-    return "cuda" if available and wanted != "cpu" else "cpu"
+    """The world with the grid's tasks, or with what stands in for them."""
+    return next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
 
 
 def _list(console: Console) -> None:
@@ -200,7 +186,11 @@ def _list(console: Console) -> None:
             table.add_row(name, "", f"both: {' and '.join(grid.name for grid in grids)}")
         for grid in grids:
             table.add_row(grid.name, str(len(grid.rows)), grid.title)
+    names = Table("also called", "", box=None)
+    for name, tables in NAMES.items():
+        names.add_row(name, ", ".join(tables))
     console.print(table)
+    console.print(names)
     profiles = Table("profile", "what", box=None)
     for profile in PROFILES.values():
         profiles.add_row(profile.name, profile.about)

@@ -12,7 +12,7 @@ from mila.data.layouts import ClipMode, Layout, recognise
 from mila.data.packed import is_packed_store
 from mila.data.worlds import WorldClips, WorldFlow
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, Suite
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
 Split = Literal["train", "val", "test"]
@@ -23,8 +23,8 @@ EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
 
 SUITES_OF: dict[DataName, tuple[Suite, ...]] = {
     "rooms": (NYUV2,),
-    "street": (CITYSCAPES, CITYSCAPES_METRES),
-    "nyuv2": (NYUV2,),
+    "street": (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7),
+    "nyuv2": (NYUV2, NYUV2_40),
     "cityscapes": (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19),
 }
 """The sets of tasks that a data set has targets for, the default first."""

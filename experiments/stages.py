@@ -112,7 +112,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Train(Stage):
-    """Train one model with one seed. A model without a schedule is fitted instead of trained."""
+    """Train one model with one seed. A model without a schedule is fitted instead of trained.
+
+    Attributes:
+        last_epochs: the states after so many last epochs are kept and scored; 1 for the final state alone.
+    """
 
     kind: ClassVar[str] = "train"
     model: str
@@ -123,6 +127,7 @@ class Train(Stage):
     starts: tuple[Start, ...] = ()
     weighting: WeightingName = "equal"
     augmentation: AugmentationName = "none"
+    last_epochs: int = 1
 
     @property
     def needs(self) -> tuple[Stage, ...]:
@@ -147,7 +152,15 @@ class Train(Stage):
             "starts": [[start.ours, start.theirs] for start in self.starts],
             "weighting": self.weighting,
             "augmentation": self.augmentation,
+            "last_epochs": self.last_epochs,
         }
+
+    def states(self, clips: int) -> tuple[str, ...]:
+        """Files of the states that are scored, the final one last, of a training on `clips` clips."""
+        if self.schedule is None or self.last_epochs == 1:
+            return ("model.pt",)
+        epochs = self.schedule.last_epochs(clips, self.last_epochs)
+        return (*(f"epoch-{epoch:04d}.pt" for epoch in epochs[:-1]), "model.pt")
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""

@@ -7,8 +7,8 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ from mila.mimicry import Mimicry
 from mila.modules import Norm, TaskDecoders
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.tasks import Suite
-from mila.video_model import VideoModel
+from mila.video_model import Part, VideoModel
 
 
 class MILA(VideoModel):
@@ -54,6 +54,15 @@ class MILA(VideoModel):
     Raises:
         ValueError: switches that name nothing or contradict each other.
     """
+
+    # Squeeze-excitation stands in the branches, before what it feeds, and belongs to fusion with them.
+    parts: ClassVar[Mapping[str, Part]] = {
+        **VideoModel.parts,
+        "slow": "encoder",
+        "fast": "encoder",
+        "project": "encoder",
+        "branches": "fusion",
+    }
 
     def __init__(
         self,

@@ -148,6 +148,9 @@ CITYSCAPES_METRES = replace(
 )
 """`CITYSCAPES` with depth in metres (facts, 3.1), in NYUv2's units; the paper has no such numbers."""
 
+CITYSCAPES7 = Suite("cityscapes7", (CITYSCAPES.task("segmentation"),), height=256, width=512)
+"""The 7 label categories alone: what the *street* world has for the paper's single-task segmentation."""
+
 CITYSCAPES19 = Suite("cityscapes19", (_train_ids(),), height=1024, width=2048)
 """The 19 classes of the benchmark alone, by trainId (Tables 5 and 11)."""
 
@@ -179,6 +182,31 @@ NYUV2 = Suite(
 )
 """13 classes, depth in metres, unit surface normals."""
 
+
+def _colour(number: int) -> tuple[int, int, int]:
+    """RGB of label `number` in the colour map of PASCAL VOC: of its bits, each third one counts in one channel."""
+    red, green, blue = (sum((number >> (3 * i + c) & 1) << (7 - i) for i in range(8)) for c in range(3))
+    return red, green, blue
+
+
+_FORTY = (
+    *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter"),
+    *("blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat", "clothes", "ceiling"),
+    *("books", "refrigerator", "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person"),
+    *("night stand", "toilet", "sink", "lamp", "bathtub", "bag", "otherstructure", "otherfurniture", "otherprop"),
+)
+
+NYUV2_40 = replace(
+    NYUV2,
+    name="nyuv2-40",
+    tasks=(
+        _segmentation(tuple((name, _colour(number)) for number, name in enumerate(_FORTY, 1))),
+        NYUV2.task("depth"),
+        NYUV2.task("normals"),
+    ),
+)
+"""`NYUV2` with the 40 classes of Gupta et al. (CVPR 2013), in their order; the paper has no such numbers."""
+
 FLOW = Suite(
     "flow",
     (
@@ -196,4 +224,6 @@ FLOW = Suite(
 )
 """Optical flow to the frame before, which the flow network of the warping baselines (facts, 4.5) is pre-trained on."""
 
-SUITES = {suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19, NYUV2, FLOW)}
+SUITES = {
+    suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7, CITYSCAPES19, NYUV2, NYUV2_40, FLOW)
+}

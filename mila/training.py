@@ -33,6 +33,10 @@ _CURVE_POINTS = 50
 """About how many points a training curve keeps."""
 
 
+class StoppedError(Exception):
+    """A training was asked to stop, and has saved its checkpoint."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast (Section 4.1: Adam, 1e-4, batch 4, 50 epochs).
@@ -42,14 +46,17 @@ class Schedule:
         batch: clips a step.
         lr: learning rate of Adam.
         betas: of Adam; (0.9, 0.99) in the paper.
-        decay: what the paper leaves open: `"none"` keeps the rate, `"cosine"` takes it to 0 over the run.
+        decay: `"none"` keeps the rate, `"cosine"` takes it to 0 over the run, `"step"` divides it by 10 (appendix A)
+            after `decay_at` of the run. When the paper does so it does not say.
+        decay_at: of the steps, before the rate of `"step"` falls.
     """
 
     epochs: float
     batch: int = 4
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
-    decay: Literal["none", "cosine"] = "none"
+    decay: Literal["none", "cosine", "step"] = "none"
+    decay_at: float = 0.8
 
     def steps(self, clips: int) -> int:
         """Optimiser steps on a training set of `clips` clips; an incomplete last batch of an epoch is left out."""
@@ -61,7 +68,14 @@ class Schedule:
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate at `step` of `total`."""
-        return self.lr if self.decay == "none" else self.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+        if self.decay == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+        return self.lr * 0.1 if self.decay == "step" and step >= self.decay_at * total else self.lr
+
+    def last_epochs(self, clips: int, count: int) -> list[int]:
+        """The last `count` full epochs, numbered from 1, whose ends are reached."""
+        full = self.steps(clips) // self.steps_an_epoch(clips)
+        return list(range(max(1, full - count + 1), full + 1))
 
 
 def batch_of(step: int, clips: int, batch: int, interval: int, seed: int) -> tuple[list[int], int]:
@@ -118,6 +132,8 @@ def train(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     checkpoint_seconds: float = 15.0,
+    stop: Callable[[], bool] | None = None,
+    end_epoch: Callable[[int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place; of its parameters, those that require a gradient.
 
@@ -136,6 +152,8 @@ def train(
         device: where to compute.
         progress: is told (steps done, steps in all).
         checkpoint_seconds: at most about so much work is lost by a kill.
+        end_epoch: told after each full epoch how many have passed; after an interruption perhaps twice of the same.
+        stop: asked after every step; where it says yes, the checkpoint is written and the training stops.
 
     Returns:
         The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
@@ -144,6 +162,7 @@ def train(
     Raises:
         ValueError: an unknown weighting or augmentation.
         UserError: the checkpoint is damaged, of another model or of another weighting, or the loss is not finite.
+        StoppedError: `stop` said so; the same call continues. A training that was at its last step is finished instead.
     """
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weigh = make_weighting(weighting, [t.name for t in model.suite.tasks]).to(device)
@@ -192,14 +211,19 @@ def train(
         optimiser.step()
         if (step + 1) % epoch == 0:
             weigh.end_epoch(since_epoch.take())
+            if end_epoch is not None:
+                end_epoch((step + 1) // epoch)
         if progress is not None:
             progress(step + 1, total)
-        if time.monotonic() - saved > checkpoint_seconds and step + 1 < total:
+        stopping = stop is not None and stop()
+        if (stopping or time.monotonic() - saved > checkpoint_seconds) and step + 1 < total:
             state = {"step": step + 1, "curve": curve, "weighting": weighting, "factors": weigh.state_dict()}
             state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             state |= {"since_point": since_point.state(), "since_epoch": since_epoch.state()}
             save_checkpoint(checkpoint, identity, state)
             saved = time.monotonic()
+            if stopping:
+                raise StoppedError
     return curve
 
 

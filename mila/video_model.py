@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy.typing as npt
 from torch import Tensor, nn
 
 from mila.tasks import Suite
+
+Part = Literal["encoder", "propagation", "fusion", "decoders", "other"]
+"""The parts that a model's cost is split by; "other" is what the single-frame methods add to their encoders."""
 
 
 class Stream(Protocol):
@@ -27,7 +30,16 @@ class VideoModel(nn.Module, ABC):
         suite: the tasks it predicts.
         keyframe_interval: K; 1 for a model that looks at single frames.
         history: frames before the last keyframe that can change the prediction; a clip may hold more or fewer.
+        parts: to which part of the cost submodules and methods belong, by dotted name; what is called inside them
+            belongs to the same part unless it is named itself. A `Propagation` needs no name; what has none is "other".
     """
+
+    parts: ClassVar[Mapping[str, Part]] = {
+        "encoder": "encoder",
+        "encoders": "encoder",
+        "decoders": "decoders",
+        "decoders.predict": "decoders",
+    }
 
     def __init__(self, suite: Suite, keyframe_interval: int = 1, history: int = 0) -> None:
         super().__init__()

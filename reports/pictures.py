@@ -122,7 +122,7 @@ def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel 
     indices = [int(i) for i in shots[0].record.result["pictures"]]
     predictions = [_load(shot.record, indices) for shot in shots]
     raw = [(clip.frames, clip.targets) for clip in (clips.clip(index, 1) for index in indices)]
-    tasks = tuple(_task_panel(task, indices, raw, predictions) for task in plan.grid.suite.tasks)
+    tasks = tuple(_task_panel(task, indices, raw, predictions) for task in plan.suite.tasks)
     seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
     return Panel(
         heads=tuple(heads),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.collect import FlowResult, RowResult
-from experiments.plan import Plan
-from experiments.sources import SUITES_OF
+from experiments.plan import Plan, usual_suite
 from experiments.stages import Data, Stage, in_order
 from experiments.store import Record, Store
 from reports.settings import Setting, settings, used_depths
@@ -70,7 +69,7 @@ def about(plan: Plan, store: Store) -> About:
     """Say what a plan's report is of."""
     source, n = plan.test_data.source, len(plan.seeds)
     numbers = ", ".join(str(seed) for seed in plan.seeds)
-    suite = plan.grid.suite
+    paper = plan.grid.suite
     manifest = _manifest(plan.test_data, store)
     notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
     mode = _MODES[source.mode]
@@ -78,7 +77,7 @@ def about(plan: Plan, store: Store) -> About:
     if not plan.embedded:
         parts.append(source.name)
         parts += [source.mode] if source.mode != "video" else []
-    parts += [suite.name] if suite != SUITES_OF[source.name][0] else []
+    parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
     parts += [source.split] if source.split != "test" else []
     return About(
@@ -91,8 +90,8 @@ def about(plan: Plan, store: Store) -> About:
         seeds=f"seed {numbers}; n = 1, no spread" if n == 1 else f"seeds {numbers}; n = {n}",
         file_name="-".join(parts),
         differences=_differences(plan),
-        paper_data=DATASET_TITLES[suite.name],
-        size=f"{suite.height} × {suite.width}",
+        paper_data=DATASET_TITLES[paper.name],
+        size=f"{paper.height} × {paper.width}",
     )
 
 
@@ -100,6 +99,7 @@ def _differences(plan: Plan) -> tuple[str, ...]:
     p = plan.profile
     facts = {
         f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded,
+        f"the tasks are others ({plan.suite.name}, not {plan.grid.suite.name})": plan.suite != plan.grid.suite,
         "training is much shorter": max(p.encoder.epochs, p.method.epochs) < _PAPER_EPOCHS,
         "the networks are smaller": p.width < 1 or any(p.depths[depth] < depth for depth in used_depths(plan)),
         "the frames are smaller": p.scale < 1,

@@ -34,14 +34,14 @@ class Setting:
 
 def settings(plan: Plan) -> list[Setting]:
     """What this run was made with, beside the paper's (Section 4.1, appendix A); only what the rows use."""
-    p, suite, split = plan.profile, plan.grid.suite, plan.test_data.source.split
-    height, width = p.size(suite)
+    p, paper, split = plan.profile, plan.grid.suite, plan.test_data.source.split
+    height, width = p.size(plan.suite)
     depths = used_depths(plan)
     trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
     clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
-    title = DATASET_TITLES[suite.name]
+    title = DATASET_TITLES[paper.name]
     lines = [
-        Setting("Input, pixels", f"{height} × {width}", f"{suite.height} × {suite.width}"),
+        Setting("Input, pixels", f"{height} × {width}", f"{paper.height} × {paper.width}"),
         Setting("Encoders", depths_text(p, depths), f"DeepLab-ResNet{_list([str(depth) for depth in depths])}"),
         Setting("Channels", f"× {p.width:g}", "× 1"),
     ]
@@ -60,6 +60,7 @@ def settings(plan: Plan) -> list[Setting]:
     lines += [
         Setting("Task weights", _weightings(plan.grid.rows), "equal; uncertainty and DWA in Table 9 (appendix A.1)"),
         Setting("Decoder normalisation", p.decoder_norm, "none named"),
+        Setting("Scored states", _states(p), "not stated; MTAN's authors: mean over the last 10 epochs"),
         Setting("Training clips", clips[0], f"the {title} training set"),
         Setting(f"Scored clips ({split})", clips[1], f"the {title} evaluation set"),
     ]
@@ -85,6 +86,10 @@ def cost_networks(plan: Plan) -> str:
     names += ["SegNet"] * any(row.model.startswith("segnet") for row in plan.grid.rows)
     names += ["FlowNet-S"] * bool(plan.flow)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _states(profile: Profile) -> str:
+    return "the final one" if profile.last_epochs == 1 else f"mean over the last {profile.last_epochs} epochs"
 
 
 def _has_interval(stage: Train) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from experiments.collect import RowResult, Value
 from experiments.plan import Plan
-from mila.tasks import Suite
+from mila.tasks import NYUV2, Suite
 from reports.published_numbers import PublishedCell, read_published
 
 Better = Literal["higher", "lower"]
@@ -18,8 +18,10 @@ Mark = Literal["", "best", "second"]
 TASK_TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Normals, angle error"}
 DATASET_TITLES = {
     "nyuv2": "NYUd v2",
+    "nyuv2-40": "NYUd v2",
     "cityscapes": "Cityscapes",
     "cityscapes-metres": "Cityscapes",
+    "cityscapes7": "Cityscapes",
     "cityscapes19": "Cityscapes",
 }
 """By name of the suite, and of the real data set."""
@@ -184,8 +186,8 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
     Raises:
         KeyError: a row names a published one that the table does not have.
     """
-    suite = plan.grid.suite
-    printed = read_published(plan.grid.table, suite.name)
+    suite = plan.suite
+    printed = _comparable(plan, read_published(plan.grid.table, "nyuv2" if plan.grid.suite == NYUV2 else "cityscapes"))
     columns = _columns(suite, printed, results)
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
     constant = next((r for r in results if r.plan.is_constant), None)
@@ -194,7 +196,7 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
     lines = []
     for result in results:
         name = result.plan.published
-        cells = {} if name is None or not printed else printed[name]  # with other tasks nothing is printed
+        cells = {} if name is None else printed[name]
         lines.append(
             Line(
                 label=result.plan.label,
@@ -212,6 +214,16 @@ def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
         )
     spread = any(cell.std is not None for line in lines for cell in line.measured.values())
     return ResultTable(columns, tuple(lines), bars, spread)
+
+
+def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
+    """Without the numbers of tasks, or in units, that the run at hand does not have."""
+
+    def units(suite: Suite) -> set[tuple[str, str]]:
+        return {(m.name, m.unit) for task in suite.tasks for m in task.metrics}
+
+    kept = {name for name, _ in units(plan.suite) & units(plan.grid.suite)} | {COST}
+    return {row: {key: cell for key, cell in cells.items() if key in kept} for row, cells in printed.items()}
 
 
 def _columns(

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_files import CATEGORY_OF_ID, STEM, frame_path, open_cities, ramp, sample, save
 from PIL import Image
-from test_real_data import CATEGORY_OF_ID, STEM, cities, frame_path, open_cities, ramp, sample, save  # noqa: F401
 
 from mila.data.cityscapes import Cityscapes
 from mila.data.cityscapes_labels import UNKNOWN, class_table, label_ids
@@ -85,7 +85,7 @@ def test_the_suites() -> None:
     assert CITYSCAPES.task("depth").metrics[0].unit == "disparity / 65535 × 100"
 
 
-def test_nineteen_classes(cities: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_nineteen_classes(cities: Path, tmp_path: Path) -> None:
     (cities / DISPARITY).write_bytes(b"not needed")
     source = open_cities(cities, classes=19)
     assert source.suite is CITYSCAPES19
@@ -106,7 +106,7 @@ def test_nineteen_classes(cities: Path, tmp_path: Path) -> None:  # noqa: F811
     assert np.array_equal(packed.batch([1], 0, 1)[1]["segmentation"][0].numpy(), labels)
 
 
-def test_nineteen_classes_know_unknown_labels(cities: Path) -> None:  # noqa: F811
+def test_nineteen_classes_know_unknown_labels(cities: Path) -> None:
     save(cities / LABELS, np.full((32, 64), 34, np.uint8))
     with pytest.raises(UserError, match=r"_gtFine_labelIds\.png holds the label id 34"):
         open_cities(cities, classes=19).clip(1, 1)
@@ -115,7 +115,7 @@ def test_nineteen_classes_know_unknown_labels(cities: Path) -> None:  # noqa: F8
 # depth --------------------------------------------------------------------------------------------------------------
 
 
-def test_depth_in_metres(cities: Path) -> None:  # noqa: F811
+def test_depth_in_metres(cities: Path) -> None:
     stored = np.arange(32 * 64).reshape(32, 64) * 31
     stored[0, :4] = [0, 1, 2561, 257]
     save(cities / DISPARITY, stored.astype(np.uint16))
@@ -135,7 +135,7 @@ def test_depth_in_metres(cities: Path) -> None:  # noqa: F811
     assert not item_without_disparity.any()
 
 
-def test_the_manifest_tells_the_kinds_of_depth_apart(cities: Path) -> None:  # noqa: F811
+def test_the_manifest_tells_the_kinds_of_depth_apart(cities: Path) -> None:
     write_camera(cities)
     metres, disparity = open_cities(cities, depth="metres").manifest(), open_cities(cities).manifest()
     assert (metres["suite"], disparity["suite"]) == ("cityscapes-metres", "cityscapes")
@@ -144,7 +144,7 @@ def test_the_manifest_tells_the_kinds_of_depth_apart(cities: Path) -> None:  # n
     assert open_cities(cities).suite is CITYSCAPES
 
 
-def test_a_missing_camera_file_is_found_at_once(cities: Path) -> None:  # noqa: F811
+def test_a_missing_camera_file_is_found_at_once(cities: Path) -> None:
     with pytest.raises(UserError, match=r"bochum_000000_000313_camera\.json does not exist"):
         open_cities(cities, depth="metres")
     assert len(open_cities(cities)) == 2
@@ -168,7 +168,7 @@ def test_a_missing_camera_file_is_found_at_once(cities: Path) -> None:  # noqa: 
         ('{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 1' + 400 * "0" + "}}", r"no positive number intrinsic"),
     ],
 )
-def test_malformed_camera_files(cities: Path, text: str, message: str) -> None:  # noqa: F811
+def test_malformed_camera_files(cities: Path, text: str, message: str) -> None:
     write_camera(cities, text)
     source = open_cities(cities, depth="metres")
     with pytest.raises(UserError, match=message) as caught:
@@ -180,7 +180,7 @@ def test_malformed_camera_files(cities: Path, text: str, message: str) -> None: 
 # clips --------------------------------------------------------------------------------------------------------------
 
 
-def test_every_offset_and_history_has_real_frames(cities: Path) -> None:  # noqa: F811
+def test_every_offset_and_history_has_real_frames(cities: Path) -> None:
     source = open_cities(cities, height=4, width=8)
     for interval in (1, 5, 10):
         for offset in range(interval):
@@ -192,7 +192,7 @@ def test_every_offset_and_history_has_real_frames(cities: Path) -> None:  # noqa
                 assert frames[:, 2, 0, 0].tolist() == expected
 
 
-def test_a_source_survives_pickling(cities: Path) -> None:  # noqa: F811
+def test_a_source_survives_pickling(cities: Path) -> None:
     write_camera(cities)
     for options in ({}, {"classes": 19}, {"depth": "metres"}):
         source = open_cities(cities, **options)
@@ -230,7 +230,7 @@ def cut_jpeg(path: Path) -> None:
         (f"leftImg8bit_sequence/train/bochum/{STEM[:-3]}312_leftImg8bit.png", cut_jpeg),
     ],
 )
-def test_truncated_images(cities: Path, name: str, cut: Callable[[Path], None]) -> None:  # noqa: F811
+def test_truncated_images(cities: Path, name: str, cut: Callable[[Path], None]) -> None:
     cut(cities / name)
     with pytest.raises(UserError, match=r"cannot be read \(.*; restore the file from the data set's archive") as caught:
         open_cities(cities).clip(1, 2)
@@ -238,7 +238,7 @@ def test_truncated_images(cities: Path, name: str, cut: Callable[[Path], None]) 
 
 
 @pytest.mark.parametrize("folder", ["gtFine/train", "gtFine/train/aachen", "leftImg8bit/train/bochum"])
-def test_unreadable_folders(cities: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_unreadable_folders(cities: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     listdir = os.listdir
 
     def refuse(path: Path) -> list[str]:
@@ -251,7 +251,7 @@ def test_unreadable_folders(cities: Path, folder: str, monkeypatch: pytest.Monke
         open_cities(cities)
 
 
-def test_stray_files_between_the_cities_are_passed_over(cities: Path) -> None:  # noqa: F811
+def test_stray_files_between_the_cities_are_passed_over(cities: Path) -> None:
     before = open_cities(cities).manifest()
     (cities / "gtFine/train/.DS_Store").write_bytes(b"")
     (cities / "gtFine/train/bochum/notes.txt").write_bytes(b"")
@@ -259,7 +259,7 @@ def test_stray_files_between_the_cities_are_passed_over(cities: Path) -> None:  
     assert open_cities(cities).manifest() == before
 
 
-def test_a_frame_that_is_a_folder(cities: Path) -> None:  # noqa: F811
+def test_a_frame_that_is_a_folder(cities: Path) -> None:
     frame_path(cities, 312).unlink()
     frame_path(cities, 312).mkdir()
     with pytest.raises(UserError, match=r"000312_leftImg8bit\.png cannot be read"):
@@ -274,7 +274,7 @@ def test_a_frame_that_is_a_folder(cities: Path) -> None:  # noqa: F811
         ({"classes": 19, "depth": "metres"}, "come without depth"),
     ],
 )
-def test_bad_options(cities: Path, options: dict[str, Any], message: str) -> None:  # noqa: F811
+def test_bad_options(cities: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_cities(cities, **options)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_files import STEM, open_cities
 from PIL import Image
 from test_mtan_trees import open_tree, write_nyu
-from test_real_data import STEM, cities, open_cities  # noqa: F401
 
 from mila.data.clips import Clip
 from mila.data.colours import NOT_ANNOTATED
 from mila.data.contact_sheet import contact_sheet
-from mila.data.pen import ALARM, Pen, text_width, wrapped
+from mila.data.pen import ALARM, RULE, Pen, text_width, wrapped
 from mila.data.worlds import WorldClips
 from mila.errors import UserError
-from mila.tasks import NYUV2, VOID, Suite
+from mila.tasks import NYUV2, NYUV2_40, VOID, Suite
 
 FIRST, LAST = (11, 22, 33), (44, 55, 66)
 HEIGHT, WIDTH = 48, 64
@@ -28,12 +28,13 @@ TIMES, GAP = 6, 16  # a panel is 384 pixels wide
 class Known:
     """Frames of one colour each; wall to the left, a chair to the right; depth in two steps; a floor."""
 
-    height, width, mode = HEIGHT, WIDTH, "pan"
+    height, mode = HEIGHT, "pan"
     suite: Suite = NYUV2
 
     def __init__(
         self, count: int = 2, longest: int = 9, broken: Sequence[int] = (), without_depth: bool = False
     ) -> None:
+        self.width = WIDTH
         self.count, self.longest, self.broken, self.without_depth = count, longest, broken, without_depth
         self.asked: list[tuple[int, int]] = []
 
@@ -44,13 +45,14 @@ class Known:
         self.asked.append((index, length))
         if index in self.broken:
             raise UserError(f"file {index} is broken; mend it.")
-        frames = np.empty((length, 3, HEIGHT, WIDTH), np.uint8)
+        columns = np.arange(self.width)
+        frames = np.empty((length, 3, HEIGHT, self.width), np.uint8)
         frames[:] = np.array(FIRST)[:, None, None]
         frames[-1] = np.array(LAST)[:, None, None]
-        labels = np.where(np.arange(WIDTH) < WIDTH // 2, 11, 3) * np.ones((HEIGHT, 1), np.int64)
+        labels = np.where(columns < self.width // 2, 11, 3) * np.ones((HEIGHT, 1), np.int64)
         labels[:4] = VOID
-        depth = np.where(np.arange(WIDTH) < WIDTH // 2, 1, 4) * np.ones((1, HEIGHT, 1), np.float32)
-        normals = np.zeros((3, HEIGHT, WIDTH), np.float32)
+        depth = np.where(columns < self.width // 2, 1, 4) * np.ones((1, HEIGHT, 1), np.float32)
+        normals = np.zeros((3, HEIGHT, self.width), np.float32)
         normals[1, 4:] = -1
         return Clip(frames, {"segmentation": labels, "depth": depth * (not self.without_depth), "normals": normals})
 
@@ -72,13 +74,13 @@ def draw(source: Any, path: Path, **options: Any) -> np.ndarray[Any, Any]:
         return np.asarray(image)
 
 
-def panels(sheet: np.ndarray[Any, Any], colour: tuple[int, int, int]) -> list[tuple[int, int]]:
+def panels(sheet: np.ndarray[Any, Any], colour: tuple[int, int, int], width: int = WIDTH) -> list[tuple[int, int]]:
     """Upper left corners of the pictures that are of this one colour, from top to bottom."""
     same = (sheet == colour).all(2)
     rows = np.flatnonzero(same.any(1))
     tops = rows[np.flatnonzero(np.diff(rows, prepend=-9) > 1)]
     found = [(int(top), int(np.flatnonzero(same[top])[0])) for top in tops]
-    assert int(same.sum()) == len(found) * HEIGHT * WIDTH * TIMES**2
+    assert int(same.sum()) == len(found) * HEIGHT * width * min(384 // width, 384 // HEIGHT) ** 2
     return found
 
 
@@ -104,6 +106,22 @@ def test_pictures_have_known_colours_at_known_places(tmp_path: Path) -> None:
     below = sheet[last[-1][0] + HEIGHT * TIMES + 2 :]
     for colour in (*task.colours, NOT_ANNOTATED):
         assert (below == colour).all(2).sum() >= 14 * 14, f"the key lacks {colour}"
+
+
+@pytest.mark.parametrize("suite", [NYUV2, NYUV2_40], ids=lambda suite: suite.name)
+@pytest.mark.parametrize("width", [64, 9])
+def test_the_key_has_every_class_and_stays_in_its_column(tmp_path: Path, suite: Suite, width: int) -> None:
+    source = Known(count=1)
+    source.suite, source.width = suite, width
+    sheet = draw(source, tmp_path / "sheet.png")
+    ((_, x),) = panels(sheet, LAST, width)
+    room = max(width * TIMES, 300)
+    key = sheet[int(np.flatnonzero((sheet == RULE).all(2).sum(1) > sheet.shape[1] // 2)[-1]) + 1 :]
+    key = key[:, x + room + GAP - 1 : x + 2 * room + 2 * GAP - 1]
+    for colour in (*suite.task("segmentation").colours, NOT_ANNOTATED):
+        assert (key == colour).all(2).sum() >= 14 * 14, f"the key lacks {colour}"
+    assert (key[:, -GAP + 1 :] == 255).all()  # nothing runs into the next column
+    assert (key[-40:] == 255).all()  # nor is anything cut off below
 
 
 def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +178,7 @@ def test_a_target_that_nothing_is_annotated_of(tmp_path: Path, monkeypatch: pyte
     assert texts.count("not annotated") == 4  # and once in every key
 
 
-def test_names_are_those_of_the_files(tmp_path: Path, cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_names_are_those_of_the_files(tmp_path: Path, cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = record(monkeypatch)
     draw(open_cities(cities, classes=19), tmp_path / "sheet.png", length=2)
     assert "Cityscapes, train" in texts
@@ -173,7 +191,7 @@ def test_names_are_those_of_the_files(tmp_path: Path, cities: Path, monkeypatch:
 
 def test_metres_of_a_street_have_a_logarithmic_scale(
     tmp_path: Path,
-    cities: Path,  # noqa: F811
+    cities: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     texts = record(monkeypatch)
@@ -187,6 +205,9 @@ def test_metres_of_a_street_have_a_logarithmic_scale(
     assert low == pytest.approx(256000 / 2026, rel=0.01)
     assert high == pytest.approx(256000 / 21, rel=0.05)
     assert middle == pytest.approx((low * high) ** 0.5, rel=0.001)
+    texts.clear()
+    draw(open_cities(cities), tmp_path / "sheet.png", length=2)
+    assert "one linear scale for all clips;" in texts  # disparity
 
 
 def test_a_world_and_a_large_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +231,13 @@ def test_nothing_half_written_and_no_place_to_write(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             contact_sheet(Known(), path, **options)  # type: ignore[arg-type]
     assert path.read_bytes() == before
+
+
+def test_letters() -> None:
+    pen = Pen(100, 400)
+    ends = [pen.text(10, 10, "Depth", **how) for how in ({}, {"bold": True}, {"size": 32})]  # type: ignore[arg-type]
+    assert 10 + text_width("Depth") == ends[0] < ends[1] < ends[2]
+    assert pen.image.getpixel((399, 99)) == (255, 255, 255)
 
 
 def test_lines_are_broken_where_words_end() -> None:

@@ -20,17 +20,18 @@ from PIL import Image
 
 from experiments.collect import collect
 from experiments.execute import run_stage
-from experiments.grids import GRIDS, TABLES
+from experiments.grids import GRIDS, TABLES, find_grids
 from experiments.launch import longest_paths
 from experiments.models import build
 from experiments.plan import Plan, make_plan
-from experiments.profiles import QUICK, SMOKE, Profile
+from experiments.profiles import PAPER, QUICK, SMOKE, Profile
 from experiments.sources import Source
 from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
 from mila import versions
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2
+from mila.training import Schedule
 from mila.weighting import make_weighting
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,59 @@ def test_tables_that_share_a_row_train_it_once() -> None:
     ):
         assert ours.key == theirs.key
     assert trains_of("table6b")["ILA (ours)"].key == trains_of("table1")["MILA w/o MF&TS"].key
+    three, four = trains_of("table3"), trains_of("table4")
+    assert three["ILA, L1, adversarial"].key == two["MILA w/o MF&TS"].key
+    assert four["5 × 5"].key == two["MILA (ours)"].key
+    assert len({train.key for train in (*three.values(), *four.values())}) == 11  # with the constant
+
+
+def test_longer_intervals_get_longer_clips_and_more_offsets() -> None:
+    whole = plan(grid=GRIDS["table5"], data="street")
+    assert whole.test_data.length == 11
+    assert whole.suite.name == "cityscapes7"
+    offsets = {row.label: len(row.evaluations[0]) for row in whole.rows}
+    assert offsets["D101-18, K = 5, ILA (ours)"] == 5
+    assert offsets["D101-34, K = 10, optical flow (Accel)"] == 10
+    cost = {row.label: row.measure for row in whole.rows}["D101-34, K = 10, ILA (ours)"]
+    assert cost is not None
+    assert (cost.suite, dict(cost.arguments)["fast"]) == ("cityscapes19", 34)
+
+
+def test_grids_are_found_by_number_and_by_what_they_are_about() -> None:
+    assert find_grids("ablation_window") == find_grids("table4") == (GRIDS["table4"],)
+    assert find_grids("propagation_keyframe_interval") == (GRIDS["table5"], GRIDS["table11"])
+    assert set(find_grids("all")) == set(GRIDS.values())
+    with pytest.raises(UserError, match="there is no grid 'table99'; choose one of: table1, .*ablation_window"):
+        find_grids("table99")
+
+
+def test_the_papers_protocol() -> None:
+    whole = make_plan(GRIDS["table2"], PAPER, "street", mode="video")
+    trains = {t.title: t for t in in_order(whole.stages()) if isinstance(t, Train)}
+    single, ours = trains["street D101-SingleTask, seed 0"], trains["street MILA (ours), seed 0"]
+    assert dict(single.arguments)["weights"] == "ResNet101_Weights.IMAGENET1K_V1"
+    assert dict(single.arguments)["depth"] == 101
+    assert not [name for name in dict(ours.arguments) if "weights" in name]  # it starts from encoders trained here
+    assert dict(ours.starts[1].stage.arguments)["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
+    for train in (single, ours):
+        assert train.schedule == Schedule(epochs=50, batch=4, lr=1e-4, betas=(0.9, 0.99), decay="step")
+        assert train.states(2975) == (*(f"epoch-{epoch:04d}.pt" for epoch in range(41, 50)), "model.pt")
+    assert (whole.test_data.source.height, whole.test_data.source.width) == (256, 512)
+    assert dict(ours.arguments)["width"] == 1
+
+
+def test_scores_are_means_over_the_last_epochs(tmp_path: Path) -> None:
+    short = replace(SMOKE, encoder=replace(SMOKE.encoder, epochs=3), last_epochs=2)
+    whole = plan(profile=short)
+    (score,) = next(row for row in whole.rows if row.label == "D101-MultiTask").evaluations[0]
+    store = Store(tmp_path)
+    for stage in in_order([score]):
+        assert run_stage(stage, store, "cpu").error is None
+    states = store.record(score).result["states"]
+    assert list(states) == ["epoch-0002.pt", "model.pt"]
+    assert states["epoch-0002.pt"] != states["model.pt"]
+    for name, value in store.record(score).result["metrics"].items():
+        assert value == pytest.approx((states["epoch-0002.pt"][name] + states["model.pt"][name]) / 2, nan_ok=True)
 
 
 def test_rows_start_from_the_encoders_of_appendix_a() -> None:
@@ -137,7 +191,7 @@ def test_slow_only_rows_have_the_papers_depths_in_their_order() -> None:
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_row_of_every_grid_builds_at_its_sizes_and_takes_its_starts(name: str) -> None:
     for train in trains_of(name).values():
-        model = build(train.model, GRIDS[name].suite, dict(train.arguments))
+        model = build(train.model, train.data.source.suite, dict(train.arguments))
         for start in train.starts:
             theirs = build(start.stage.model, start.stage.data.source.suite, dict(start.stage.arguments))
             state = theirs.get_submodule(start.theirs).state_dict()

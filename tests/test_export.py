@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.io
+from made_files import open_split
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from mila.data.clips import ClipSource
 from mila.data.export import LABEL_OF_CLASS, export_rooms, export_street
-from mila.data.nyuv2 import open_nyuv2
-from mila.data.nyuv2_classes import class13_by_name
+from mila.data.layouts import recognise
+from mila.data.nyuv2_classes import class_by_name
 from mila.data.nyuv2_official import NYUv2Official
 from mila.data.nyuv2_raw import LONGEST_CLIP
 from mila.data.worlds import WorldClips, render
@@ -43,7 +44,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(
     root: Path, split: NYUSplit, mode: Literal["video", "pan", "still"] = "video", height: int = HEIGHT
 ) -> ClipSource:
-    return open_nyuv2(root, split, height=height, width=height * 4 // 3, mode=mode)
+    return open_split(root, split, height=height, width=height * 4 // 3, mode=mode)
 
 
 def world(split: NYUSplit) -> WorldClips:
@@ -160,11 +161,11 @@ def test_the_labelled_file_is_matlabs(rooms: Path) -> None:
         for name, texts in cells.items():
             assert file[name].shape == (1, len(texts))
             assert file[name].attrs["MATLAB_class"] == b"cell"
-        assert cells["names"] == list(class13_by_name())
+        assert cells["names"] == list(class_by_name(13))
         assert file["images"][1, :, 7, 3].tolist() == clip.frames[0, :, 3, 7].tolist()  # width before height
         assert file["depths"][1, 7, 3] == clip.targets["depth"][0, 3, 7]
         label = cells["names"][file["labels"][1, 7, 3] - 1]
-        assert class13_by_name()[label] == clip.targets["segmentation"][3, 7]
+        assert class_by_name(13)[label] == clip.targets["segmentation"][3, 7]
     assert cells["scenes"] == ["rooms_train_0000", "rooms_train_0001", "rooms_test_0000"]
     assert cells["rawRgbFilenames"] == [f"{scene}/r-0.100000-3.ppm" for scene in cells["scenes"]]
     splits = scipy.io.loadmat(rooms / "splits.mat")
@@ -203,7 +204,7 @@ def test_the_same_export_gives_the_same_labelled_file(rooms: Path, tmp_path: Pat
 def test_every_class_has_a_label_that_becomes_it() -> None:
     classes = NYUV2.task("segmentation").classes
     assert set(LABEL_OF_CLASS) == set(classes)
-    assert [class13_by_name()[LABEL_OF_CLASS[name]] for name in classes] == list(range(13))
+    assert [class_by_name(13)[LABEL_OF_CLASS[name]] for name in classes] == list(range(13))
 
 
 # interrupted, refused -----------------------------------------------------------------------------------------------
@@ -248,8 +249,9 @@ def test_an_interrupted_export_is_no_data_set(
     left = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {".ppm", ".mat"}  # raw frames, splits.mat
     assert not list(tmp_path.rglob("*labeled*"))
-    with pytest.raises(UserError, match="holds no NYUd v2"):
-        open_nyuv2(tmp_path / "a", "train", height=6, width=8, mode="video")
+    if (tmp_path / "a").exists():
+        with pytest.raises(UserError, match="a holds no data set that is known here"):
+            recognise(tmp_path / "a")
     if left:
         with pytest.raises(UserError, match="is not empty; export to a new folder, or delete what it holds"):
             export_rooms(tmp_path / "a", 1, 1, 0, 6, 8, 2)

@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import pytest
 import test_nyuv2_official as official
+from made_files import ramp, save
 from PIL import Image
 from rich.console import Console
 from test_mtan_trees import HEIGHT, WIDTH, image, labels, put, room, write_cities, write_nyu
 from test_nyuv2_official import nyu as official_nyu  # noqa: F401
-from test_real_data import nyu, ramp, save  # noqa: F401
 
 from mila.data import read_through
 from mila.data.cityscapes import Cityscapes
@@ -116,6 +116,8 @@ def test_cityscapes_with_every_fault(cities: Path) -> None:
     city(cities, "gtFine", 4, ending="gtFine_labelIds.png").rename(misnamed)
     (cities / "disparity/train/ulm/notes.txt").write_text("")
     (cities / "camera/.DS_Store").write_text("")
+    for name in "cab":
+        (cities / f"leftImg8bit/{name}.png").write_text("")
 
     found = inspect(cities, **SMALL)
     annotated_2 = city(cities, "leftImg8bit", 2)
@@ -134,7 +136,11 @@ def test_cityscapes_with_every_fault(cities: Path) -> None:
     # the four that are there by name, one of them with frames 6 to 19 alone and without disparity
     expected = SplitInspection("train", 4, 3 * 20 + 14, (13, 19), {"segmentation": 4, "depth": 3})
     assert found.splits == (expected,)
-    assert found.strays == ("camera/.DS_Store", "disparity/train/ulm/notes.txt")
+    assert found.strays == (
+        "camera/.DS_Store",
+        "disparity/train/ulm/notes.txt",
+        *(f"leftImg8bit/{name}.png" for name in "abc"),
+    )
     assert found.unlabelled == 1
 
     save(broken, noise(1))  # now the next fault of this item comes to light
@@ -152,7 +158,8 @@ def test_both_faults_of_an_item_are_told_where_one_is_no_broken_file(cities: Pat
     told(
         inspect(cities, **SMALL),
         f"{disparity} cannot be read (...); {RESTORE}",
-        f"{wrong} holds the label id 34, but Cityscapes has the ids 0 to 33; replace it by the official labelIds image.",
+        f"{wrong} holds the label id 34, but Cityscapes has the ids 0 to 33; replace it by the official labelIds "
+        "image.",
     )
 
 
@@ -169,6 +176,9 @@ def test_cameras_are_read_where_metres_are_wanted(cities: Path) -> None:
     )
     assert found.splits[0].clips == 4
     told(inspect(cities, **SMALL))
+    cut(disparity := city(cities, "disparity", 0, ending="disparity.png"))
+    both = [sentence for sentence in inspect(cities, suite=CITYSCAPES_METRES, **SMALL).problems if "000000" in sentence]
+    assert [sentence.split(" cannot be read")[0] for sentence in both] == [str(disparity), str(first)]
 
 
 def test_a_folder_that_is_missing_as_a_whole(cities: Path) -> None:
@@ -200,7 +210,7 @@ def test_folders_that_cannot_be_read(cities: Path, monkeypatch: pytest.MonkeyPat
 # NYUd v2, plain folders ---------------------------------------------------------------------------------------------
 
 
-def test_plain_folders_in_order(nyu: Path) -> None:  # noqa: F811
+def test_plain_folders_in_order(nyu: Path) -> None:
     found = inspect(nyu, **SMALL)
     told(found)
     targets = {"segmentation": 2, "depth": 2, "normals": 2}
@@ -208,7 +218,7 @@ def test_plain_folders_in_order(nyu: Path) -> None:  # noqa: F811
     assert (found.suite, found.mode, found.length, found.layout.dataset) == (NYUV2, "pan", 1, "nyuv2")
 
 
-def test_plain_folders_with_every_fault(nyu: Path) -> None:  # noqa: F811
+def test_plain_folders_with_every_fault(nyu: Path) -> None:
     (nyu / "train.txt").write_text("0\n2\n4\n5\n6\n7\nseven\n", encoding="utf-8")
     for number in (4, 5, 6, 7):
         for folder, like in (("rgb", 0), ("depth", 0), ("labels13", 0)):
@@ -384,6 +394,11 @@ def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(found.problems) == 3
     assert replace(found, layout=None) == replace(inspect(cities, **SMALL), layout=None)  # type: ignore[arg-type]
 
+    in_parts = read_through._in_parts
+    monkeypatch.setattr(read_through, "_in_parts", lambda *how: (part for part in [*in_parts(*how)][::-1]))
+    assert inspect(cities, **SMALL).problems == found.problems  # whichever part is done first
+    monkeypatch.setattr(read_through, "_in_parts", in_parts)
+
     def stop(done: int, _: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
@@ -428,7 +443,7 @@ def test_the_summary(cities: Path) -> None:
     assert lines[:2] == ["Cityscapes, official folders", str(cities)]
     assert "tasks  cityscapes (labels, depth); there are also cityscapes-metres, cityscapes19" in lines
     assert "clips  video; there are also pan, still" in lines
-    assert [line.split() for line in lines if line.startswith("train")] == [["train", *["5", "100", "19", "19", "5", "5"]]]
+    assert [line.split() for line in lines if line.startswith("train")] == [["train", "5", "100", "19", "19", "5", "5"]]
     assert lines[-1] == "Everything that the splits name is there and reads well."
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from made_files import open_split
 
 from mila.data.mtan_trees import MTANTree, Signs
-from mila.data.nyuv2 import open_nyuv2
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, SUITES, VOID
 
@@ -210,13 +210,11 @@ def test_manifest_follows_the_data_and_not_their_place(tmp_path: Path) -> None:
     assert open_tree(moved).manifest()["fingerprint"] != before["fingerprint"]
 
 
-def test_open_nyuv2_recognises_the_tree(tmp_path: Path) -> None:
-    source = open_nyuv2(write_nyu(tmp_path), "test", height=18, width=24, mode="still", limit=1)
+def test_a_recognised_tree_is_read_as_one(tmp_path: Path) -> None:
+    source = open_split(write_nyu(tmp_path), "val", height=18, width=24, mode="still", limit=1)
     assert isinstance(source, MTANTree)
     assert len(source) == 1
     assert source.clip(0, 1).frames[0, 2, 0, 0] == 50
-    with pytest.raises(UserError, match="no clip mode 'video' for this data set"):
-        open_nyuv2(tmp_path, "test", height=18, width=24, mode="video")
 
 
 def test_missing_things_are_found_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.io
+from made_files import open_split, save
 from PIL import Image
 
-from mila.data.nyuv2 import NYUv2, open_nyuv2
+from mila.data.nyuv2 import NYUv2
 from mila.data.nyuv2_camera import undistort
-from mila.data.nyuv2_classes import class13_by_name
+from mila.data.nyuv2_classes import class_by_name
 from mila.data.nyuv2_official import NYUv2Official
 from mila.data.nyuv2_raw import LONGEST_CLIP
 from mila.errors import UserError
-from mila.tasks import NYUV2, VOID
+from mila.tasks import NYUV2, NYUV2_40, VOID
 
 HEIGHT, WIDTH = 48, 64
 INSIDE = (slice(8, HEIGHT - 8), slice(8, WIDTH - 8))
@@ -164,13 +165,33 @@ def test_the_class_table() -> None:
     path = Path(__file__).resolve().parents[1] / "mila" / "data" / "nyuv2_classes.csv"
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
     assert [int(row[0]) for row in rows] == list(range(1, 895))
-    classes = NYUV2.task("segmentation").classes
-    table = class13_by_name()
-    assert len(table) == 894
-    for _, name, _, _, number, class_name in rows:
-        assert classes[int(number) - 1] == class_name  # numbers and names agree, in the order of the suite
-        assert table[name] == int(number) - 1
-    assert set(table.values()) == set(range(13))
+    thirteen, forty = (suite.task("segmentation").classes for suite in (NYUV2, NYUV2_40))
+    for _, name, number40, name40, number13, name13 in rows:
+        assert thirteen[class_by_name(13)[name]] == thirteen[int(number13) - 1] == name13
+        # the field's list has refrigerators misspelt
+        assert forty[class_by_name(40)[name]] == forty[int(number40) - 1] == name40.replace("refrid", "refri")
+    for classes, table in ((13, class_by_name(13)), (40, class_by_name(40))):
+        assert len(table) == 894
+        assert set(table.values()) == set(range(classes))
+    # what a class of the 40 is among the 13 does not depend on the label
+    assert len({(row[2], row[4]) for row in rows}) == 40
+
+
+def test_forty_classes(nyu: Path) -> None:
+    source = official(nyu, "pan", classes=40)
+    assert source.suite is NYUV2_40
+    few, many = official(nyu, "pan").clip(1, 2), source.clip(1, 2)
+    assert np.array_equal(many.frames, few.frames)
+    for task in ("depth", "normals"):
+        assert np.array_equal(many.targets[task], few.targets[task])
+    names = ["wall", "books", "otherprop", "floor", "bed"]
+    classes = [VOID, *(NYUV2_40.task("segmentation").classes.index(name) for name in names)]
+    assert [classes[i] for i in ids(1)[8:40, 20]] == many.targets["segmentation"][8:40, 20].tolist()
+    ours, theirs = source.manifest(), official(nyu, "pan").manifest()
+    assert {key for key in ours if ours[key] != theirs[key]} == {"suite"}
+    assert (ours["suite"], theirs["suite"]) == ("nyuv2-40", "nyuv2")
+    with pytest.raises(UserError, match="no set of 37 classes here; choose 13 or 40"):
+        official(nyu, classes=37)
 
 
 def test_images_are_read_one_by_one_and_the_source_can_be_sent_to_another_process(tmp_path: Path) -> None:
@@ -462,7 +483,7 @@ def test_problems_are_listed_and_their_items_left_out(nyu: Path) -> None:
     starts += [f"{nyu}/splits.mat names image 0", f"{nyu} names the raw file 'kitchen.ppm'"]
     assert len(problems) == 4
     assert all(found.startswith(start) for found, start in zip(problems, starts, strict=True))
-    assert len(open_nyuv2(nyu, "train", height=24, width=32, mode="pan", problems=problems)) == 3
+    assert len(open_split(nyu, "train", height=24, width=32, mode="pan", problems=problems)) == 3
     assert len(problems) == 7
     assert len(official(nyu, limit=1, problems=problems)) == 1
     write_split(nyu, train=(5, 6))
@@ -484,39 +505,27 @@ def test_a_scene_that_cannot_be_read_is_one_problem(nyu: Path) -> None:
     assert "kitchen_0004 cannot be read (Not a directory)" in problems[0]
 
 
-# which layout -------------------------------------------------------------------------------------------------------
+# both layouts -------------------------------------------------------------------------------------------------------
 
 
-def test_open_recognises_the_official_and_the_plain_layout(nyu: Path, tmp_path: Path) -> None:
-    source = open_nyuv2(nyu, "train", height=24, width=32, mode="video", limit=2)
-    assert isinstance(source, NYUv2Official)
-    assert len(source) == 2
+def test_the_same_labelled_image_is_read_alike_in_both_layouts(nyu: Path, tmp_path: Path) -> None:
+    """Labels 1 to 5 of the file are walls, books, objects, floors and beds among 13, and among 40 likewise."""
     plain = tmp_path / "plain"
-    for name in ("rgb", "depth", "labels13"):
-        (plain / name).mkdir(parents=True)
-    for name, array in (("rgb", picture(0)), ("depth", picture(9)[..., 0] + 1), ("labels13", picture(9)[..., 0] % 14)):
-        Image.fromarray(array).save(plain / name / "0000.png")
+    save(plain / "rgb/0000.png", picture(0))
+    save(plain / "depth/0000.png", np.rint(metres(0) * 1000).astype(np.uint16))
+    save(plain / "labels13/0000.png", np.array([0, 12, 2, 7, 5, 1], np.uint8)[ids(0)])
+    save(plain / "labels40/0000.png", np.array([0, 1, 23, 40, 2, 4], np.uint8)[ids(0)])
     (plain / "train.txt").write_text("0\n", encoding="utf-8")
-    opened = open_nyuv2(plain, "train", height=24, width=32, mode="pan")
-    assert isinstance(opened, NYUv2)
-    assert opened.manifest()["layout"] == "folders"
-    with pytest.raises(UserError, match="no clip mode 'video' for this data set; choose one of pan, still"):
-        open_nyuv2(plain, "train", height=24, width=32, mode="video")
-    # the same labelled image pans alike in both layouts
     write_split(nyu, train=(1,))
-    assert np.array_equal(
-        official(nyu, "pan").clip(0, 4).frames, NYUv2(plain, "train", height=48, width=64).clip(0, 4).frames
-    )
-
-
-def test_open_says_what_it_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"neither nyu_depth_v2_labeled\.mat, nor MTAN's train/image .* rgb, depth"):
-        open_nyuv2(tmp_path, "train", height=24, width=32, mode="pan")
-    with pytest.raises(UserError, match="nowhere does not exist"):
-        open_nyuv2(tmp_path / "nowhere", "train", height=24, width=32, mode="pan")
-    (tmp_path / "train" / "image").mkdir(parents=True)
-    with pytest.raises(UserError, match="no split 'val'; choose train or test"):
-        open_nyuv2(tmp_path, "val", height=24, width=32, mode="pan")  # type: ignore[arg-type]
+    for suite in (NYUV2, NYUV2_40):
+        theirs = open_split(nyu, "train", suite=suite, mode="pan", height=48, width=64)
+        ours = open_split(plain, "train", suite=suite, mode="pan", height=48, width=64)
+        assert (type(theirs), type(ours)) == (NYUv2Official, NYUv2)
+        assert np.array_equal(ours.clip(0, 4).frames, theirs.clip(0, 4).frames)
+        ours_0, theirs_0 = ours.clip(0, 1).targets, theirs.clip(0, 1).targets
+        assert np.array_equal(ours_0["segmentation"], theirs_0["segmentation"])
+        assert len(np.unique(ours_0["segmentation"])) == 6
+        np.testing.assert_allclose(ours_0["depth"], theirs_0["depth"], atol=0.00051)
 
 
 # bad input ----------------------------------------------------------------------------------------------------------

@@ -5,49 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from made_files import CATEGORY_OF_ID, STEM, frame_path, open_cities, open_split, ramp, sample, save
 from PIL import Image
 
 from mila.data.cityscapes import FRAMES_TO_ANNOTATION, Cityscapes
+from mila.data.images import read_grey
+from mila.data.layouts import recognise
 from mila.data.nyuv2 import NYUv2
+from mila.data.nyuv2_classes import class_by_name
 from mila.data.stills import clip_from_still, pan_box
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, NYUV2, VOID
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-Array = npt.NDArray[np.uint8]
-
-
-def ramp(height: int, width: int, shift: int = 0) -> Array:
-    """RGB `[H, W, 3]`: red grows to the right, green downwards, blue is `shift`."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 250 // width, y * 250 // height, np.full_like(x, shift)], 2).astype(np.uint8)
-
-
-def save(path: Path, array: npt.NDArray[np.generic]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
+from mila.tasks import CITYSCAPES, NYUV2, NYUV2_40, VOID
 
 # NYUd v2 ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nyu(tmp_path: Path) -> Path:
-    """Four items of 48 x 64, images 0 and 2 for training; rgb as PNG so that values are exact."""
-    root = tmp_path / "données NYU"
-    x = np.broadcast_to(np.arange(64), (48, 64))
-    for i in range(4):
-        save(root / f"rgb/{i:04d}.png", ramp(48, 64, 10 * i))
-        save(root / f"depth/{i:04d}.png", np.full((48, 64), 50 + i, np.uint8))
-        save(root / f"labels13/{i:04d}.png", ((x + i) % 14).astype(np.uint8))
-    (root / "train.txt").write_text("0\n2\n", encoding="utf-8")
-    (root / "test.txt").write_text("1\n3\n\n", encoding="utf-8")
-    return root
 
 
 def test_nyu_values_shapes_and_types(nyu: Path) -> None:
@@ -95,6 +69,44 @@ def test_nyu_sixteen_bit_depth_is_millimetres_and_zero_is_missing(nyu: Path) -> 
     assert not targets["depth"][0, 20:24, 20:24].any()
     assert not targets["normals"][:, 20:24, 20:24].any()
     assert source.manifest()["note"] == "16-bit depth, normals computed from depth"
+
+
+def test_nyu_forty_classes(nyu: Path) -> None:
+    with pytest.raises(UserError, match="labels40 does not exist, but the NYUd v2 folder labels40 is expected there"):
+        NYUv2(nyu, "train", height=48, width=64, classes=40)
+    for i in range(4):
+        save(nyu / f"labels40/{i:04d}.png", np.broadcast_to(np.arange(64, dtype=np.uint8) % 41, (48, 64)))
+    few = NYUv2(nyu, "train", height=48, width=64, border=0)
+    shutil.rmtree(nyu / "labels13")  # of the two the wanted one is needed
+    source = NYUv2(nyu, "train", height=48, width=64, border=0, classes=40)
+    assert source.suite is NYUV2_40
+    assert source.clip(1, 1).targets["segmentation"][9].tolist() == [*range(VOID, 40), *range(VOID, 22)]
+    assert source.files(1)[1:] == [nyu / f"{folder}/0002.png" for folder in ("rgb", "labels40", "depth")]
+    assert (source.manifest()["suite"], few.suite.name) == ("nyuv2-40", "nyuv2")
+    (nyu / "labels40/0002.png").unlink()
+    with pytest.raises(UserError, match=r"labels40.0002\.png does not exist, but train\.txt lists it"):
+        NYUv2(nyu, "train", height=48, width=64, classes=40)
+    save(nyu / "labels40/0000.png", np.full((48, 64), 41, np.uint8))
+    with pytest.raises(
+        UserError, match=r"0000\.png holds the label 41, but .* to 40; replace it by the 40-class label"
+    ):
+        source.clip(0, 1)
+
+
+def test_the_suite_of_forty_classes() -> None:
+    """Beside the colours that PASCAL VOC prints for its 20 classes, aeroplane to television."""
+    task = NYUV2_40.task("segmentation")
+    assert (task.channels, len(task.classes), len(set(task.colours))) == (40, 40, 40)
+    assert task.colours[:20] == (
+        *((128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128)),
+        *((64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0), (64, 0, 128), (192, 0, 128), (64, 128, 128)),
+        *((192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128)),
+    )
+    assert task.classes[0] == "wall"
+    assert task.classes[23] == "refrigerator"
+    assert task.classes[39] == "otherprop"
+    assert NYUV2_40.tasks[1:] == NYUV2.tasks[1:]
+    assert (NYUV2_40.height, NYUV2_40.width) == (288, 384)
 
 
 def test_nyu_clip_does_not_depend_on_history(nyu: Path) -> None:
@@ -255,9 +267,10 @@ def test_nyu_bad_targets_are_named_when_read(nyu: Path) -> None:
     with pytest.raises(UserError, match=r"labels13.0000\.png has pixel format RGB"):
         source.clip(0, 1)
     save(nyu / "labels13/0000.png", np.zeros((48, 64), np.uint8))
-    save(nyu / "depth/0000.png", np.zeros((48, 64), np.uint8))
-    with pytest.raises(UserError, match=r"depth.0000\.png has no depth at any pixel"):
-        source.clip(0, 1)
+    for bits in (np.uint8, np.uint16):
+        save(nyu / "depth/0000.png", np.zeros((48, 64), bits))
+        with pytest.raises(UserError, match=r"depth.0000\.png has no depth at any pixel"):
+            source.clip(0, 1)
     save(nyu / "depth/0000.png", np.zeros((24, 32), np.uint8))
     with pytest.raises(UserError, match=r"depth.0000\.png is 32 x 24 pixels"):
         source.clip(0, 1)
@@ -313,37 +326,6 @@ def test_pan_of_a_ramp_shows_the_window_that_it_says() -> None:
 
 
 # Cityscapes ---------------------------------------------------------------------------------------------------------
-
-STEM = "bochum_000000_000313"
-
-CATEGORY_OF_ID = [*7 * ["void"], *4 * ["flat"], *6 * ["construction"], *4 * ["object"], *2 * ["nature"], "sky"]
-CATEGORY_OF_ID += [*2 * ["human"], *8 * ["vehicle"]]
-"""Category of the label ids 0 to 33, counted off the data set's published table of classes."""
-
-
-def frame_path(root: Path, frame: int, suffix: str = ".png") -> Path:
-    return root / f"leftImg8bit_sequence/train/bochum/bochum_000000_{frame:06d}_leftImg8bit{suffix}"
-
-
-@pytest.fixture
-def cities(tmp_path: Path) -> Path:
-    """One snippet of 32 x 64 with all targets, frames 294 to 323, and one item with neither disparity nor PNG."""
-    root = tmp_path / "städte 1"
-    for frame in range(294, 324):
-        save(frame_path(root, frame), ramp(32, 64, frame - 294))
-    save(root / f"leftImg8bit/train/bochum/{STEM}_leftImg8bit.png", ramp(32, 64, 200))
-    ids = np.broadcast_to(np.arange(64, dtype=np.uint8) % 34, (32, 64))
-    save(root / f"gtFine/train/bochum/{STEM}_gtFine_labelIds.png", ids)
-    save(root / f"disparity/train/bochum/{STEM}_disparity.png", (np.arange(32 * 64).reshape(32, 64)).astype(np.uint16))
-    sequence = root / "leftImg8bit_sequence/train/aachen"
-    for frame in (18, 19):
-        save(sequence / f"aachen_000001_{frame:06d}_leftImg8bit.jpg", ramp(32, 64))
-    save(root / "gtFine/train/aachen/aachen_000001_000019_gtFine_labelIds.png", ids)
-    return root
-
-
-def open_cities(root: Path, mode: str = "video", **options: int | str) -> Cityscapes:
-    return Cityscapes(root, "train", mode=mode, **{"height": 32, "width": 64, **options})  # type: ignore[arg-type]
 
 
 def test_cityscapes_values_shapes_and_types(cities: Path) -> None:
@@ -475,13 +457,6 @@ def test_cityscapes_bad_files_are_named_when_read(cities: Path) -> None:
 # the real sample ----------------------------------------------------------------------------------------------------
 
 
-def sample(name: str) -> Path:
-    root = SHARED / name
-    if not root.is_dir():
-        pytest.skip(f"no real sample data: {name} is not in ../shared/data")
-    return root
-
-
 @pytest.mark.parametrize(("split", "count"), [("train", 795), ("test", 654)])
 def test_real_nyu(split: str, count: int) -> None:
     source = NYUv2(sample("nyuv2"), split, height=96, width=128)  # type: ignore[arg-type]
@@ -507,6 +482,27 @@ def test_real_nyu(split: str, count: int) -> None:
     assert len(upright) >= 3
     assert np.mean(upright) < 30
     assert np.max(upright) < 50
+
+
+def test_real_nyu_has_the_same_scenes_in_thirteen_and_in_forty_classes() -> None:
+    """A class of the 40 is always the same of the 13, the one that the raw names' table gives it."""
+    root = sample("nyuv2")
+    assert recognise(root).suites == (NYUV2, NYUV2_40)
+    few, many = class_by_name(13), class_by_name(40)
+    table = np.full(41, VOID)  # the last entry, -1, is for what is not labelled
+    table[[many[name] for name in few]] = list(few.values())
+    seen: set[int] = set()
+    for split in ("train", "test"):
+        how: dict[str, Any] = {"height": 120, "width": 160, "mode": "still"}
+        thirteen, forty = (open_split(root, split, suite=suite, **how) for suite in (NYUV2, NYUV2_40))
+        assert np.array_equal(
+            table[forty.clip(7, 1).targets["segmentation"]], thirteen.clip(7, 1).targets["segmentation"]
+        )
+        for index in range(0, len(forty), 10):
+            fine, coarse = (read_grey(source.files(index)[2])[0].astype(int) - 1 for source in (forty, thirteen))
+            assert np.array_equal(table[fine], coarse)
+            seen |= set(np.unique(fine).tolist())
+    assert seen == set(range(VOID, 40))
 
 
 def test_real_cityscapes() -> None:

@@ -43,13 +43,17 @@ LABELS = [row.label for row in TABLE1.rows]
 PUBLISHED = Path(__file__).parents[1] / "reports" / "published" / "published.csv"
 
 
+DATASET_OF = {"nyuv2": "nyuv2", "cityscapes": "cityscapes", "cityscapes19": "cityscapes"}
+"""Column `dataset` of the published numbers."""
+
+
 def plan_of(*seeds: int, grid: Grid = TABLE1) -> Plan:
     return make_plan(grid, SMOKE, "rooms" if grid.suite == NYUV2 else "street", mode="video", seeds=seeds)
 
 
 def scores(plan: Plan, row: int, seed: int, offset: int) -> dict[str, float]:
     """The last row leads in mIoU by far, in depth by less than the spreads."""
-    metrics = [m for task in plan.grid.suite.tasks for m in task.metrics]
+    metrics = [m for task in plan.suite.tasks for m in task.metrics]
     if plan.rows[row].is_constant:
         return {m.name: {"miou": 0.05, "depth_abs": 0.92, "normal_mean": 50.0}.get(m.name, 0.25) for m in metrics}
     known = {
@@ -77,8 +81,8 @@ def fill(store: Store, plan: Plan) -> None:
 def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
     if isinstance(stage, Data):
         if stage == plan.test_data:
-            height, width = plan.profile.size(plan.grid.suite)
-            pack(MadeClips(2, plan.grid.suite, height, width), 6, store.folder(stage) / "clips")
+            height, width = plan.profile.size(plan.suite)
+            pack(MadeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
     if isinstance(stage, Measure):
         return {"gflops": 42.25, "height": 288, "width": 384}
@@ -88,7 +92,7 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
     assert isinstance(stage, Evaluate)
     if stage in plan.flow:
         return {"metrics": {"epe": 0.6 + 0.2 * stage.train.seed, "epe_zero": 2.0}, "offset": 0, "pictures": []}
-    height, width = plan.profile.size(plan.grid.suite)
+    height, width = plan.profile.size(plan.suite)
     pictures = {
         "segmentation": np.full((2, height, width), 3, np.int8),
         "depth": np.full((2, 1, height, width), 2.0, np.float32),
@@ -384,18 +388,19 @@ def printed_rows(table: int, dataset: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_grids_and_published_rows_answer_each_other(grid: Grid) -> None:
-    printed = printed_rows(grid.table, grid.suite.name)
+    dataset = DATASET_OF[grid.suite.name]
+    printed = printed_rows(grid.table, dataset)
     named = [row.published for row in grid.rows if row.published is not None]
     assert sorted(named) == sorted(printed)  # every name is printed, every printed row is answered, each once
-    assert {name: set(cells) for name, cells in read_published(grid.table, grid.suite.name).items()} == printed
+    assert {name: set(cells) for name, cells in read_published(grid.table, dataset).items()} == printed
     assert len({row.label for row in grid.rows}) == len(grid.rows)
 
 
 def test_every_published_table_of_the_suite_has_its_grids() -> None:
     with PUBLISHED.open(newline="") as file:
         printed = {(line["table"], line["dataset"]) for line in csv.DictReader(file)}
-    wanted = {pair for pair in printed if pair[0] in ("1", "2", "6", "8", "9", "10")}
-    assert {(str(grid.table), grid.suite.name) for grid in GRIDS.values()} == wanted
+    wanted = {pair for pair in printed if pair[0] != "7"}  # costs alone, of modules alone
+    assert {(str(grid.table), DATASET_OF[grid.suite.name]) for grid in GRIDS.values()} == wanted
 
 
 def test_a_published_name_that_is_not_printed_is_refused(tmp_path: Path) -> None:

@@ -64,6 +64,17 @@ def test_every_epoch_visits_every_clip_once_and_every_offset_comes() -> None:
     assert batch_of(7, 100, 4, 5, seed=2) != batch_of(7, 100, 4, 5, seed=1)
 
 
+def test_the_rate_falls_as_the_schedule_says() -> None:
+    rates = {decay: [Schedule(1, lr=1.0, decay=decay).rate(step, 10) for step in range(10)] for decay in DECAYS}
+    assert rates["none"] == [1.0] * 10
+    assert rates["step"] == [1.0] * 8 + [0.1] * 2
+    assert rates["cosine"][0] == 1.0
+    assert rates["cosine"] == sorted(rates["cosine"], reverse=True)
+    assert Schedule(50, batch=4).last_epochs(2975, 10) == list(range(41, 51))
+    assert Schedule(2.5, batch=4).last_epochs(40, 10) == [1, 2]
+
+
+DECAYS: tuple[Any, ...] = ("none", "cosine", "step")
 SCHEDULE = Schedule(epochs=6, batch=2, lr=1e-3, decay="cosine")  # 18 steps
 
 

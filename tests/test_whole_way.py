@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from test_real_data import cities, open_cities, sample  # noqa: F401
+from made_files import open_cities, sample
 
 from mila.data.cityscapes import Cityscapes
 from mila.data.clips import ClipSource
@@ -52,7 +52,7 @@ def whole_way(source: ClipSource, folder: Path) -> None:
         assert truth["miou_image_void"] < 1  # definition A charges what is said about void
 
 
-def test_small_official_snippet(cities: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_small_official_snippet(cities: Path, tmp_path: Path) -> None:
     (cities / "gtFine/train/aachen/aachen_000001_000019_gtFine_labelIds.png").unlink()  # it has two frames only
     whole_way(open_cities(cities), tmp_path)
 

@@ -1,10 +1,46 @@
-"""Tables 9 and 10: weighting of the tasks, and MILA on slow networks alone."""
+"""Tables 3, 4, 9 and 10: MILA's losses, its window, weighting of the tasks, and slow networks alone."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from experiments.grids.grid import From, Grid, Row, frame_row, pair_row
 from experiments.stages import arguments
 from mila.tasks import CITYSCAPES
+
+_LOSSES = "MILA ablation of losses / D101-18"
+_WINDOW = "MILA window / D101-18"
+
+_ALONE: dict[str, Any] = {"multi_frame": False, "task_specific": False}
+"""Table 3's last row has the numbers of Table 2's "MILA w/o MF&TS", its first those of MultiNet++'s concatenation."""
+
+TABLE3 = Grid(
+    name="table3",
+    table=3,
+    title="ILA and the mimicry losses (Eq. 3) on Cityscapes",
+    suite=CITYSCAPES,
+    rows=(
+        pair_row("Concatenation", f"{_LOSSES} / none", propagation="concat", mimicry=None, **_ALONE),
+        pair_row("Concatenation, L1", f"{_LOSSES} / l1", propagation="concat", mimicry=(1.0, 0.0), **_ALONE),
+        pair_row("ILA", f"{_LOSSES} / ila", mimicry=None, **_ALONE),
+        pair_row("ILA, L1", f"{_LOSSES} / l1+ila", mimicry=(1.0, 0.0), **_ALONE),
+        pair_row("ILA, L1, adversarial", f"{_LOSSES} / l1+adv+ila", **_ALONE),
+    ),
+)
+
+TABLE4 = Grid(
+    name="table4",
+    table=4,
+    title="Window of ILA on Cityscapes",
+    suite=CITYSCAPES,
+    rows=(
+        pair_row("3 × 3", f"{_WINDOW} / 3x3", window=3),
+        pair_row("5 × 5", f"{_WINDOW} / 5x5"),
+        pair_row("7 × 7", f"{_WINDOW} / 7x7", window=7),
+        pair_row("15 × 15", f"{_WINDOW} / 15x15", window=15),
+        pair_row("Global", f"{_WINDOW} / global(64)", window="global"),
+    ),
+)
 
 TABLE9 = Grid(
     name="table9",

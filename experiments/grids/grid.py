@@ -67,12 +67,13 @@ def pair_row(
     published: str | None,
     model: str = "mila",
     *,
+    fast: int = 18,
     starts: tuple[From, ...] = PAIR,
     weighting: WeightingName = "equal",
     **switches: Any,
 ) -> Row:
-    """A model on the slow-fast pair D101-18."""
-    return Row(label, published, model, arguments(slow=101, fast=18, **switches), starts, weighting)
+    """A model on the slow-fast pair D101-18, or D101-`fast`."""
+    return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ class Grid:
         name: on the command line.
         table: its number in the paper.
         title: its heading.
-        suite: tasks; their metrics are the columns.
+        suite: the paper's tasks.
         rows: in the paper's order.
         keyframe_interval: K of the rows that do not say otherwise.
+        stand_in: tasks on an embedded world, where no world has those of `suite`.
     """
 
     name: str
@@ -94,3 +96,10 @@ class Grid:
     suite: Suite
     rows: tuple[Row, ...]
     keyframe_interval: int = 5
+    stand_in: Suite | None = None
+
+    @property
+    def longest_interval(self) -> int:
+        """The largest K of its rows."""
+        own = (dict(row.arguments).get("keyframe_interval", self.keyframe_interval) for row in self.rows)
+        return max(self.keyframe_interval, *own)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     look = commands.add_parser("inspect", help="say what is there and what is missing or broken; exit code 1 if it is")
     look.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
     look.add_argument(
-        "--sheet", metavar="PNG", type=Path, help="where the contact sheets go (default: SPLIT.png in this folder)"
+        "--sheet", metavar="PNG", type=Path, help="contact sheets, as PNG-SPLIT.png (default: contact-sheet.png here)"
     )
     look.add_argument("--no-sheet", action="store_true", help="draw none")
     look.add_argument("--all", action="store_true", help="list every problem, however many")
@@ -136,18 +137,17 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
 def _inspect(options: argparse.Namespace, console: Console) -> int:
     _check_jobs(options.jobs)
     layout = recognise(options.root)
-    suite, mode, height, width = _choice(options, layout)
+    suite, mode, _, _ = _choice(options, layout)
+    how: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
     with _progress("reading", console) as tell:
-        found = inspect(
-            options.root, suite=suite, mode=mode, height=height, width=width, workers=options.jobs, progress=tell
-        )
+        found = inspect(options.root, **how, workers=options.jobs, progress=tell)
     print_inspection(found, console, every=options.all)
-    for split in () if options.no_sheet else layout.splits:
-        problems: list[str] = []
-        source = layout.open(split, suite=suite, mode=mode, height=height, width=width, problems=problems)
+    how |= {"height": found.height, "width": found.width}
+    for split in () if options.no_sheet else (split.split for split in found.splits):
+        source = layout.open(split, **how, problems=[])
         path = options.sheet or Path("contact-sheet.png")
         path = path.with_name(f"{path.stem}-{split}{path.suffix or '.png'}")
-        contact_sheet(source, path)
+        contact_sheet(source, path, title=f"{layout.title}, {split}")
         console.print(f"contact sheet: {path.resolve()}", markup=False)
     return 0 if found.ok else 1
 
@@ -170,7 +170,7 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 def _choice(options: argparse.Namespace, layout: Layout) -> tuple[Suite, ClipMode, int, int]:
     """Tasks, mode and size: as asked, or the layout's first and the paper's."""
     suites = {suite.name: suite for suite in layout.suites}
-    name = options.suite or next(iter(suites))
+    name = next(iter(suites)) if options.suite is None else options.suite
     if name not in suites:
         raise UserError(f"{options.root} ({layout.title}) has no tasks {name!r}; choose one of {', '.join(suites)}.")
     suite, mode = suites[name], options.mode or layout.modes[0]
@@ -178,7 +178,8 @@ def _choice(options: argparse.Namespace, layout: Layout) -> tuple[Suite, ClipMod
         raise UserError(
             f"{options.root} ({layout.title}) has no clips of mode {mode!r}; choose one of {', '.join(layout.modes)}."
         )
-    height, width = options.height or suite.height, options.width or suite.width
+    height = suite.height if options.height is None else options.height
+    width = suite.width if options.width is None else options.width
     return suite, mode, height, width
 
 

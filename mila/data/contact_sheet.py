@@ -29,7 +29,7 @@ from mila.data.colours import (
     paint_depth,
 )
 from mila.data.images import nearest
-from mila.data.pen import ALARM, LARGE, LINE, MUTED, SMALL, Pen, text_width, wrapped
+from mila.data.pen import ALARM, LARGE, LINE, MUTED, SMALL, SWATCH, Pen, text_width, wrapped
 from mila.errors import UserError
 from mila.files import write_atomic
 from mila.tasks import Task
@@ -47,7 +47,7 @@ _PANEL = 384  # pixels, the longer side of a picture at most
 _COLUMN = 300  # pixels, a column at least, for the key to it
 _NAME = 208  # pixels, the names of the clips at most
 _MARGIN, _GAP, _BALL = 48, 16, 96
-_KEYS = 420  # pixels, more than any key is high
+_MANY = 24  # classes
 _TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Surface normals"}
 _DATA_SETS = {"nyuv2": "NYUd v2", "cityscapes": "Cityscapes"}
 
@@ -169,7 +169,8 @@ def _draw(source: ClipSource, rows: Sequence[_Row], length: int, title: str) -> 
     columns = [left + place * step for place in range(len(heads))]
     top = _MARGIN + 124
     bottom = top + len(rows) * (height + _GAP)
-    pen = Pen(bottom + _KEYS, columns[-1] + step - _GAP + _MARGIN)
+    longest_key = LINE * (12 + max(len(task.classes) for task in tasks))
+    pen = Pen(bottom + longest_key, columns[-1] + step - _GAP + _MARGIN)
 
     pen.text(_MARGIN, _MARGIN - 6, title, size=LARGE, bold=True)
     pen.text(_MARGIN, _MARGIN + 34, _subtitle(source, len(rows)), colour=MUTED)
@@ -193,7 +194,7 @@ def _draw(source: ClipSource, rows: Sequence[_Row], length: int, title: str) -> 
                 pen.text(x + width // 2, y + height // 2 - 8, "not annotated", colour=(255, 255, 255), anchor="m")
     pen.rule(bottom, _MARGIN)
     keys = zip(columns[-len(tasks) :], tasks, strict=True)
-    end = max(_draw_key(pen, x, bottom + 18, task, scale) for x, task in keys)
+    end = max(_draw_key(pen, x, bottom + 18, step - _GAP, task, scale) for x, task in keys)
     return pen.image.crop((0, 0, pen.image.width, end + _MARGIN))
 
 
@@ -225,14 +226,27 @@ def _pictures(
         yield nearest(rgb.transpose(2, 0, 1), height, width).transpose(1, 2, 0), not annotated.any()
 
 
-def _draw_key(pen: Pen, x: int, y: int, task: Task, scale: _Scale) -> int:
-    """How to read the colours of a task; returns where it ends."""
+def _draw_classes(pen: Pen, x: int, y: int, room: int, task: Task) -> int:
+    """The colours of the classes in two columns, or three where they are many and `room` suffices; returns the end."""
+    entries = [*zip(task.classes, task.colours, strict=True), ("not annotated", NOT_ANNOTATED)]
+    for across in (3, 2) if len(entries) > _MANY else (2,):
+        lines = math.ceil(len(entries) / across)
+        columns = [entries[start : start + lines] for start in range(0, len(entries), lines)]
+        widths = [max(text_width(name, SMALL) for name, _ in column) + SWATCH + _GAP for column in columns]
+        widths = [max(width, _COLUMN // across) for width in widths]
+        if sum(widths) <= room + _GAP:
+            break
+    for column, width in zip(columns, widths, strict=True):
+        for line, (name, colour) in enumerate(column):
+            pen.swatch(x, y + line * LINE, colour, name)
+        x += width
+    return y + lines * LINE
+
+
+def _draw_key(pen: Pen, x: int, y: int, room: int, task: Task, scale: _Scale) -> int:
+    """How to read the colours of a task, in `room` pixels from `x`; returns where it ends."""
     if task.name == "segmentation":
-        entries = [*zip(task.classes, task.colours, strict=True), ("not annotated", NOT_ANNOTATED)]
-        lines = math.ceil(len(entries) / 2)
-        for place, (name, colour) in enumerate(entries):
-            pen.swatch(x + place // lines * (_COLUMN // 2), y + place % lines * LINE, colour, name)
-        return y + lines * LINE
+        return _draw_classes(pen, x, y, room, task)
     if task.name == "depth":
         pen.picture(x, y + 2, paint_depth(np.tile(np.linspace(*scale.limits, _COLUMN), (14, 1)), scale.limits))
         digits = 1 if scale.high >= 1 else 3

@@ -15,7 +15,7 @@ from PIL import Image
 from mila.data.cityscapes_files import FRAMES_TO_ANNOTATION
 from mila.data.cityscapes_labels import label_ids
 from mila.data.nyuv2_camera import CAMERA_FILE, NYUD_V2, ColourCamera
-from mila.data.nyuv2_classes import class13_by_name
+from mila.data.nyuv2_classes import class_by_name
 from mila.data.nyuv2_mat import LABELLED, SPLITS
 from mila.data.nyuv2_mat_write import LabelledWriter
 from mila.data.nyuv2_raw import LONGEST_CLIP
@@ -106,7 +106,7 @@ def export_rooms(
     length: int = 20,
     progress: Progress | None = None,
 ) -> None:
-    """Write clips of the *rooms* world as NYUd v2's official files, which `mila.data.nyuv2.open_nyuv2` reads back.
+    """Write clips of the *rooms* world as NYUd v2's official files, which `NYUv2Official` reads back.
 
     Both splits at once, for one file holds the labelled images of both: the clips of the world's split `train` come
     first, then those of `test`. Written are `raw/SCENE/r-TIME-STAMP.ppm` (the frames of a clip, at 30 a second, each
@@ -141,7 +141,7 @@ def export_rooms(
 
     def write(file: IO[bytes]) -> None:
         scenes = [f"rooms_{split}_{index:04d}" for split, world in worlds.items() for index in range(len(world))]
-        names = list(class13_by_name())
+        names = list(class_by_name(13))
         ids = _ids_of_classes(names)
         raw = [f"{scene}/{_raw_name(length - 1)}" for scene in scenes]
         texts = {"names": names, "rawRgbFilenames": raw, "scenes": scenes}

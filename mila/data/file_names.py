@@ -104,10 +104,10 @@ _CITYSCAPES = FileNames(
     },
 )
 _PLAIN = FileNames(
-    ("rgb", "labels13", "depth"),
+    ("rgb", "labels13", "labels40", "depth"),
     {
         r"rgb/(?P<item>\d{4})\.(png|jpg)": ("frame",),
-        r"labels13/(?P<item>\d{4})\.png": ("segmentation",),
+        r"labels(13|40)/(?P<item>\d{4})\.png": ("segmentation",),
         r"depth/\d{4}\.png": ("depth", "normals"),
     },
 )

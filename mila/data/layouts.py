@@ -2,12 +2,12 @@
 
 | layout                                 | recognised by                                                      |
 |----------------------------------------|--------------------------------------------------------------------|
-| packed store (`mila.data.packed`)      | `manifest.json` in `train`, `val` or `test`                        |
+| packed store (`mila.data.packed`)      | `frames.npy` in `train`, `val` or `test`                           |
 | NYUd v2, official                      | `nyu_depth_v2_labeled.mat`                                         |
 | MTAN's arrays of NYUd v2               | `train/image` or `val/image`, with `label` beside it               |
 | MTAN's arrays of Cityscapes            | the same with `label_7` or `label_19`                              |
 | Cityscapes, official                   | `gtFine`, `leftImg8bit` or `leftImg8bit_sequence`                  |
-| NYUd v2, plain folders                 | any of `rgb`, `depth`, `labels13`, `train.txt`, `test.txt`         |
+| NYUd v2, plain folders                 | any of `rgb`, `depth`, `labels13`, `labels40`, their split files   |
 
 Where a folder holds several of them, the first of this list counts.
 """
@@ -29,7 +29,7 @@ from mila.data.nyuv2_mat import LABELLED
 from mila.data.nyuv2_official import NYUv2Official
 from mila.data.packed import PackedClips, is_packed_store
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, SUITES, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2_40, SUITES, Suite
 
 ClipMode = Literal["video", "pan", "still"]
 """Where clips come from: the frames before the annotated one, a moving crop of it, or its repetition."""
@@ -37,7 +37,7 @@ ClipMode = Literal["video", "pan", "still"]
 Dataset = Literal["nyuv2", "cityscapes"]
 
 _CITYSCAPES = ("gtFine", "leftImg8bit_sequence", "leftImg8bit")
-_PLAIN = ("rgb", "depth", "labels13", "train.txt", "test.txt")
+_PLAIN = ("rgb", "depth", "labels13", "labels40", "train.txt", "test.txt")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def _recognise(root: Path) -> Layout:
     stills: tuple[ClipMode, ...] = ("pan", "still")
     if (root / LABELLED).exists():
         modes = ("video", *stills) if _has_raw_video(root) else stills
-        return make("NYUd v2, official file", "nyuv2", (NYUV2,), modes, ("train", "test"), "test", _reader=_official)
+        suites: tuple[Suite, ...] = (NYUV2, NYUV2_40)
+        return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", _reader=_official)
     if is_mtan_tree(root):
         parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
         names = [name for name, folder in LABELS.items() if all((root / part / folder).is_dir() for part in parts)]
@@ -151,7 +152,9 @@ def _recognise(root: Path) -> Layout:
         return make("Cityscapes, official folders", "cityscapes", suites, modes, splits, "val", _reader=_cityscapes)
     if any((root / name).exists() for name in _PLAIN):
         splits = tuple(split for split in ("train", "test") if (root / f"{split}.txt").is_file())
-        return make("NYUd v2, plain folders", "nyuv2", (NYUV2,), stills, splits, "test", _reader=_plain)
+        labels = {"labels13": NYUV2, "labels40": NYUV2_40}
+        suites = tuple(suite for name, suite in labels.items() if (root / name).is_dir()) or (NYUV2,)
+        return make("NYUd v2, plain folders", "nyuv2", suites, stills, splits, "test", _reader=_plain)
     raise UserError(
         f"{root} holds no data set that is known here: no packed store, no {LABELLED}, none of MTAN's train/image and "
         f"val/image, and none of {', '.join((*_CITYSCAPES, *_PLAIN))}; correct the path or unpack the data set."
@@ -161,7 +164,7 @@ def _recognise(root: Path) -> Layout:
 def _packed(root: Path) -> Layout:
     splits = tuple(split for split in ("train", "val", "test") if (root / split).is_dir())
     first = PackedClips(root / splits[0])
-    dataset: Dataset = "nyuv2" if first.suite == NYUV2 else "cityscapes"
+    dataset: Dataset = "nyuv2" if first.suite.name.startswith("nyuv2") else "cityscapes"
     scored = "val" if "val" in splits else "test"
     title = f"packed store of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
     mode: Any = first.mode
@@ -174,12 +177,12 @@ def _has_raw_video(root: Path) -> bool:
     return any(path.name.startswith("r-") and path.suffix == ".ppm" for folder in folders for path in folder.iterdir())
 
 
-def _official(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:  # noqa: ARG001
-    return NYUv2Official(root, split, **how)
+def _official(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
 
 
-def _plain(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:  # noqa: ARG001
-    return NYUv2(root, split, **how)
+def _plain(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+    return NYUv2(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
 
 
 def _cityscapes(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:

@@ -107,11 +107,11 @@ class MTANTree:
         self._folders = {name: part / kinds[name] for name in names}
         for folder in self._folders.values():
             check_folder(folder, f"MTAN's folder {folder.name}")
-        self._numbers = _numbers(self._folders["image"])
+        self._numbers = _numbers(self._folders["image"], problems)
         self._leave_out_incomplete(problems)
         self._signs: Signs = (1, 1, 1)
         if "normals" in self._folders:
-            self._signs = self._find_signs(normal_signs)
+            self._signs = self._find_signs(normal_signs, problems)
             self._how_signs = "as measured from the depth" if normal_signs is None else "as given"
         self._numbers = self._numbers[:limit]
 
@@ -241,9 +241,9 @@ class MTANTree:
         known = length > _SHORTEST
         return np.where(known, vectors / np.where(known, length, 1), 0).astype(np.float32)
 
-    def _find_signs(self, given: Signs | None) -> Signs:
+    def _find_signs(self, given: Signs | None, problems: list[str] | None) -> Signs:
         chosen = np.linspace(0, len(self._numbers) - 1, min(SIGN_IMAGES, len(self._numbers))).round().astype(int)
-        agreement = self._agreement([self._numbers[i] for i in chosen])
+        agreement = self._agreement([self._numbers[i] for i in chosen], passing_over=problems is not None)
         folder = self._folders["normals"]
         for axis, value in enumerate(agreement):
             told = abs(value) >= SIGN_AGREEMENT
@@ -263,13 +263,18 @@ class MTANTree:
         x, y, z = (1 if value > 0 else -1 for value in agreement)
         return x, y, z
 
-    def _agreement(self, numbers: list[int]) -> list[float]:
+    def _agreement(self, numbers: list[int], *, passing_over: bool) -> list[float]:
         """Correlation of the stored x, y and z with those from depth, round zero, over `numbers`; 0 for no evidence."""
         sums = np.zeros((3, 3))  # of stored * computed, stored^2, computed^2 by axis
         for number in numbers:
-            image = self._image(number)
-            size = (image.shape[0], image.shape[1])
-            stored, depth = self._normals(number, size), self._depth(number, size)[0]
+            try:
+                image = self._image(number)
+                size = (image.shape[0], image.shape[1])
+                stored, depth = self._normals(number, size), self._depth(number, size)[0]
+            except UserError:
+                if passing_over:  # `clip` tells it again
+                    continue
+                raise
             # the crop is small enough for the whole image's camera to give the right signs
             computed = normals_from_depth(depth, *camera_at(*size))
             both = stored.any(0) & computed.any(0)
@@ -284,17 +289,20 @@ def _missing(folder: Path, number: int, others: str = "") -> str:
     return f"{path}{others} does not exist, but image/{number}.npy does; unpack the archive in full."
 
 
-def _numbers(folder: Path) -> list[int]:
+def _numbers(folder: Path, problems: list[str] | None) -> list[int]:
     try:
         stems = [path.stem for path in folder.iterdir() if path.suffix == ".npy"]
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error}); allow reading it, or unpack the archive again.") from error
     strange = [stem for stem in stems if not (stem.isascii() and stem.isdigit() and str(int(stem)) == stem)]
-    if strange:
-        raise UserError(f"{folder / strange[0]}.npy is not named by a number, N.npy; rename or remove it.")
-    if not stems:
+    sentences = [f"{folder / stem}.npy is not named by a number, N.npy; rename or remove it." for stem in strange]
+    if sentences and problems is None:
+        raise UserError(sentences[0])
+    if problems is not None:
+        problems += sentences
+    if len(strange) == len(stems):
         raise UserError(f"{folder} holds no array N.npy; unpack the archive in full.")
-    return sorted(map(int, stems))
+    return sorted(int(stem) for stem in stems if stem not in strange)
 
 
 def _load(path: Path, expected: str, fits: Any, kinds: str) -> Array:

@@ -1,16 +1,14 @@
-"""NYUd v2 (Silberman et al., ECCV 2012): 13 classes, depth and surface normals; and its plain folder layout.
-
-`open_nyuv2` recognises the layout of a folder: the official file (`mila.data.nyuv2_official`), MTAN's ready-made
-arrays (`mila.data.mtan_trees`), or the plain one, which anyone can write and `NYUv2` reads:
+"""NYUd v2 (Silberman et al., ECCV 2012) in plain folders, which anyone can write for data of their own.
 
     ROOT/train.txt, test.txt        image numbers of the split, zero-based (official number - 1), one a line
     ROOT/rgb/NNNN.jpg (or .png)     colour
     ROOT/depth/NNNN.png             8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
     ROOT/labels13/NNNN.png          0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
+    ROOT/labels40/NNNN.png          0 unlabelled; 1..40 in the order of `mila.tasks.NYUV2_40`
     ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.nyuv2_camera`
 
-The images are single frames, so a clip is a pan over the image or its repetition (`mila.data.stills`). The data set
-has no normals: they are computed from depth.
+Of the two folders of labels, the one with the wanted classes is read. The images are single frames, so a clip is a pan
+over the image or its repetition (`mila.data.stills`). The data set has no normals: they are computed from depth.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mila.data.clips import Clip, ClipSource
+from mila.data.clips import Clip
 from mila.data.images import (
     check_folder,
     check_options,
@@ -32,75 +30,27 @@ from mila.data.images import (
     read_grey,
     read_rgb,
 )
-from mila.data.mtan_trees import MTANTree, is_mtan_tree
 from mila.data.nyuv2_camera import check_split, leave_out, read_camera, targets_of
-from mila.data.nyuv2_mat import LABELLED
-from mila.data.nyuv2_official import NYUv2Official
+from mila.data.nyuv2_classes import suite_of
 from mila.data.stills import StillMode, check_length, clip_from_still
 from mila.errors import UserError
-from mila.tasks import NYUV2, Suite
+from mila.tasks import Suite
 
 DEPTH_STEP_8BIT = 1 / 25.5
 """Metres between two values of the 8-bit depth images."""
-
-
-_PLAIN = ("rgb", "depth", "labels13", "train.txt", "test.txt")
-
-
-def open_nyuv2(
-    root: str | Path,
-    split: Literal["train", "test"],
-    *,
-    height: int,
-    width: int,
-    mode: Literal["video", "pan", "still"],
-    limit: int | None = None,
-    problems: list[str] | None = None,
-) -> ClipSource:
-    """One split of NYUd v2, whichever of the three layouts `root` holds; of several, the first of this list.
-
-    1. `nyu_depth_v2_labeled.mat` with `splits.mat`: `NYUv2Official`, the only one with clips of mode `video`;
-    2. `train/image` or `val/image` of MTAN: `MTANTree`;
-    3. `rgb`, `depth`, `labels13`, `train.txt`, `test.txt`: `NYUv2`.
-
-    Args:
-        root: the data set's folder.
-        split: `train` or `test`.
-        height: height of frames and targets, pixels.
-        width: width of frames and targets, pixels.
-        mode: where clips come from: real frames before the annotated one, or the annotated image alone.
-        limit: use the first so many items only.
-        problems: see `ClipSource`.
-
-    Raises:
-        UserError: `root` holds none of them, or what the reader of its layout finds wrong.
-    """
-    root = Path(root)
-    check_folder(root, "the NYUd v2 folder")
-    how: dict[str, Any] = {"height": height, "width": width, "mode": mode, "limit": limit, "problems": problems}
-    if (root / LABELLED).exists():
-        return NYUv2Official(root, split, **how)
-    if is_mtan_tree(root):
-        check_split(split)
-        return MTANTree(root, split, suite=NYUV2, **how)
-    if any((root / name).exists() for name in _PLAIN):
-        return NYUv2(root, split, **how)
-    raise UserError(
-        f"{root} holds no NYUd v2: neither {LABELLED}, nor MTAN's train/image and val/image, nor any of "
-        f"{', '.join(_PLAIN)}; correct the path or unpack the data set."
-    )
 
 
 class NYUv2:
     """One split of NYUd v2 in the plain folder layout as a `ClipSource`.
 
     Args:
-        root: the folder that holds `rgb`, `depth`, `labels13`, `train.txt` and `test.txt`.
+        root: the folder that holds `rgb`, `depth`, `labels13` or `labels40`, `train.txt` and `test.txt`.
         split: `train` or `test`.
         height: height of frames and targets, pixels.
         width: width of frames and targets, pixels.
         mode: how a single image becomes a clip, see `mila.data.stills`.
         limit: use the first so many items only.
+        classes: the set of classes to read: 13, or 40.
         border: width in native pixels of the frame without targets, 0 for images without one; None takes that of
             `camera.json`, or without such a file that of NYUd v2's images.
         problems: see `ClipSource`.
@@ -119,25 +69,28 @@ class NYUv2:
         width: int,
         mode: StillMode = "pan",
         limit: int | None = None,
+        classes: Literal[13, 40] = 13,
         border: int | None = None,
         problems: list[str] | None = None,
     ) -> None:
         check_options(mode, ("pan", "still"), height, width, limit)
         check_split(split)
+        self._suite, self._classes = suite_of(classes), classes
         self.root = Path(root)
         self.split, self.height, self.width, self.mode = split, height, width, mode
         check_folder(self.root, "the NYUd v2 folder")
         self._camera = read_camera(self.root, border)
         self._list = self.root / f"{split}.txt"
         names = _read_split(self._list, problems)[:limit]
-        for folder in ("rgb", "depth", "labels13"):
+        labels = f"labels{classes}"
+        for folder in ("rgb", "depth", labels):
             check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
-        self._items = _complete_items(self.root, self._list, names, problems)
+        self._items = _complete_items(self.root, self._list, names, labels, problems)
 
     @property
     def suite(self) -> Suite:
-        """`mila.tasks.NYUV2`: 13-class segmentation, depth, normals."""
-        return NYUV2
+        """`mila.tasks.NYUV2` or `NYUV2_40`: segmentation, depth, normals."""
+        return self._suite
 
     def __len__(self) -> int:
         return len(self._items)
@@ -149,8 +102,8 @@ class NYUv2:
 
         Raises:
             IndexError: there is no item `index`.
-            UserError: a file is unreadable, has a wrong size, labels outside 0..13, or no depth at all; or `length` is
-                below 1.
+            UserError: a file is unreadable, has a wrong size, labels beyond the classes, or no depth at all; or
+                `length` is below 1.
         """
         item = self._item(index)
         check_length(length)
@@ -183,7 +136,7 @@ class NYUv2:
         return [self._list, *self._camera.files, item.rgb, item.labels, item.depth]
 
     def manifest(self) -> dict[str, Any]:
-        """Data set, split, mode, size, number of items and of each target, notes, and a fingerprint of the files."""
+        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
         bits = grey_bits(self._items[0].depth)
         notes = [f"{bits}-bit depth"]
         if any(item.rgb.suffix == ".jpg" for item in self._items):
@@ -195,6 +148,7 @@ class NYUv2:
         files += [item.labels for item in self._items]
         return {
             "dataset": "nyuv2",
+            "suite": self._suite.name,
             "layout": "folders",
             "split": self.split,
             "mode": self.mode,
@@ -215,11 +169,10 @@ class NYUv2:
 
     def _read_labels(self, path: Path) -> npt.NDArray[np.int64]:
         values, _ = read_grey(path)
-        classes = len(self.suite.task("segmentation").classes)
-        if values.size and int(values.max()) > classes:
+        if values.size and int(values.max()) > self._classes:
             raise UserError(
-                f"{path} holds the label {int(values.max())}, but the labels here are 0 (unlabelled) to {classes}; "
-                "replace it by the 13-class label image."
+                f"{path} holds the label {int(values.max())}, but the labels here are 0 (unlabelled) to "
+                f"{self._classes}; replace it by the {self._classes}-class label image."
             )
         return values.astype(np.int64) - 1
 
@@ -232,12 +185,12 @@ class _Item:
     depth: Path
 
 
-def _complete_items(root: Path, split: Path, names: list[str], problems: list[str] | None) -> list[_Item]:
-    """The items of `names` whose three images are there."""
+def _complete_items(root: Path, split: Path, names: list[str], labels: str, problems: list[str] | None) -> list[_Item]:
+    """The items of `names` whose three images are there, the labels in the folder `labels`."""
     items = []
     missing = []
     for name in names:
-        item = _Item(name, _rgb_path(root, name), *(root / folder / f"{name}.png" for folder in ("labels13", "depth")))
+        item = _Item(name, _rgb_path(root, name), *(root / folder / f"{name}.png" for folder in (labels, "depth")))
         lacks = [path for path in (item.rgb, item.labels, item.depth) if not path.is_file()]
         missing += lacks
         if not lacks:

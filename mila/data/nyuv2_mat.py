@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.io
 
 from mila.data.nyuv2_camera import leave_out
-from mila.data.nyuv2_classes import class13_by_name
+from mila.data.nyuv2_classes import class_by_name
 from mila.errors import UserError
 from mila.tasks import VOID
 
@@ -87,12 +87,12 @@ def read_strings(path: Path, file: h5py.File, name: str) -> list[str]:
         raise _unreadable(path, name, error) from error
 
 
-def class_table(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
+def class_table(path: Path, names: list[str], classes: Literal[13, 40]) -> npt.NDArray[np.int64]:
     """Class index by label id, from the names of the labels 1, 2, ...; 0 is `VOID`.
 
     By name, so that a file with another order of names is read right; `UserError` for a name that is not in the table.
     """
-    known = class13_by_name()
+    known = class_by_name(classes)
     unknown = [name for name in names if name not in known]
     if unknown:
         others = f" (and {len(unknown) - 1} others)" if len(unknown) > 1 else ""

@@ -8,7 +8,7 @@
     ROOT/SCENE/ or ROOT/raw/SCENE/  raw video, optional: see `mila.data.nyuv2_raw`
 
 N is 1449 of 640 x 480 pixels (facts, 3.2). Images are read one by one; the 2.8 GB are never in memory. Labels become 13
-classes by name. The data set has no normals: they are computed from depth.
+or 40 classes by name. The data set has no normals: they are computed from depth.
 
 The labelled images are raw colour frames without their lens distortion; so that a clip does not jump at its last frame,
 the raw frames before it are undistorted by the same camera model (`mila.data.nyuv2_camera.undistort`).
@@ -27,6 +27,7 @@ from PIL import Image
 from mila.data.clips import Clip
 from mila.data.images import check_folder, check_options, check_size, fingerprint, read_rgb, resize_rgb
 from mila.data.nyuv2_camera import check_split, read_camera, targets_of, undistort
+from mila.data.nyuv2_classes import suite_of
 from mila.data.nyuv2_mat import (
     LABELLED,
     SPLITS,
@@ -40,7 +41,7 @@ from mila.data.nyuv2_mat import (
 from mila.data.nyuv2_raw import LONGEST_CLIP, RawVideo, RawVideos
 from mila.data.stills import check_length, clip_from_still
 from mila.errors import UserError
-from mila.tasks import NYUV2, Suite
+from mila.tasks import Suite
 
 
 class NYUv2Official:
@@ -55,6 +56,7 @@ class NYUv2Official:
             them a `pan`, which the manifest counts; `pan` and `still` make every clip of the labelled image alone
             (`mila.data.stills`).
         limit: use the first so many items only.
+        classes: the set of classes that labels become: 13, or 40.
         border: width in native pixels of the frame without targets, 0 for images without one; None takes that of
             `camera.json`, or without such a file that of NYUd v2's images.
         max_gap: seconds between raw frames beyond which those before are not taken for the same video. The sensor
@@ -76,12 +78,14 @@ class NYUv2Official:
         width: int,
         mode: Literal["video", "pan", "still"] = "video",
         limit: int | None = None,
+        classes: Literal[13, 40] = 13,
         border: int | None = None,
         max_gap: float = 0.5,
         problems: list[str] | None = None,
     ) -> None:
         check_options(mode, ("video", "pan", "still"), height, width, limit)
         check_split(split)
+        self._suite = suite_of(classes)
         self.root = Path(root)
         self.split, self.height, self.width, self.mode = split, height, width, mode
         check_folder(self.root, "the NYUd v2 folder")
@@ -90,7 +94,7 @@ class NYUv2Official:
         with open_labelled(self._mat) as file:
             count, self._size = check_shapes(self._mat, file)
             self._camera.check_size(self._mat, self._size)
-            self._class_of = class_table(self._mat, read_strings(self._mat, file, "names"))
+            self._class_of = class_table(self._mat, read_strings(self._mat, file, "names"), classes)
             listed = read_split(self._splits, split, count, problems)
             videos: dict[int, RawVideo | None] = dict.fromkeys(listed)
             if mode == "video":
@@ -104,8 +108,8 @@ class NYUv2Official:
 
     @property
     def suite(self) -> Suite:
-        """`mila.tasks.NYUV2`: 13-class segmentation, depth, normals."""
-        return NYUV2
+        """`mila.tasks.NYUV2` or `NYUV2_40`: segmentation, depth, normals."""
+        return self._suite
 
     def __len__(self) -> int:
         return len(self._items)
@@ -171,7 +175,7 @@ class NYUv2Official:
         return sum(self._is_video(index, length) for index in range(len(self)))
 
     def manifest(self) -> dict[str, Any]:
-        """Data set, split, mode, size, number of items and of each target, notes, and a fingerprint of the files.
+        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files.
 
         In mode `video` also `video`: how many labelled frames have their raw file (`matched`) and how many have not
         (`unmatched`), and how many raw frames the matched ones have before them (`fewest_before`, `median_before`;
@@ -198,6 +202,7 @@ class NYUv2Official:
         notes += self._camera.notes
         return {
             "dataset": "nyuv2",
+            "suite": self._suite.name,
             "layout": "official",
             "split": self.split,
             "mode": self.mode,

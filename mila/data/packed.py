@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
-from mila.tasks import NYUV2, SUITES, VOID, Suite, Task
+from mila.tasks import SUITES, VOID, Suite, Task
 
 FORMAT = 2
 """Raise it with every change of what the arrays or the manifest say."""
@@ -52,7 +52,7 @@ def encoding(suite: Suite, task: Task) -> Encoding:
         return Encoding("uint8")
     if task.name == "depth" and task.metrics[0].unit.startswith("disparity"):
         return Encoding("uint16", 65535)
-    if task.name == "depth" and suite == NYUV2:
+    if task.name == "depth" and suite.name.startswith("nyuv2"):
         return Encoding("uint16", 1000)
     return Encoding("float16")
 

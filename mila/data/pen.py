@@ -21,6 +21,9 @@ BODY, SMALL, LARGE = 16, 14, 26
 LINE = 22
 """From line to line, pixels."""
 
+SWATCH = 22
+"""From the left of a colour's square to its name, pixels."""
+
 INK, MUTED, ALARM, RULE = (28, 28, 30), (104, 104, 108), (170, 30, 30), (208, 208, 212)
 """Colours of text, of what is said beside it, of what is wrong, and of lines."""
 
@@ -71,16 +74,16 @@ class Pen:
     def swatch(self, x: int, y: int, colour: Colour, name: str) -> None:
         """A square of a colour and its name, as high as a line."""
         self._draw.rectangle((x - 1, y + 1, x + 14, y + 16), fill=colour, outline=RULE)
-        self.text(x + 22, y, name, size=SMALL)
+        self.text(x + SWATCH, y, name, size=SMALL)
 
     def rule(self, y: int, margin: int) -> None:
         """A thin line across the image."""
         self._draw.line((margin, y, self.image.width - margin, y), fill=RULE)
 
 
-def text_width(text: str) -> int:
-    """Of a line of body text, pixels."""
-    return math.ceil(_font(BODY, bold=False).getlength(text))
+def text_width(text: str, size: int = BODY) -> int:
+    """Of a line of text, pixels."""
+    return math.ceil(_font(size, bold=False).getlength(text))
 
 
 def wrapped(text: str, width: int) -> list[str]:

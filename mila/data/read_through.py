@@ -104,7 +104,7 @@ def _load(path: Path) -> None:
 
 
 def _in_parts(reader: Reader, jobs: list[_Job], workers: int) -> Generator[dict[_Job, list[str]], None, None]:
-    """The jobs in parts of `_PART` seconds; one after the other here, or on a pool of workers where that is worth it."""
+    """The jobs in parts of `_PART` seconds; one after the other here, or by workers where that is worth it."""
     if not jobs:
         return
     start = time.monotonic()

@@ -24,7 +24,7 @@ from mila.data.scene_rooms import rooms_scene
 from mila.data.scene_street import street_scene
 from mila.data.shading import shade
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, CITYSCAPES_METRES, FLOW, NYUV2, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES_METRES, FLOW, NYUV2, Suite
 
 World = Literal["street", "rooms"]
 Split = Literal["train", "val", "test"]
@@ -200,8 +200,8 @@ class WorldClips(_WorldSource):
         clips: how many clips it has.
         height, width: resolution.
         seed: which set of scenes.
-        suite: of *street*, `CITYSCAPES` (depth is disparity) or `CITYSCAPES_METRES`; of *rooms*, `NYUV2`. None for the
-            first.
+        suite: of *street*, `CITYSCAPES` (depth is disparity), `CITYSCAPES_METRES` or `CITYSCAPES7`; of *rooms*,
+            `NYUV2`. None for the first.
 
     Raises:
         UserError: an unknown world or split, a negative seed, a size or count that is not positive, or a suite that
@@ -222,7 +222,7 @@ class WorldClips(_WorldSource):
         suite: Suite | None = None,
     ) -> None:
         super().__init__(world, split, clips=clips, height=height, width=width, seed=seed)
-        known = (CITYSCAPES, CITYSCAPES_METRES) if world == "street" else (NYUV2,)
+        known = (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7) if world == "street" else (NYUV2,)
         self._suite = known[0] if suite is None else suite
         if self._suite not in known:
             raise UserError(
@@ -251,7 +251,7 @@ class WorldClips(_WorldSource):
             targets["depth"] = disparity(shot.depth)[None]
         elif self._suite == CITYSCAPES_METRES:
             targets["depth"] = np.where(np.isfinite(shot.depth), shot.depth, 0)[None].astype(np.float32)
-        else:
+        elif self._suite == NYUV2:
             targets |= {"depth": shot.depth[None], "normals": shot.normals}
         return Clip(shot.frames, targets)
 

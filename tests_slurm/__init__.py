@@ -1,0 +1,1 @@
+"""Tests against a real SLURM that they start themselves."""

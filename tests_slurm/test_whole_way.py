@@ -1,0 +1,63 @@
+"""Submitting, waiting, failing, continuing: all against a real SLURM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests_slurm.cluster import Cluster
+from tests_slurm.conftest import Bench, until
+
+
+def field(cluster: Cluster, job: str, name: str) -> str:
+    """A field of what SLURM says about a job."""
+    text = cluster.run("scontrol", "show", "job", job)
+    return next(word.partition("=")[2] for word in text.split() if word.startswith(f"{name}="))
+
+
+def test_a_failed_stage_ends_its_children_and_is_retried(bench: Bench, cluster: Cluster) -> None:
+    broken = bench.gate / "break"
+    broken.touch()
+    assert bench.submit("--wait") == 1
+    states = bench.states()
+    assert states["Gated"][0] == "failed"
+    assert "RuntimeError: the gate is broken" in states["Gated"][1]
+    assert states["score Gated, offset 0"] == ("skipped", "it needs street Gated, seed 0, which failed")
+    assert states["cost of Gated"] == ("done", "")
+    assert not cluster.run("squeue", "-h")
+    assert not (bench.results / "reports").exists()
+    broken.unlink()
+    assert bench.do("--retry-failed", "--wait") == 0
+    assert {state for state, _ in bench.states().values()} == {"done"}
+    assert (bench.results / "reports" / "table2-smoke.csv").is_file()
+    assert bench.submit() == 0  # nothing is left to do
+
+
+def test_a_told_training_saves_at_its_step_is_requeued_and_ends_the_same(bench: Bench, cluster: Cluster) -> None:
+    second, third = bench.hold(2), bench.hold(3)
+    assert bench.submit() == 0
+    job = bench.job("Gated")
+    # a signal, as before the time limit
+    until(lambda: bench.steps == 2)
+    cluster.run("scancel", "--signal=USR2", job)
+    until(lambda: "asked to stop" in bench.log(job))
+    second.unlink()
+    # a preemption by a partition that comes first
+    until(lambda: bench.steps == 3)
+    assert field(cluster, job, "Restarts") == "1"
+    cluster.run("sbatch", "-p", "urgent", "-c4", "-o", "/dev/null", "--wrap", "sleep 2")
+    until(lambda: bench.log(job).count("asked to stop") == 2)
+    third.unlink()
+    assert bench.do("--wait") == 0
+    assert field(cluster, job, "Restarts") == "2"
+    assert bench.steps == 4  # not one was done twice
+    # the same as on this machine without an interruption
+    records, weights = bench.records(), bench.weights()
+    bench.results = bench.results.with_name("elsewhere")
+    from experiments.run import main
+
+    assert main([*bench.words[:-1], str(bench.results)]) == 0
+    assert bench.records() == records
+    assert bench.weights() == weights
