@@ -1,6 +1,6 @@
 """The sessions of the suite. All share one environment, installed once: `.nox/env`.
 
-nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2, 6, 8, 9, 10
+nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2 to -table11, -all
 nox -s tests                lint, types, import contract, tests
 """
 
@@ -49,22 +49,27 @@ def tests(session: nox.Session) -> None:
     _run(session, "-m", "pytest", *session.posargs)
 
 
-def _reproduce(table: int, about: str) -> None:
-    """Add the session `reproduce-table<table>`."""
+def _reproduce(grid: str, about: str) -> None:
+    """Add the session `reproduce-<grid>`."""
 
     def reproduce(session: nox.Session) -> None:
-        _run(session, "experiments/run.py", "--grid", f"table{table}", *session.posargs)
+        _run(session, "experiments/run.py", "--grid", grid, *session.posargs)
 
     reproduce.__doc__ = f"{about} Further words go to the runner: `-- --seeds 0 1 2`."
-    nox.session(name=f"reproduce-table{table}", venv_backend="none", requires=["env"])(reproduce)
+    nox.session(name=f"reproduce-{grid}", venv_backend="none", requires=["env"])(reproduce)
 
 
-_reproduce(1, "Multi-task learning on NYUd v2, with embedded videos.")
-_reproduce(2, "Multi-task learning on Cityscapes, with embedded videos.")
-_reproduce(6, "Kinds of propagation, on both.")
-_reproduce(8, "Backbones of MTAN and Cross-Stitch.")
-_reproduce(9, "Weighting of the tasks.")
-_reproduce(10, "MILA on slow networks alone.")
+_reproduce("table1", "Multi-task learning on NYUd v2, with embedded videos.")
+_reproduce("table2", "Multi-task learning on Cityscapes, with embedded videos.")
+_reproduce("table3", "ILA and the mimicry losses.")
+_reproduce("table4", "Window of ILA.")
+_reproduce("table5", "Keyframe intervals 5 and 10, D101-18 and D101-34.")
+_reproduce("table6", "Kinds of propagation, on both.")
+_reproduce("table8", "Backbones of MTAN and Cross-Stitch.")
+_reproduce("table9", "Weighting of the tasks.")
+_reproduce("table10", "MILA on slow networks alone.")
+_reproduce("table11", "Keyframe intervals 5 and 10, D101-50.")
+_reproduce("all", "Every table; hours on two cores.")
 
 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])
