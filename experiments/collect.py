@@ -135,6 +135,9 @@ def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Stor
     if complete == len(seeds):
         return ""
     needed = in_order([stage for seed in seeds for stage in seed])  # what the row starts from may have failed as well
-    if any(store.state(stage) == "failed" for stage in needed):
+    states = {store.state(stage) for stage in needed}
+    if "damaged" in states:
+        return "a record was changed"
+    if "failed" in states:
         return "a stage failed"
     return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import statistics
 import time
@@ -16,20 +17,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.attempt import StageTimeoutError, limited, logged
 from experiments.models import build
 from experiments.stages import Data, Evaluate, Measure, Stage, Train
-from experiments.store import Store
+from experiments.store import DamagedRecordError, Store
 from mila.cost import PUBLISHED, count
 from mila.data.prepare import pack
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.files import write_atomic, write_json
 from mila.tasks import SUITES
-from mila.training import Progress, StoppedError, load_checkpoint, save_checkpoint, train
+from mila.training import DivergedError, Progress, StoppedError, load_checkpoint, save_checkpoint, train
 from mila.versions import environment
 from mila.video_model import VideoModel
 
 _TELL_EVERY = 0.3  # seconds
+_LOG_EVERY = 30.0
 
 Stop = Callable[[], bool]
 
@@ -44,7 +47,13 @@ class Outcome:
 
 
 def run_stage(
-    stage: Stage, store: Store, device: str, *, stop: Stop | None = None, where: Mapping[str, str] | None = None
+    stage: Stage,
+    store: Store,
+    device: str,
+    *,
+    stop: Stop | None = None,
+    where: Mapping[str, str] | None = None,
+    time_limit: float | None = None,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
 
@@ -57,39 +66,70 @@ def run_stage(
         device: where to compute.
         stop: asked by a training after each step, see `mila.training.train`.
         where: what else the record shall say about where it was made.
+        time_limit: seconds after which the attempt fails; what its training has saved is kept.
 
     Raises:
         StoppedError: a training was asked to stop.
     """
     try:
         with store.lock(stage):
-            if store.state(stage) != "done":
-                _attempt(stage, store, device, stop, where or {})
+            state = store.state(stage)
+            if state == "damaged":
+                store.record(stage)  # says what is wrong
+            if state != "done":
+                with logged(store.begin(stage) / "log.txt"), limited(time_limit):
+                    _attempt(stage, store, device, stop, where or {})
     except StoppedError:
         raise
+    except (DivergedError, StageTimeoutError, DamagedRecordError) as error:
+        return _failed(stage, store, str(error), str(error))
     except UserError as error:
         return _failed(stage, store, str(error), str(error), bad_input=True)
     except Exception as error:
+        if is_out_of_memory(error):
+            return _failed(stage, store, traceback.format_exc(), out_of_memory(stage, device))
         path = store.folder(stage) / "error.txt"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
+            return _failed(stage, store, traceback.format_exc(), sentence)
         return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
     return Outcome(stage.key)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, PyTorch or CUDA had no memory left."""
+    said = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and ("not enough memory" in said or "can't allocate memory" in said)
+    )
+
+
+def out_of_memory(stage: Stage, device: str) -> str:
+    """The sentence for people."""
+    where = "the GPU" if device == "cuda" else "this machine"
+    what = "the profile's batch or frame size" if isinstance(stage, Train) else "the profile's frame size"
+    return f"{where} has too little memory; reduce --jobs, or {what}, or use another --device."
+
+
 def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
-    folder = store.begin(stage)
+    folder = store.folder(stage)
+    about = {**environment(device), **where}
+    print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
     clock = _Clock(folder)
     if isinstance(stage, Train):
         result = _train(stage, store, folder, device, clock.tell, stop)
     else:
         result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    about = {**environment(device), **where}
     store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
+    print(f"finished after {clock.seconds:.1f} s in all")
 
 
 def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
     with contextlib.suppress(OSError):  # on a full disk there is no place for the reason either
         store.fail(stage, details)
+        with logged(store.folder(stage) / "log.txt"):
+            print(f"failed: {sentence}")
     return Outcome(stage.key, sentence, bad_input)
 
 
@@ -103,7 +143,7 @@ class _Clock:
         except (OSError, ValueError, KeyError):
             self._before = 0.0
         self._start = time.monotonic()
-        self._told = 0.0
+        self._told, self._logged = 0.0, self._start
 
     @property
     def seconds(self) -> float:
@@ -114,6 +154,9 @@ class _Clock:
         if now - self._told > _TELL_EVERY or done == total:
             self._told = now
             write_json(self._path, {"done": done, "total": total, "seconds": self.seconds})
+        if now - self._logged > _LOG_EVERY:
+            self._logged = now
+            print(f"{done} of {total}, {self.seconds:.0f} s")
 
 
 def _data(stage: Data, _store: Store, folder: Path, _device: str, progress: Progress) -> dict[str, Any]:

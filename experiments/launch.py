@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,8 @@ from mila.errors import UserError
 from mila.processes import cores, follow_parent
 
 _REFRESH = 0.5  # seconds
+_ATTEMPTS = 2  # at a stage that ends its worker
+_DIED = "its worker process died twice (killed, or out of memory); run again to continue, with fewer --jobs."
 
 
 @dataclass
@@ -45,7 +48,9 @@ def default_jobs(device: str) -> int:
     return min(4, cores())
 
 
-def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: Console) -> Summary:
+def launch(
+    stages: list[Stage], store: Store, jobs: int, device: str, console: Console, time_limit: float | None = None
+) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
     Of the stages that can start, the one with the most work behind it starts first. A stage whose parent failed is
@@ -67,7 +72,7 @@ def launch(stages: list[Stage], store: Store, jobs: int, device: str, console: C
         behind = longest_paths(waiting, work)
         waiting = dict(sorted(waiting.items(), key=lambda item: -behind[item[0]]))
         with _Display(waiting, work, store, console) as display:
-            _run_all(waiting, store, jobs, device, display, summary)
+            _run_all(waiting, store, jobs, device, display, summary, time_limit)
     return summary
 
 
@@ -87,52 +92,68 @@ def longest_paths(stages: Mapping[str, Stage], work: Mapping[str, float]) -> dic
 
 
 def _run_all(
-    waiting: dict[str, Stage], store: Store, jobs: int, device: str, display: _Display, summary: Summary
+    waiting: dict[str, Stage],
+    store: Store,
+    jobs: int,
+    device: str,
+    display: _Display,
+    summary: Summary,
+    time_limit: float | None,
 ) -> None:
-    pool = ProcessPoolExecutor(
-        max_workers=min(jobs, len(waiting)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(device,),
-    )
-    running: dict[Future[Outcome], Stage] = {}
     broken: set[str] = set()
-    try:
-        while waiting or running:
-            for stage in list(waiting.values()):
-                if any(needed.key in broken for needed in stage.needs):
-                    broken.add(stage.key)
-                    summary.skipped.append(waiting.pop(stage.key).title)
-            busy = {stage.key for stage in running.values()}
-            for stage in list(waiting.values()):
-                if len(running) < jobs and not any(n.key in waiting or n.key in busy for n in stage.needs):
-                    running[pool.submit(run_stage, stage, store, device)] = stage
-                    del waiting[stage.key]
-                    busy.add(stage.key)
-            display.show(list(running.values()))
-            for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
-                outcome = future.result()  # raises where the worker died; the stage then still counts as running
-                stage = running.pop(future)
-                if outcome.error is None:
-                    summary.done.append(stage.title)
+    suspects: set[str] = set()  # a worker died while they ran; each goes on alone, so that it shows whose it was
+    died: Counter[str] = Counter()
+    while waiting:
+        pool = ProcessPoolExecutor(
+            max_workers=min(jobs, len(waiting)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(device,),
+        )
+        running: dict[Future[Outcome], Stage] = {}
+        try:
+            while waiting or running:
+                for stage in list(waiting.values()):
+                    if any(needed.key in broken for needed in stage.needs):
+                        broken.add(stage.key)
+                        summary.skipped.append(waiting.pop(stage.key).title)
+                busy = {stage.key for stage in running.values()}
+                for stage in list(waiting.values()):
+                    if len(running) >= jobs or any(n.key in waiting or n.key in busy for n in stage.needs):
+                        continue
+                    if not running or not suspects & {stage.key, *busy}:
+                        future = pool.submit(run_stage, stage, store, device, time_limit=time_limit)
+                        running[future] = waiting.pop(stage.key)
+                        busy.add(stage.key)
+                display.show(list(running.values()))
+                for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
+                    outcome = future.result()  # raises where a worker died; the stage then still counts as running
+                    stage = running.pop(future)
+                    if outcome.error is None:
+                        summary.done.append(stage.title)
+                    else:
+                        broken.add(stage.key)
+                        summary.failed[stage.title] = outcome.error
+                        summary.bad_input |= outcome.bad_input
+                    display.end(stage)
+        except BrokenProcessPool:
+            for stage in running.values():
+                suspects.add(stage.key)
+                died[stage.key] += len(running) == 1
+                if died[stage.key] < _ATTEMPTS:
+                    waiting[stage.key] = stage
                 else:
                     broken.add(stage.key)
-                    summary.failed[stage.title] = outcome.error
-                    summary.bad_input |= outcome.bad_input
-                display.end(stage)
-    except BrokenProcessPool:
-        for stage in running.values():
-            summary.failed[stage.title] = "its worker process died (killed, or out of memory); run again to continue."
-        summary.skipped += [stage.title for stage in waiting.values()]
-    except KeyboardInterrupt:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+                    summary.failed[stage.title] = _DIED
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(device: str) -> None:
+def start_worker(device: str) -> None:
     """See `use_one_thread`; Ctrl-C is left to the runner, and the worker ends with the runner."""
     follow_parent()
     use_one_thread(device)

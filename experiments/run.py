@@ -21,11 +21,11 @@ if find_spec("rich") is None or find_spec("experiments") is None:
 from rich.console import Console
 from rich.table import Table
 
-from experiments import slurm
+from experiments import look, slurm
 from experiments.grids import NAMES, TABLES, find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
-from experiments.launch import default_jobs, find_device, launch
+from experiments.launch import Summary, default_jobs, find_device, launch
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
+    parser.add_argument("--time-limit", metavar="MINUTES", type=float, help="a stage that takes longer fails")
+    parser.add_argument("--report", action="store_true", help="run nothing; write the report of what is finished")
+    looks = parser.add_argument_group("look at the store", "HASH is of a stage, or its first digits.")
+    looks.add_argument("--show", metavar="HASH", help="print what is known of a stage")
+    looks.add_argument("--verify", metavar="HASH", help="recompute a score from its checkpoint and compare")
+    looks.add_argument(
+        "--clean", action="store_true", help="delete the stages of --grid, or without it all that are not finished"
+    )
+    looks.add_argument("--yes", action="store_true", help="do not ask before deleting")
     slurm.add_options(parser)
     return parser
 
@@ -81,6 +90,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.list:
         _list(console)
         return 0
+    if options.show is not None or options.verify is not None or options.clean:
+        return _look(options, console)
+    if options.status == "" and options.grid is not None:
+        return look.status(_stages(_plans(options), options.rows), Store(options.results / "store"), console)
     if slurm.is_wanted(options) and not options.dry_run:
         return slurm.run(options, _parser(), lambda some: _stages(_plans(some), some.rows), console)
     if options.grid is None:
@@ -100,8 +113,11 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         raise UserError(
             f"results cannot be written to {options.results} ({error.strerror}); give another --results."
         ) from error
-    summary = launch(stages, store, options.jobs or default_jobs(device), device, console)
-    console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
+    summary = Summary()
+    if not options.report:
+        limit = None if options.time_limit is None else options.time_limit * 60
+        summary = launch(stages, store, options.jobs or default_jobs(device), device, console, limit)
+        console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():
         print(f"error: {title}: {reason}", file=sys.stderr)
     if summary.skipped:
@@ -117,6 +133,18 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     for report in reports:
         console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
     return 1 if summary.failed or summary.skipped else 0
+
+
+def _look(options: argparse.Namespace, console: Console) -> int:
+    store = Store(options.results / "store")
+    if options.show is not None:
+        return look.show(options.show, store, console)
+    if options.verify is not None:
+        grid = options.grid or "all"
+        plans = _plans(argparse.Namespace(**{**vars(options), "grid": grid}))
+        return look.verify(options.verify, _stages(plans, options.rows), store, find_device(options.device), console)
+    stages = None if options.grid is None else _stages(_plans(options), options.rows)
+    return look.clean(stages, store, console, ask=not options.yes)
 
 
 def _stages(plans: list[Plan], rows: list[str] | None) -> list[Stage]:
@@ -136,6 +164,8 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
         raise UserError("--seeds takes different numbers from 0 up.")
     if options.jobs is not None and options.jobs < 1:
         raise UserError("--jobs takes a number from 1 up.")
+    if options.time_limit is not None and not options.time_limit > 0:
+        raise UserError("--time-limit takes minutes, more than 0.")
     grids = find_grids(options.grid)
     if options.data is not None:
         if options.data not in DATA:
@@ -204,7 +234,7 @@ def _list(console: Console) -> None:
 
 def _dry_run(stages: list[Stage], store: Store, console: Console) -> None:
     earlier = store.earlier_seconds()
-    table = Table("stage", "kind", "state", "took", box=None)
+    table = Table("stage", "kind", "hash", "state", "took", box=None)
     waiting, forecast, unknown = 0, 0.0, 0
     for stage in stages:
         state, before = store.state(stage), earlier.get((stage.kind, stage.title))
@@ -214,7 +244,7 @@ def _dry_run(stages: list[Stage], store: Store, console: Console) -> None:
             waiting += 1
             forecast += before or 0.0
             unknown += before is None
-        table.add_row(stage.title, stage.kind, state, "never run" if before is None else f"{before:.1f} s")
+        table.add_row(stage.title, stage.kind, stage.key, state, "never run" if before is None else f"{before:.1f} s")
     console.print(table)
     console.print(
         f"{waiting} of {table.row_count} stages would run"

@@ -1,25 +1,36 @@
 """One folder a stage, named by the hash of what it is; the state of a stage is read off the disk.
 
+results/store/store.json                  the store's format
 results/store/<kind>/<hash>/
     stage.json      what it is            record.json     what came out (written last: the stage is done)
     error.txt       why it failed         progress.json   how far it is
-    lock            held while it runs    and whatever else the stage keeps (model.pt, pictures.npz, ...)
+    log.txt         what happened when    lock            held while it runs
+    and whatever else the stage keeps (model.pt, pictures.npz, ...)
+
+All of it is JSON, text, NumPy arrays and tensors: reading a store never runs anything that it contains.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from experiments.stages import Data, Stage
 from mila.data.packed import PackedClips
+from mila.errors import UserError
 from mila.files import write_json, write_text
 
-State = Literal["done", "failed", "waiting"]
+State = Literal["done", "failed", "damaged", "waiting"]
+
+FORMAT = 2
+"""Raise it with every change of what the files of a stage say."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +55,67 @@ class Record:
     folder: Path
 
 
+class DamagedRecordError(UserError):
+    """A record is not what was written."""
+
+
 class Store:
-    """All stages' folders under `root`."""
+    """All stages' folders under `root`.
+
+    Raises:
+        UserError: another version of the suite wrote what is there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._checked: dict[Path, tuple[int, State]] = {}
+        about = root / "store.json"
+        try:
+            found = json.loads(about.read_text())["format"]
+        except FileNotFoundError:
+            found = 1 if any(root.glob("*/*/stage.json")) else FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{about} cannot be read ({error}); move {root} away, or give another --results."
+            ) from error
+        if found != FORMAT:
+            raise UserError(
+                f"{root} was written by another version of the suite (format {found}, this one has {FORMAT}); move it "
+                "away, or give another --results."
+            )
 
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are."""
         return self.root / stage.kind / stage.key
 
     def state(self, stage: Stage) -> State:
-        """`done`, `failed` (its last attempt raised), or `waiting` (never run, or interrupted)."""
-        folder = self.folder(stage)
-        if (folder / "record.json").is_file():
-            return "done"
-        return "failed" if (folder / "error.txt").is_file() else "waiting"
+        """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
+        path = self.folder(stage) / "record.json"
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return self.state_of(path.parent)
+        if self._checked.get(path, (0, "waiting"))[0] != changed:
+            self._checked[path] = (changed, self.state_of(path.parent))
+        return self._checked[path][1]
+
+    @staticmethod
+    def state_of(folder: Path) -> State:
+        """The state of the stage in `folder`, read anew."""
+        try:
+            _read_record(folder / "record.json")
+        except FileNotFoundError:
+            return "failed" if (folder / "error.txt").is_file() else "waiting"
+        except DamagedRecordError:
+            return "damaged"
+        return "done"
 
     def begin(self, stage: Stage) -> Path:
         """Make the folder, write the description, forget an earlier failure and what a kill left half-written."""
         folder = self.folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
+        if not (self.root / "store.json").exists():
+            write_json(self.root / "store.json", {"format": FORMAT})
         for unfinished in folder.glob(".*"):
             unfinished.unlink()
         write_json(folder / "stage.json", {"title": stage.title, **stage.description()})
@@ -77,10 +128,32 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / "lock")
 
+    def is_locked(self, stage: Stage) -> bool:
+        """Whether somebody works on the stage."""
+        if not self.folder(stage).is_dir():
+            return False
+        with self.lock_folder(self.folder(stage)) as free:
+            return not free
+
+    @contextmanager
+    def lock_folder(self, folder: Path) -> Iterator[bool]:
+        """Hold the lock of a stage's folder if nobody else does; says whether it is held."""
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
     def finish(self, stage: Stage, result: dict[str, Any], **about: Any) -> None:
         """Write the record; from here on the stage is done."""
         folder = self.folder(stage)
-        write_json(folder / "record.json", {"result": result, **about})
+        record = {"result": result, **about}
+        write_json(folder / "record.json", {**record, "checksum": _checksum(record)})
         (folder / "progress.json").unlink(missing_ok=True)
 
     def fail(self, stage: Stage, reason: str) -> None:
@@ -88,9 +161,14 @@ class Store:
         write_text(self.folder(stage) / "error.txt", reason)
 
     def record(self, stage: Stage) -> Record:
-        """A finished stage's record; `FileNotFoundError` where it is not finished."""
+        """A finished stage's record.
+
+        Raises:
+            FileNotFoundError: it is not finished.
+            DamagedRecordError: the record is not what was written.
+        """
         folder = self.folder(stage)
-        record = json.loads((folder / "record.json").read_text())
+        record = _read_record(folder / "record.json")
         about = json.loads((folder / "stage.json").read_text())
         return Record(
             key=stage.key,
@@ -122,3 +200,21 @@ class Store:
             except (OSError, ValueError, KeyError):
                 continue  # a folder that is being written or removed has nothing to forecast from
         return {name: seconds for name, (_, seconds) in latest.items()}
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = record.pop("checksum", None)
+        intact = written == _checksum(record)
+    except (ValueError, AttributeError, TypeError):
+        intact = False
+    if not intact:
+        raise DamagedRecordError(
+            f"{path} is not what was written there (edited, or damaged); delete {path.parent} to run the stage again."
+        )
+    return record

@@ -91,8 +91,9 @@ def _elementwise(_: Sequence[Any], out: Tensor) -> int:
     return out.numel() if out.is_floating_point() else 0  # arithmetic on indices is not charged
 
 
-def _grid_sample(args: Sequence[Any], out: Tensor) -> int:
-    return {0: 4, 1: 0, 2: 16}[args[2]] * out.numel()  # bilinear, nearest, bicubic
+def _grid_sample(linear: int, cubic: int) -> Callable[[Sequence[Any], Tensor], int]:
+    """Source values an output value is weighted from, by the mode: linear, nearest, cubic."""
+    return lambda args, out: (linear, 0, cubic)[args[2]] * out.numel()
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -103,13 +104,17 @@ OPERATIONS: dict[str, Operation] = {
     "aten.baddbmm": Operation("matrix product", _product(1)),
     "aten.mv": Operation("matrix product", _product(0)),
     "aten.dot": Operation("matrix product", _product(0)),
+    "aten._cdist_forward": Operation("matrix product", _product(0)),
     "aten.upsample_linear1d": Operation("interpolation", _per_output(2)),
     "aten.upsample_bilinear2d": Operation("interpolation", _per_output(4)),
     "aten.upsample_trilinear3d": Operation("interpolation", _per_output(8)),
     "aten.upsample_bicubic2d": Operation("interpolation", _per_output(16)),
-    "aten.grid_sampler_2d": Operation("warping", _grid_sample),
+    "aten.grid_sampler_2d": Operation("warping", _grid_sample(4, 16)),
+    "aten.grid_sampler_3d": Operation("warping", _grid_sample(8, 64)),
     "aten.avg_pool2d": Operation("pooling", _per_output(1)),
+    "aten.avg_pool3d": Operation("pooling", _per_output(1)),
     "aten._adaptive_avg_pool2d": Operation("pooling", _per_output(1)),
+    "aten._adaptive_avg_pool3d": Operation("pooling", _per_output(1)),
     "aten.mean": Operation("pooling", _per_output(1)),
     "aten.native_batch_norm": Operation("normalisation", _per_output(1)),
     "aten._native_batch_norm_legit_no_training": Operation("normalisation", _per_output(1)),
@@ -122,9 +127,10 @@ OPERATIONS: dict[str, Operation] = {
     "aten._safe_softmax": Operation("softmax", _per_output(1)),
     "aten.linalg_vector_norm": Operation("product", _per_input(1)),
     "aten.prod": Operation("product", _per_input(1)),
+    "aten.linalg_cross": Operation("product", _per_output(2)),
     **{
         f"aten.{name}": Operation("product", _elementwise)
-        for name in ("mul", "div", "addcmul", "addcdiv", "lerp", "pow", "reciprocal", "prelu", "_prelu_kernel")
+        for name in ("mul", "div", "addcmul", "addcdiv", "lerp", "pow", "reciprocal", "cumprod", "glu", "_prelu_kernel")
     },
 }
 """By name, without the underscore of operations that work in place."""
@@ -142,15 +148,17 @@ FREE: dict[str, str] = {
     "selects values": """
         _unsafe_index amax amin argmax argmin argsort embedding gather index index_put index_select masked_fill
         masked_scatter max max_pool2d_with_indices max_pool3d_with_indices max_unpool2d adaptive_max_pool2d maximum min
-        minimum scatter sort topk where clamp clamp_max clamp_min
+        minimum median scatter sort topk where clamp clamp_max clamp_min nan_to_num
     """,
     "adds or compares": """
-        abs add all any bitwise_and bitwise_not bitwise_or ceil cumsum eq floor floor_divide fmod ge gt index_add isinf
-        isnan le logical_and logical_not logical_or lt ne neg remainder round rsub scatter_add sign sub sum trunc
+        abs add all any bitwise_and bitwise_not bitwise_or ceil count_nonzero cumsum eq floor floor_divide fmod ge gt
+        index_add isinf isnan le logical_and logical_not logical_or lt ne neg remainder round rsub scatter_add sign
+        sub sum trunc
     """,
     "function of a value": """
-        acos asin atan atan2 cos elu erf exp exp2 expm1 gelu hardsigmoid hardswish hardtanh leaky_relu log log10 log1p
-        log2 log_sigmoid_forward _log_softmax logsumexp mish relu rsqrt selu sigmoid silu sin softplus sqrt tan tanh
+        acos asin atan atan2 celu cos elu erf exp exp2 expm1 gelu hardshrink hardsigmoid hardswish hardtanh hypot
+        leaky_relu log log10 log1p log2 log_sigmoid_forward _log_softmax logsumexp mish relu rsqrt selu sigmoid silu
+        sin softplus softshrink sqrt tan tanh
     """,
 }
 """Names of `aten` that are charged nothing, by reason."""

@@ -16,21 +16,27 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from mila import distributed
 from mila.data.augment import AugmentationName, augment
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 from mila.files import write_atomic
-from mila.losses import task_loss
+from mila.losses import annotated, task_loss
 from mila.video_model import VideoModel
-from mila.weighting import WeightingName, make_weighting
+from mila.weighting import Weighting, WeightingName, make_weighting
 
 Progress = Callable[[int, int], None]
 """Is told (done, total)."""
 
 _CURVE_POINTS = 50
 """About how many points a training curve keeps."""
+
+
+class DivergedError(UserError):
+    """A loss is not finite any more."""
 
 
 class StoppedError(Exception):
@@ -119,6 +125,40 @@ class _Means:
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
 
 
+class _Losses(nn.Module):
+    """From a rank's part of a batch to the losses of the whole batch; what DistributedDataParallel wraps.
+
+    Gives what is to be minimised, the model's own losses and the tasks' losses.
+    """
+
+    def __init__(self, model: VideoModel, weigh: Weighting) -> None:
+        super().__init__()
+        self.model, self.weigh = model, weigh
+
+    def forward(
+        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        predictions, own = self.model.training_forward(frames, offset)
+        tasks = [task.name for task in self.model.suite.tasks]
+        losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
+        if distributed.ranks() > 1:
+            counts: dict[str, Tensor | int] = {name: annotated(name, targets[name]).sum() for name in tasks}
+            losses = distributed.mean_over_ranks({**own, **losses}, counts | dict.fromkeys(own, len(frames)))
+            own = {name: losses.pop(name) for name in own}
+        return torch.stack([*own.values(), self.weigh(losses)]).sum(), own, losses
+
+
+def _shared_by_ranks(losses: _Losses, device: torch.device | str) -> nn.Module:
+    """`losses`, its gradients averaged over the ranks of the process group."""
+    on_gpu = torch.device(device).type == "cuda"
+    return DistributedDataParallel(
+        losses,
+        device_ids=[torch.cuda.current_device()] if on_gpu else None,
+        broadcast_buffers=False,  # they are computed over all ranks: equal already
+        find_unused_parameters=True,  # which of them an offset does not need; their gradient must stay None
+    )
+
+
 def train(
     model: VideoModel,
     clips: PackedClips,
@@ -140,6 +180,10 @@ def train(
     What is minimised is the weighted task losses plus the model's own losses as they are (Mimicry's: Eq. 3 has factors
     of its own).
 
+    In a process group (`mila.distributed`) all ranks call this alike, and share each batch. What comes out is what one
+    process computes with the whole batch, to rounding, if the model's own losses are means over clips and nothing but
+    batch normalisation looks from one clip at another. Rank 0 writes the checkpoint, every rank must see it.
+
     Args:
         model: at its initial state; overwritten where `checkpoint` exists.
         clips: the training clips.
@@ -153,7 +197,8 @@ def train(
         progress: is told (steps done, steps in all).
         checkpoint_seconds: at most about so much work is lost by a kill.
         end_epoch: told after each full epoch how many have passed; after an interruption perhaps twice of the same.
-        stop: asked after every step; where it says yes, the checkpoint is written and the training stops.
+        stop: asked at the start and after every step; where it says yes, the checkpoint is written and the training
+            stops.
 
     Returns:
         The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
@@ -161,9 +206,15 @@ def train(
 
     Raises:
         ValueError: an unknown weighting or augmentation.
-        UserError: the checkpoint is damaged, of another model or of another weighting, or the loss is not finite.
-        StoppedError: `stop` said so; the same call continues. A training that was at its last step is finished instead.
+        UserError: the checkpoint is damaged, of another model or of another weighting; or the batch has fewer clips
+            than there are ranks.
+        DivergedError: a loss is not finite.
+        StoppedError: `stop` said so, on any rank; the same call continues. A training that was at its last step is
+            finished instead.
     """
+    distributed.part(min(schedule.batch, len(clips)))  # refuses what cannot be shared
+    if distributed.ranks() > 1:
+        distributed.synchronise_batch_norm(model)
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weigh = make_weighting(weighting, [t.name for t in model.suite.tasks]).to(device)
     parameters = [p for module in (model, weigh) for p in module.parameters() if p.requires_grad]
@@ -183,24 +234,25 @@ def train(
         since_point.load(state["since_point"], device)
         since_epoch.load(state["since_epoch"], device)
         done, curve = state["step"], state["curve"]
+    if not distributed.is_same(done, device):
+        raise UserError(f"not all processes see the same {checkpoint}; results must lie where all of them can read.")
+    whole = _Losses(model, weigh)
+    losses_of = _shared_by_ranks(whole, device) if distributed.ranks() > 1 else whole
     every = max(1, total // _CURVE_POINTS)
     saved = time.monotonic()
+    if distributed.any_rank(stop is not None and stop(), device):
+        raise StoppedError
     for step in range(done, total):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step, total)
         indices, offset = batch_of(step, len(clips), schedule.batch, model.keyframe_interval, seed)
-        frames, targets = clips.batch(indices, offset, model.history, device)
-        frames, targets = augment(frames, targets, clips.suite, augmentation, seed, step)
-        predictions, own = model.training_forward(frames, offset)
-        losses: dict[str, Tensor] = {
-            t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in model.suite.tasks
-        }
-        loss = torch.stack([*own.values(), weigh(losses)]).sum()
+        part = distributed.part(len(indices))
+        frames, targets = clips.batch(indices[part], offset, model.history, device)
+        frames, targets = augment(frames, targets, clips.suite, augmentation, seed, step, part.start)
+        loss, own, losses = losses_of(frames, targets, offset)
         if not torch.isfinite(loss):
-            raise UserError(
-                f"training of {identity} diverged at step {step} of {total} (loss {loss.item()}); "
-                "lower the learning rate."
-            )
+            told = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
+            raise DivergedError(f"training diverged at step {step + 1} of {total} ({told}); lower the learning rate.")
         since_point.add({**own, **losses})
         since_epoch.add(losses)
         if (step + 1) % every == 0 or step + 1 == total:
@@ -215,15 +267,16 @@ def train(
                 end_epoch((step + 1) // epoch)
         if progress is not None:
             progress(step + 1, total)
-        stopping = stop is not None and stop()
-        if (stopping or time.monotonic() - saved > checkpoint_seconds) and step + 1 < total:
+        stopping = distributed.any_rank(stop is not None and stop(), device)
+        is_due = stopping or time.monotonic() - saved > checkpoint_seconds
+        if is_due and step + 1 < total and distributed.rank() == 0:
             state = {"step": step + 1, "curve": curve, "weighting": weighting, "factors": weigh.state_dict()}
             state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             state |= {"since_point": since_point.state(), "since_epoch": since_epoch.state()}
             save_checkpoint(checkpoint, identity, state)
             saved = time.monotonic()
-            if stopping:
-                raise StoppedError
+        if stopping and step + 1 < total:
+            raise StoppedError
     return curve
 
 
