@@ -200,12 +200,15 @@ NYUV2_40 = replace(
     NYUV2,
     name="nyuv2-40",
     tasks=(
-        _segmentation(tuple((name, _colour(number)) for number, name in enumerate(_FORTY, 1))),
+        _segmentation(tuple((name, _colour(n)) for n, name in zip((*range(1, 7), *range(8, 42)), _FORTY, strict=True))),
         NYUV2.task("depth"),
         NYUV2.task("normals"),
     ),
 )
-"""`NYUV2` with the 40 classes of Gupta et al. (CVPR 2013), in their order; the paper has no such numbers."""
+"""`NYUV2` with the 40 classes of Gupta et al. (CVPR 2013), in their order; the paper has no such numbers.
+
+Its colours are PASCAL VOC's from 1 on without the seventh: that is the grey of what is not annotated.
+"""
 
 FLOW = Suite(
     "flow",

@@ -14,7 +14,8 @@ Where a folder holds several of them, the first of this list counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,7 +101,8 @@ class Layout:
                     f"{self.root} has no {what} {value!r}: {self.title} has {', '.join(known)}; choose one of these."
                 )
         how: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
-        return self._reader(self.root, split, suite=suite, **how)
+        with _reading(self.root):
+            return self._reader(self.root, split, suite=suite, **how)
 
 
 def recognise(root: str | Path) -> Layout:
@@ -110,18 +112,25 @@ def recognise(root: str | Path) -> Layout:
         UserError: `root` is no folder, or holds none of the layouts, or none of the splits of its layout.
     """
     root = Path(root)
-    check_folder(root, "the folder of a data set")
-    try:
+    with _reading(root):
+        check_folder(root, "the folder of a data set")
         layout = _recognise(root)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or root} cannot be read ({error.strerror or error}); give this user the right to read it."
-        ) from error
     if not layout.splits:
         raise UserError(
             f"{root} looks like {layout.title}, but holds no split (train, val or test) of it; unpack it in full."
         )
     return layout
+
+
+@contextmanager
+def _reading(root: Path) -> Iterator[None]:
+    """Turns what the file system refuses into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or root} cannot be read ({error.strerror or error}); give this user the right to read it."
+        ) from error
 
 
 def _recognise(root: Path) -> Layout:
