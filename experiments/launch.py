@@ -125,7 +125,7 @@ def _run_all(
                         future = pool.submit(run_stage, stage, store, device, time_limit=time_limit)
                         running[future] = waiting.pop(stage.key)
                         busy.add(stage.key)
-                display.show(list(running.values()))
+                display.show(list(running.values()), len(waiting), len(summary.failed) + len(summary.skipped))
                 for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
                     outcome = future.result()  # raises where a worker died; the stage then still counts as running
                     stage = running.pop(future)
@@ -203,8 +203,8 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, running: list[Stage]) -> None:
-        """Bring the bars up to what the running stages say of themselves."""
+    def show(self, running: list[Stage], waiting: int, failed: int) -> None:
+        """Bring the bars up to what the running stages say of themselves, and the counts of the others."""
         ahead = 0.0
         for stage in running:
             line = self._lines.get(stage.key)
@@ -217,7 +217,8 @@ class _Display:
             count = f"{told['done']}/{told['total']}"
             self._progress.update(line, completed=told["done"], total=told["total"], count=count)
             ahead += self._work[stage.key] * told["done"] / max(1, told["total"])
-        count = f"{self._ended}/{self._stages} stages"
+        count = f"{self._ended}/{self._stages} stages done, {len(running)} running, {waiting} waiting"
+        count += f", {failed} failed" if failed else ""
         self._progress.update(self._all, completed=self._finished + ahead, count=count)
 
     def end(self, stage: Stage) -> None:
