@@ -2,12 +2,14 @@
 
 nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2 to -table11, -all
 nox -s tests                lint, types, import contract, tests
+nox -s tests-slurm          the SLURM options against a real SLURM, which the session starts and stops
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -49,6 +51,34 @@ def tests(session: nox.Session) -> None:
     _run(session, "-m", "pytest", *session.posargs)
 
 
+SLURM_PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server")
+"""Debian's and Ubuntu's names of what `tests-slurm` starts."""
+
+
+@nox.session(name="tests-slurm", venv_backend="none", requires=["env"])
+def tests_slurm(session: nox.Session) -> None:
+    """The SLURM options against a real SLURM of this machine alone; installs Debian's packages where it may."""
+    daemons = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+    def missing() -> list[str]:
+        programs = ("slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd")
+        return [program for program in programs if shutil.which(program, path=daemons) is None]
+
+    if missing():
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if shutil.which("apt-get") is None or not (is_root or os.environ.get("CI")):
+            session.error(
+                f"tests-slurm cannot run here: {', '.join(missing())} not found; on Debian or Ubuntu install them with "
+                f"apt-get install --no-install-recommends {' '.join(SLURM_PACKAGES)}."
+            )
+        apt = [*([] if is_root else ["sudo", "-n"]), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+        session.run(*apt, "update", external=True)
+        session.run(*apt, "install", "-y", "--no-install-recommends", *SLURM_PACKAGES, external=True, silent=True)
+        if missing():
+            session.error(f"tests-slurm cannot run here: the packages brought no {', '.join(missing())}.")
+    _run(session, "-m", "pytest", "tests_slurm", *session.posargs)
+
+
 def _reproduce(grid: str, about: str) -> None:
     """Add the session `reproduce-<grid>`."""
 
@@ -82,3 +112,15 @@ def bench_attention(session: nox.Session) -> None:
 def bench_reading(session: nox.Session) -> None:
     """Training batches from a packed store against decoding the originals: `-- --data-root FOLDER` for your own."""
     _run(session, "-m", "experiments.bench_reading", *session.posargs)
+
+
+@nox.session(name="bench-latency", venv_backend="none", requires=["env"])
+def bench_latency(session: nox.Session) -> None:
+    """Keyframes, non-keyframes and streams of Tables 1 and 2, timed: `-- --profile reference` at the paper's size."""
+    _run(session, "-m", "experiments.bench_latency", *session.posargs)
+
+
+@nox.session(name="reproduce-costs", venv_backend="none", requires=["env"])
+def reproduce_costs(session: nox.Session) -> None:
+    """Every published cost counted anew, costs and memory that the paper does not print, and its claims."""
+    _run(session, "-m", "experiments.costs", *session.posargs)

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments import ranks
 from experiments.attempt import StageTimeoutError, limited, logged
 from experiments.models import build
 from experiments.stages import Data, Evaluate, Measure, Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.cost import PUBLISHED, count
+from mila.data.packed import PackedClips
 from mila.data.prepare import pack
+from mila.distributed import LostRankError
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.files import write_atomic, write_json
@@ -81,7 +84,7 @@ def run_stage(
                     _attempt(stage, store, device, stop, where or {})
     except StoppedError:
         raise
-    except (DivergedError, StageTimeoutError, DamagedRecordError) as error:
+    except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
         return _failed(stage, store, str(error), str(error))
     except UserError as error:
         return _failed(stage, store, str(error), str(error), bad_input=True)
@@ -114,6 +117,8 @@ def out_of_memory(stage: Stage, device: str) -> str:
 def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
     folder = store.folder(stage)
     about = {**environment(device), **where}
+    if ranks.ranks() > 1 and isinstance(stage, Train):
+        about["processes"] = ranks.ranks()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
     clock = _Clock(folder)
     if isinstance(stage, Train):
@@ -189,30 +194,28 @@ def _train(
     stage: Train, store: Store, folder: Path, device: str, progress: Progress, stop: Stop | None
 ) -> dict[str, Any]:
     clips = store.clips(stage.data)
-    torch.manual_seed(stage.seed)
-    model = build(stage.model, clips.suite, dict(stage.arguments))
     curve: list[dict[str, float]] = []
     if stage.schedule is None:
+        torch.manual_seed(stage.seed)
+        model = build(stage.model, clips.suite, dict(stage.arguments))
         model.fit(clips.targets())
     else:
-        for start in stage.starts:
-            theirs = load_model(start.stage, store).get_submodule(start.theirs)
-            model.get_submodule(start.ours).load_state_dict(theirs.state_dict())
-        checkpoint = folder / "checkpoint.pt"
-        curve = train(
-            model,
-            clips,
-            stage.schedule,
-            stage.seed,
-            checkpoint,
-            stage.key,
-            weighting=stage.weighting,
-            augmentation=stage.augmentation,
-            device=device,
-            progress=progress,
-            stop=stop,
-            end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
-        )
+        model = _initial(stage, store, clips)
+        with ranks.together(stage.key, device):
+            curve = train(
+                model,
+                clips,
+                stage.schedule,
+                stage.seed,
+                folder / "checkpoint.pt",
+                stage.key,
+                weighting=stage.weighting,
+                augmentation=stage.augmentation,
+                device=device,
+                progress=progress,
+                stop=stop,
+                end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
+            )
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {
@@ -221,6 +224,33 @@ def _train(
         "clips": len(clips),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+
+
+def help_train(stage: Train, store: Store, device: str) -> None:
+    """Take part in a training that another process does as a stage; called in its process group. Writes nothing."""
+    assert stage.schedule is not None
+    clips = store.clips(stage.data)
+    train(
+        _initial(stage, store, clips),
+        clips,
+        stage.schedule,
+        stage.seed,
+        store.folder(stage) / "checkpoint.pt",
+        stage.key,
+        weighting=stage.weighting,
+        augmentation=stage.augmentation,
+        device=device,
+    )
+
+
+def _initial(stage: Train, store: Store, clips: PackedClips) -> VideoModel:
+    """The model as its training begins."""
+    torch.manual_seed(stage.seed)
+    model = build(stage.model, clips.suite, dict(stage.arguments))
+    for start in stage.starts:
+        theirs = load_model(start.stage, store).get_submodule(start.theirs)
+        model.get_submodule(start.ours).load_state_dict(theirs.state_dict())
+    return model
 
 
 def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int) -> None:

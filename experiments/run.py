@@ -21,17 +21,19 @@ if find_spec("rich") is None or find_spec("experiments") is None:
 from rich.console import Console
 from rich.table import Table
 
-from experiments import look, slurm
+from experiments import look, ranks, slurm
+from experiments.execute import help_train
 from experiments.grids import NAMES, TABLES, find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
-from experiments.launch import Summary, default_jobs, find_device, launch
+from experiments.launch import Summary, default_jobs, find_device, launch, use_one_thread
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
-from experiments.stages import Stage, in_order
+from experiments.stages import Stage, Train, in_order
 from experiments.store import Store
 from mila.data.augment import PROTOCOLS
+from mila.distributed import LostRankError
 from mila.errors import UserError
 
 
@@ -81,12 +83,17 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except LostRankError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues.", file=sys.stderr)
         return 130
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
+    if ranks.ranks() > 1:
+        _check_several(options)
     if options.list:
         _list(console)
         return 0
@@ -107,6 +114,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     stages = _stages(
         plans, options.rows
     )  # looks at the data, so that what is missing is said before anything is written
+    if ranks.rank() > 0:
+        _follow(stages, store, device)
+        return 0
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,7 +126,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     summary = Summary()
     if not options.report:
         limit = None if options.time_limit is None else options.time_limit * 60
-        summary = launch(stages, store, options.jobs or default_jobs(device), device, console, limit)
+        jobs = options.jobs or (1 if ranks.ranks() > 1 else default_jobs(device))
+        with ranks.leading():
+            summary = launch(stages, store, jobs, device, console, limit)
         console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():
         print(f"error: {title}: {reason}", file=sys.stderr)
@@ -133,6 +145,22 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     for report in reports:
         console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
     return 1 if summary.failed or summary.skipped else 0
+
+
+def _check_several(options: argparse.Namespace) -> None:
+    """Several processes take part in trainings; there is nothing else to share."""
+    others = (options.list, options.show, options.verify, options.clean, options.dry_run, options.report)
+    if options.grid is None or slurm.is_wanted(options) or any(others):
+        raise UserError("under torchrun a --grid can be run, and nothing else; leave torchrun out.")
+    if (options.jobs or 1) > 1:
+        raise UserError("under torchrun all processes share one training after the other; leave --jobs out.")
+
+
+def _follow(stages: list[Stage], store: Store, device: str) -> None:
+    """What all processes but the first do: take part in every training."""
+    use_one_thread(device)
+    trainings = {stage.key: stage for stage in stages if isinstance(stage, Train)}
+    ranks.follow(lambda key: help_train(trainings[key], store, device), device)
 
 
 def _look(options: argparse.Namespace, console: Console) -> int:

@@ -148,6 +148,7 @@ def _submit(
         commit=environment("cpu")["commit"],
         store=str(store.root),
         device=options.device,
+        time_limit=None if options.time_limit is None else options.time_limit * 60,
         site=site,
         entries=entries,
     )
@@ -188,6 +189,7 @@ def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
                 shared += 1
         if entry.job in queue and not queue[entry.job].ended:
             busy.add(entry.key)
+    ledger.save(submission)
     return submit(submission, ledger, make_site(submission.site), busy), shared
 
 
@@ -282,17 +284,17 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
         if not late and not any(status.state in GOING for status in found):
             break
         time.sleep(min(15.0, 1.0 + (now - start) / 30))
-    _show(name, found, console)
     if _code(found):
+        _show(name, found, console)
         print("not everything was done; --retry-failed submits the rest again.", file=sys.stderr)
         return 1
     return _report(ledger.load(name))
 
 
 def _report(submission: Submission) -> int:
-    """Run the same command here with the code as it was: it finds everything done, and writes the report."""
+    """Let the code as it was write the report of the same command."""
     code = Path(submission.code)
     check(code)
-    words = [sys.executable, str(code / "experiments" / "run.py"), *submission.words]
+    words = [sys.executable, str(code / "experiments" / "run.py"), *submission.words, "--report"]
     path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(words, cwd=code, env=os.environ | {"PYTHONPATH": path}, check=False).returncode

@@ -19,7 +19,7 @@ STAGES = "stages.pkl"
 
 @dataclass(frozen=True)
 class StageJob:
-    """The function that submitit calls; continued by itself after a requeue.
+    """The function that submitit calls, in each task of the job; continued by itself after a requeue.
 
     Attributes:
         folder: of the submission.
@@ -27,6 +27,7 @@ class StageJob:
         store: folder of the results.
         device: `cpu`, `cuda`, or `auto`: a GPU where the job has one.
         commit: what the record says about the code.
+        time_limit: seconds after which an attempt fails.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class StageJob:
     store: Path
     device: str
     commit: str
+    time_limit: float | None = None
 
     def __call__(self) -> str:
         """Do the stage; returns its key.
@@ -43,7 +45,8 @@ class StageJob:
             SystemExit: it was saved and requeued.
         """
         signals = _Signals()
-        from experiments.execute import run_stage
+        from experiments import ranks
+        from experiments.execute import help_train, run_stage
         from experiments.launch import find_device, use_one_thread
         from experiments.store import Store
         from mila.errors import UserError
@@ -52,18 +55,27 @@ class StageJob:
         stages = pickle.loads((self.folder / STAGES).read_bytes())
         stage, store = stages[self.key], Store(self.store)
         stage.__dict__.pop("key", None)  # what follows must be what this code makes of it
+        ranks.are_slurm_tasks()
+        if ranks.rank() > 0:
+            device = find_device(self.device)
+            use_one_thread(device)
+            ranks.follow(lambda key: help_train(stages[key], store, device), device)
+            return self.key
         try:
             if stage.key != self.key:
                 raise UserError("the code or the data are not what they were at submission; submit again.")
             device = find_device(self.device)
             use_one_thread(device)
             where = {"commit": self.commit, "slurm_job": _job_id(), "node": os.environ.get("SLURMD_NODENAME", "")}
-            while True:
-                try:
-                    outcome = run_stage(stage, store, device, stop=signals.stop, where=where)
-                    break
-                except StoppedError:
-                    signals.stopped()  # requeues; or returns, to go on until the cluster's kill comes
+            with ranks.leading():
+                while True:
+                    try:
+                        outcome = run_stage(
+                            stage, store, device, stop=signals.stop, where=where, time_limit=self.time_limit
+                        )
+                        break
+                    except StoppedError:
+                        signals.stopped()  # requeues; or returns, to go on until the cluster's kill comes
         except UserError as error:
             stage.__dict__["key"] = self.key
             store.fail(stage, str(error))

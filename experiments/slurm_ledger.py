@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -56,6 +57,7 @@ class Submission:
         words: of the command line that does the same here, for the report.
         code: folder of the copy of the code; `commit` is what the working copy said.
         store: where results go.
+        time_limit: seconds after which an attempt at a stage fails; SLURM's own limit is the site's.
         site: contents of the site file.
         entries: by key, every stage after the ones it needs.
     """
@@ -67,6 +69,7 @@ class Submission:
     commit: str
     store: str
     device: str
+    time_limit: float | None
     site: dict[str, Any]
     entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -100,15 +103,12 @@ class Ledger:
             UserError: it cannot be made.
         """
         about = re.sub(r"[^\w.-]+", "-", about)
-        stem = name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
-        for number in range(2, 1000):
-            try:
-                self.folder(name).mkdir(parents=True)
-                break
-            except FileExistsError:
-                name = f"{stem}-{number}"
-            except OSError as error:
-                raise UserError(f"{self.root} cannot be written ({error.strerror}); give another --results.") from error
+        # its jobs bear it too, so it must be no other results folder's
+        name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        try:
+            self.folder(name).mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{self.root} cannot be written ({error.strerror}); give another --results.") from error
         return name
 
     def find(self, name: str) -> str:

@@ -29,7 +29,8 @@ class Resources:
 
     Attributes:
         minutes: time limit. A training that reaches it is saved, requeued and continued.
-        cpus, gpus, memory_gb: of one job; `gpus` may name a type, as `"a100:1"`.
+        cpus, gpus, memory_gb: of one job, `cpus` of each of its tasks; `gpus` may name a type, as `"a100:1"`.
+        tasks: processes that share one training, on one machine; of trainings alone.
         parallelism: at most so many jobs of the kind at once.
         partition, account, qos, constraint: as of sbatch.
     """
@@ -38,6 +39,7 @@ class Resources:
     cpus: int = 1
     gpus: int | str = 0
     memory_gb: float | None = None
+    tasks: int = 1
     parallelism: int = 8
     partition: str | None = None
     account: str | None = None
@@ -69,6 +71,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "cpus": (int,),
     "gpus": (int, str),
     "memory_gb": (int, float),
+    "tasks": (int,),
     "parallelism": (int,),
     "partition": (str,),
     "account": (str,),
@@ -79,7 +82,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "setup": (list,),
     "sbatch": (dict,),
 }
-_AT_LEAST = {"minutes": 1, "cpus": 1, "gpus": 0, "memory_gb": 0.001, "parallelism": 1, "timeouts": 0}
+_AT_LEAST = {"minutes": 1, "cpus": 1, "gpus": 0, "memory_gb": 0.001, "parallelism": 1, "timeouts": 0, "tasks": 1}
 _AT_LEAST |= {"signal_seconds": 1}
 _EVERYWHERE = tuple(f.name for f in fields(Resources))
 _TOP = ("signal_seconds", "timeouts", "setup", "sbatch")
@@ -109,6 +112,9 @@ def make_site(values: dict[str, Any], name: str = "the site file") -> Site:
     Raises:
         UserError: a key or a value is not known.
     """
+    for name_of, section in values.items():
+        if name_of == "tasks" or (name_of != "train" and isinstance(section, dict) and "tasks" in section):
+            raise UserError(f"{name}: several tasks can share a training alone; move `tasks` to the section [train].")
     top = {key: value for key, value in values.items() if key not in KINDS}
     _check(top, (*_EVERYWHERE, *_TOP), f"{name}")
     everywhere = {key: value for key, value in top.items() if key in _EVERYWHERE}

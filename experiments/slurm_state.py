@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.slurm_ledger import Entry, Ledger, Submission
+from experiments.store import Store
 from mila.errors import UserError
 
 State = Literal["done", "running", "pending", "stuck", "failed", "cancelled", "skipped", "lost", "not submitted"]
@@ -50,7 +51,7 @@ _STUCK: tuple[str, ...] = (
     "JobHeldUser",
 )
 _STUCK += ("JobHeldAdmin", "JobHoldMaxRequeue", "launch_failed_requeued_held", "InvalidAccount", "InvalidQOS")
-_STUCK += ("AccountNotAllowed", "QOSNotAllowed")
+_STUCK += ("AccountNotAllowed", "QOSNotAllowed", "PartitionConfig", "PartitionInactive")
 """Reasons for pending that no time changes."""
 
 
@@ -155,7 +156,7 @@ def look(submission: Submission, ledger: Ledger) -> list[Status]:
 
 
 def _is_done(entry: Entry, submission: Submission) -> bool:
-    return (_stage_folder(entry, submission) / "record.json").is_file()
+    return Store.state_of(_stage_folder(entry, submission)) == "done"
 
 
 def _stage_folder(entry: Entry, submission: Submission) -> Path:
@@ -172,6 +173,9 @@ def _status(entry: Entry, job: Job | None, before: dict[str, Status], submission
             return Status(entry, "stuck", f"SLURM will not start it: {job.reason}")
         if job.state in ("SPECIAL_EXIT", "REQUEUE_HOLD"):
             return Status(entry, "stuck", f"SLURM holds it: {job.state}")
+        stuck = next((before[key] for key in entry.needs if key in before and before[key].state == "stuck"), None)
+        if job.state == "PENDING" and stuck is not None:
+            return Status(entry, "stuck", f"it needs {stuck.entry.title}, which is stuck")
         if job.state in ("PENDING", "REQUEUED"):
             return Status(entry, "pending", job.reason if job.reason != "None" else "")
         return Status(entry, "running")

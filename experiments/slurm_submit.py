@@ -121,7 +121,8 @@ def _submit(submission: Submission, ledger: Ledger, site: Site, array: Array, de
     executor = submitit.AutoExecutor(folder / "jobs", cluster="slurm", slurm_max_num_timeout=timeouts)
     executor.update_parameters(**_parameters(resources, site, submission, array.width, dependency))
     functions = [
-        StageJob(folder, key, Path(submission.store), submission.device, submission.commit) for key in array.keys
+        StageJob(folder, key, Path(submission.store), submission.device, submission.commit, submission.time_limit)
+        for key in array.keys
     ]
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
@@ -143,6 +144,8 @@ def _parameters(
         "name": submission.name,
         "timeout_min": resources.minutes,
         "cpus_per_task": resources.cpus,
+        "tasks_per_node": resources.tasks,
+        "slurm_srun_args": ["--kill-on-bad-exit=1"] if resources.tasks > 1 else [],  # a dead task ends the others
         "mem_gb": resources.memory_gb,
         "slurm_gpus_per_node": resources.gpus or None,
         "slurm_partition": resources.partition,

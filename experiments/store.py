@@ -72,7 +72,7 @@ class Store:
         about = root / "store.json"
         try:
             found = json.loads(about.read_text())["format"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found = 1 if any(root.glob("*/*/stage.json")) else FORMAT
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -93,7 +93,7 @@ class Store:
         path = self.folder(stage) / "record.json"
         try:
             changed = path.stat().st_mtime_ns
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self.state_of(path.parent)
         if self._checked.get(path, (0, "waiting"))[0] != changed:
             self._checked[path] = (changed, self.state_of(path.parent))
@@ -104,7 +104,7 @@ class Store:
         """The state of the stage in `folder`, read anew."""
         try:
             _read_record(folder / "record.json")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return "failed" if (folder / "error.txt").is_file() else "waiting"
         except DamagedRecordError:
             return "damaged"

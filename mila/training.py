@@ -154,7 +154,6 @@ def _shared_by_ranks(losses: _Losses, device: torch.device | str) -> nn.Module:
     return DistributedDataParallel(
         losses,
         device_ids=[torch.cuda.current_device()] if on_gpu else None,
-        broadcast_buffers=False,  # they are computed over all ranks: equal already
         find_unused_parameters=True,  # which of them an offset does not need; their gradient must stay None
     )
 

@@ -1,31 +1,42 @@
-"""One call from a plan and its store to the terminal's table, the page and the CSV file."""
+"""One call from a plan and its store to the terminal's table, the pages, the files beside them and the index."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import RenderableType
 
 from experiments.collect import collect, collect_flow
 from experiments.plan import Plan
 from experiments.stages import in_order
-from experiments.store import Store
+from experiments.store import DamagedRecordError, Store
 from mila.files import write_text
-from reports.figures import cost_figure, offset_figures
+from reports.ablations import ablation_figures
+from reports.behind import behind
+from reports.figures import cost_figures, offset_figures
 from reports.flow import make_flow
+from reports.index import refresh_index, table_card, write_card
+from reports.make_table import make_table
+from reports.paper import to_latex, to_markdown
 from reports.pictures import make_panel
 from reports.provenance import about, made
+from reports.render import render
+from reports.seeds import METHOD
 from reports.settings import cost_networks
 from reports.sheet import to_csv
-from reports.tables import COST, make_table
+from reports.stage_pages import digest_of, made_from, write_stage_pages
+from reports.tables import COST, stage_href
 from reports.terminal import to_terminal
+from reports.tradeoffs import tradeoff_figures
+from reports.verdicts import TEST, orders, to_sheet
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md"}
+"""Beside the page: what they are, and how their names end."""
+
+_QUALITATIVE = {"table1": "8", "table2": "7"}
+"""Figures of the paper that the pictures of a grid's page answer."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +45,61 @@ class Report:
 
     Attributes:
         terminal: what to print.
-        page: the HTML file; it needs no other file and no network.
+        page: the HTML file; it needs no network, and no other file to be read.
         csv: the same numbers, one line a row and metric.
+        index: the list of all reports in the folder.
     """
 
     terminal: RenderableType
     page: Path
     csv: Path
+    index: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that failed or whose record is damaged: its page, and the last line of the reason."""
+
+    title: str
+    href: str
+    reason: str
 
 
 def build_report(plan: Plan, store: Store, out: Path) -> Report:
     """Write a plan's report into the folder `out`, from what is finished; what is not says why.
 
-    The same records give the same bytes.
+    Beside the page `NAME.html` lie its CSV, LaTeX and Markdown files, a folder `NAME` with its plots and their data,
+    and what the index says of it; the stages' pages are in `stages`. The same records give the same bytes. Pages whose
+    records did not change are left as they are.
     """
+    stages = [plan.train_data, plan.test_data, *plan.stages()]
+    write_stage_pages(stages, store, out)
     results, flow_result = collect(plan, store), collect_flow(plan, store)
     table, of, flow = make_table(plan, results), about(plan, store), make_flow(plan, flow_result)
     title = f"Table {plan.grid.table}. {plan.grid.title}"
-    page, sheet = out / f"{of.file_name}.html", out / f"{of.file_name}.csv"
-    write_text(sheet, to_csv(table, of, flow))
-    html = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
+    page, files = out / f"{of.file_name}.html", {what: f"{of.file_name}.{end}" for what, end in _FILES.items()}
+    digest = digest_of(in_order(stages), store, title, of, plan.profile, plan.seeds, plan.grid.rows)
+    if made_from(page) != digest or not all(
+        (out / name).is_file() for name in (*files.values(), f"{of.file_name}.json")
+    ):
+        write_text(out / files["CSV"], to_csv(table, of, flow))
+        write_text(out / files["LaTeX"], to_latex(table, of, title))
+        write_text(out / files["Markdown"], to_markdown(table, of, title))
+        origin, panel = made(plan, store, results, flow_result), make_panel(plan, store, results)
+        figures = {
+            "offset_figures": offset_figures(table, results),
+            "ablation_figures": ablation_figures(plan, table, results),
+            "tradeoff_figures": tradeoff_figures(table),
+            "cost_figures": cost_figures(table),
+        }
+        order = orders(table, results)
+        if order:
+            write_text(out / of.file_name / "order.csv", to_sheet(order))
+        for figure in chain.from_iterable(figures.values()):
+            figure.write(out / of.file_name)
+        html = render(
+            "page.html.j2",
+            digest=digest,
             title=title,
             about=of,
             profile_about=plan.profile.about,
@@ -65,44 +108,39 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
             cost_networks=cost_networks(plan),
             cost_key=COST,
             failures=_failures(plan, store),
-            offset_figures=offset_figures(table, results),
-            cost_figure=cost_figure(table),
-            panel=make_panel(plan, store, results),
-            made=made(plan, store, results, flow_result),
+            **figures,
+            orders=order,
+            test=TEST,
+            folder=of.file_name,
+            panel=panel,
+            behind=behind(table, results, flow_result),
+            made=origin,
             starred=any("*" in row.label for row in plan.grid.rows),
             attends=any(row.model == "mila" for row in plan.grid.rows),
             alike=any(r.values and not r.plan.is_video and not r.plan.is_constant for r in results),
             interval=max(len(offsets) for row in plan.rows for offsets in row.evaluations),
-            csv_name=sheet.name,
+            interval_method=METHOD,
+            files=files,
         )
-    )
-    write_text(page, html)
-    return Report(to_terminal(table, of, flow, title), page, sheet)
+        answers = (_QUALITATIVE[plan.grid.name],) if panel is not None and plan.grid.name in _QUALITATIVE else ()
+        write_card(page, table_card(plan, table, of, origin, title, files, answers))
+        write_text(page, html)  # last: from here on the report is up to date
+    return Report(to_terminal(table, of, flow, title), page, out / files["CSV"], refresh_index(out))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["groupby_order"] = _runs
-    return environment
-
-
-def _runs(items: Sequence[object], attribute: str) -> list[list[object]]:
-    """Neighbours that agree in an attribute, together, in their order (jinja's own groupby sorts)."""
-    return [list(group) for _, group in groupby(items, attrgetter(attribute))]
-
-
-def _failures(plan: Plan, store: Store) -> list[tuple[str, str]]:
-    """(title, last line of the reason) of the plan's failed stages."""
+def _failures(plan: Plan, store: Store) -> list[Failure]:
+    """The plan's stages that failed or are damaged."""
     failures = []
     for stage in in_order(plan.stages()):
-        if store.state(stage) == "failed":
-            reason = (store.folder(stage) / "error.txt").read_text(encoding="utf-8").strip()
-            failures.append((stage.title, reason.splitlines()[-1] if reason else "no reason given"))
+        state, reason = store.state(stage), ""
+        if state == "failed":
+            lines = (store.folder(stage) / "error.txt").read_text(encoding="utf-8").strip().splitlines()
+            reason = lines[-1] if lines else "no reason given"
+        elif state == "damaged":
+            try:
+                store.record(stage)
+            except DamagedRecordError as error:
+                reason = str(error)
+        if reason:
+            failures.append(Failure(stage.title, stage_href(stage.key), reason))
     return failures

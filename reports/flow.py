@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from experiments.collect import FlowResult
 from experiments.plan import Plan
+from reports.seeds import interval
 from reports.tables import Cell
 
 _DECIMALS = 2
+ANCHOR = "row-flownet"
+"""Where a page lists the stages behind these numbers."""
 
 
 @dataclass(frozen=True)
@@ -77,5 +80,17 @@ def _cell(result: FlowResult, name: str) -> Cell:
     value = result.values.get(name)
     if value is None or math.isnan(value.mean):
         return Cell()
-    spread = "" if value.std is None else f"±{value.std:.{_DECIMALS}f}"
-    return Cell(value.mean, f"{value.mean:.{_DECIMALS}f}", value.std, spread, value.seeds)
+    if value.std is None:
+        return Cell(value.mean, f"{value.mean:.{_DECIMALS}f}", n=value.seeds, href=f"#{ANCHOR}")
+    low, high = interval(value.mean, value.std, value.seeds)
+    return Cell(
+        value.mean,
+        f"{value.mean:.{_DECIMALS}f}",
+        value.std,
+        f"±{value.std:.{_DECIMALS}f}",
+        value.seeds,
+        low=low,
+        high=high,
+        interval=f"{low:.{_DECIMALS}f} to {high:.{_DECIMALS}f}".replace("-", "−"),
+        href=f"#{ANCHOR}",
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from mila.data.colours import (
 )
 from mila.errors import UserError
 from mila.tasks import Task
+from reports.errors import RIGHT, WRONG, error_of, largest_error, paint_error
 from reports.tables import TASK_TITLES
 
 Array = npt.NDArray[Any]
@@ -35,6 +37,7 @@ Row = TypeVar("Row")
 _WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel
 _COLUMNS = 10  # predictions beside each other that can still be looked at
 _METHODS = 5  # shown where all rows would be more columns
+_BUDGET = 4_000_000  # characters of all pictures of a page: where these are more, fewer clips are shown
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,12 @@ class Legend:
 
 @dataclass(frozen=True)
 class TaskPanel:
-    """Pictures of one task: rows of PNG data URIs, clip by clip: frame, truth, then each column's prediction."""
+    """Pictures of one task as PNG data URIs, clip by clip: frame, truth, each column's prediction; and their errors."""
 
     title: str
     legend: Legend
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    error_legend: Legend
+    rows: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Panel:
         seeds: of the networks shown.
         without: rows that are measured but left no pictures.
         chosen: whether these are some of the rows only.
+        left_out: clips that are not shown, because the page would be too large.
     """
 
     heads: tuple[Head, ...]
@@ -100,6 +105,7 @@ class Panel:
     seeds: str
     without: tuple[str, ...]
     chosen: bool
+    left_out: int
 
 
 def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel | None:
@@ -122,7 +128,9 @@ def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel 
     indices = [int(i) for i in shots[0].record.result["pictures"]]
     predictions = [_load(shot.record, indices) for shot in shots]
     raw = [(clip.frames, clip.targets) for clip in (clips.clip(index, 1) for index in indices)]
-    tasks = tuple(_task_panel(task, indices, raw, predictions) for task in plan.suite.tasks)
+    whole = [_task_panel(task, indices, raw, predictions) for task in plan.suite.tasks]
+    clips_shown = _affordable(whole, _BUDGET)
+    tasks = tuple(replace(panel, rows=panel.rows[:clips_shown]) for panel in whole)
     seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
     return Panel(
         heads=tuple(heads),
@@ -132,6 +140,7 @@ def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel 
         seeds=f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
         without=tuple(r.plan.label for r in models if r not in kept),
         chosen=len(some) < len(kept),
+        left_out=len(indices) - clips_shown,
     )
 
 
@@ -144,6 +153,13 @@ def _ends(result: RowResult) -> tuple[Record, ...]:
 def spread_evenly(rows: Sequence[Row], n: int) -> list[Row]:
     """`n` (2 or more) of at least as many rows, by their place alone; the first and the last are among them."""
     return [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
+
+
+def _affordable(panels: Sequence[TaskPanel], budget: int) -> int:
+    """How many clips can be shown with so many characters of pictures; one at least."""
+    rows = zip(*(panel.rows for panel in panels), strict=True)
+    sizes = [sum(len(image) for _, shown, errors in row for image in (*shown, *errors)) for row in rows]
+    return max(1, sum(total <= budget for total in accumulate(sizes)))
 
 
 def _load(record: Record, indices: list[int]) -> dict[str, dict[int, Array]]:
@@ -161,17 +177,36 @@ def _task_panel(
 ) -> TaskPanel:
     truths = [targets[task.name] for _, targets in raw]
     limits = depth_limits(truths) if task.name == "depth" else (0.0, 1.0)
+    shown = [[p.get(task.name, {}).get(index) for p in predictions] for index in indices]
+    errors = [
+        [None if p is None else error_of(task, truth, p) for p in row] for truth, row in zip(truths, shown, strict=True)
+    ]
+    largest = largest_error(task, [error for row in errors for error in row if error is not None])
     rows = []
-    for index, (frames, _), truth in zip(indices, raw, truths, strict=True):
+    for index, (frames, _), truth, ours, wrong in zip(indices, raw, truths, shown, errors, strict=True):
         cells = [
             _png(frames[-1].transpose(1, 2, 0)),
             _png(paint(task, truth, limits, annotated_pixels(task, truth))),
+            *("" if p is None else _png(paint(task, p, limits)) for p in ours),
         ]
-        for prediction in predictions:
-            shown = prediction.get(task.name, {}).get(index)
-            cells.append("" if shown is None else _png(paint(task, shown, limits)))
-        rows.append((f"clip {index}", tuple(cells)))
-    return TaskPanel(TASK_TITLES[task.name].split(",")[0], _legend(task, limits), tuple(rows))
+        maps = ["" if error is None else _png(paint_error(task, error, largest)) for error in wrong]
+        rows.append((f"clip {index}", tuple(cells), tuple(maps)))
+    title = TASK_TITLES[task.name].split(",")[0]
+    return TaskPanel(title, _legend(task, limits), _error_legend(task, largest), tuple(rows))
+
+
+def _error_legend(task: Task, largest: float) -> Legend:
+    if task.name == "segmentation":
+        names = (("right", RIGHT), ("wrong class", WRONG), ("not annotated", NOT_ANNOTATED))
+        return Legend("", tuple((name, _hex(colour)) for name, colour in names))
+    ramp = _png(paint_error(task, np.tile(np.linspace(0, largest, 256), (8, 1)), largest))
+    if task.name == "normals":
+        return Legend(
+            "angle to the truth; larger ones have the last colour", (), ramp, ("0°", f"{largest:.0f}° and more")
+        )
+    digits = 2 if largest >= 0.1 else 4
+    text = f"distance to the truth in {depth_unit(task)}; the last colour stands for the largest 5 % of all shown"
+    return Legend(text, (), ramp, ("0", f"{largest:.{digits}f} and more"))
 
 
 def _legend(task: Task, limits: Limits) -> Legend:
@@ -197,9 +232,15 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> str:
-    """A data URI of `[H, W, 3 or 4]`; few colours are stored as a palette."""
+    """A data URI of `[H, W, 3 or 4]`; up to 256 colours are stored as a palette, which loses nothing."""
     step = -(-pixels.shape[1] // _WIDEST)
-    image = Image.fromarray(np.ascontiguousarray(pixels[::step, ::step]))
+    shown = np.ascontiguousarray(pixels[::step, ::step])
+    colours, places = np.unique(shown.reshape(-1, shown.shape[2]), axis=0, return_inverse=True)
+    if shown.shape[2] == 3 and len(colours) <= 256:
+        image = Image.fromarray(places.reshape(shown.shape[:2]).astype(np.uint8), "P")
+        image.putpalette(colours.tobytes())
+    else:
+        image = Image.fromarray(shown)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -12,9 +12,9 @@ import torch
 
 from experiments.grids.own import own_row
 from experiments.models import build, label_of, load_file
-from mila.versions import code_digest
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
+from mila.versions import code_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_clips import MadeClips
+from made_results import NASTY, fill, plan_of
 from PIL import Image
 from rich.console import Console
 
@@ -23,84 +24,23 @@ from experiments.grids.ablations import TABLE9, TABLE10
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2, TABLE8
 from experiments.grids.propagation import TABLE6
-from experiments.plan import Plan, make_plan
+from experiments.plan import make_plan
 from experiments.profiles import SMOKE
-from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
 from experiments.store import Store
-from mila.data.prepare import pack
-from mila.tasks import NYUV2
 from mila.training import Schedule
 from reports.build import Report, build_report
-from reports.figures import spread
-from reports.pictures import spread_evenly
+from reports.drawing import spread
+from reports.pictures import _png, spread_evenly
 from reports.provenance import about
 from reports.published_numbers import read_published
 from reports.settings import settings
 
-NASTY = "<script>alert('x')</script>"
-ENVIRONMENT = {"python": "3.11.0", "processor": NASTY, "device": "cpu", "commit": "0123456789ab"}
 LABELS = [row.label for row in TABLE1.rows]
 PUBLISHED = Path(__file__).parents[1] / "reports" / "published" / "published.csv"
 
 
 DATASET_OF = {"nyuv2": "nyuv2", "cityscapes": "cityscapes", "cityscapes19": "cityscapes"}
 """Column `dataset` of the published numbers."""
-
-
-def plan_of(*seeds: int, grid: Grid = TABLE1) -> Plan:
-    return make_plan(grid, SMOKE, "rooms" if grid.suite == NYUV2 else "street", mode="video", seeds=seeds)
-
-
-def scores(plan: Plan, row: int, seed: int, offset: int) -> dict[str, float]:
-    """The last row leads in mIoU by far, in depth by less than the spreads."""
-    metrics = [m for task in plan.suite.tasks for m in task.metrics]
-    if plan.rows[row].is_constant:
-        return {m.name: {"miou": 0.05, "depth_abs": 0.92, "normal_mean": 50.0}.get(m.name, 0.25) for m in metrics}
-    known = {
-        "miou": 0.13 + 0.02 * row + 0.01 * seed + 0.001 * offset,
-        "depth_abs": 0.54 - 0.01 * row + 0.02 * seed,
-        "normal_mean": 49.0 - row,
-    }
-    return {m.name: known.get(m.name, 0.5) for m in metrics}
-
-
-def fill(store: Store, plan: Plan) -> None:
-    """Finish every stage of a plan with made-up results."""
-    rows = {e.key: i for i, row in enumerate(plan.rows) for seed in row.evaluations for e in seed}
-    for stage in in_order(plan.stages()):
-        store.begin(stage)
-        store.finish(
-            stage,
-            result(stage, plan, rows, store),
-            seconds=1.5,
-            finished="2026-01-02T03:04:05+00:00",
-            environment=ENVIRONMENT,
-        )
-
-
-def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
-    if isinstance(stage, Data):
-        if stage == plan.test_data:
-            height, width = plan.profile.size(plan.suite)
-            pack(MadeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
-        return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
-    if isinstance(stage, Measure):
-        return {"gflops": 42.25, "height": 288, "width": 384}
-    if isinstance(stage, Train):
-        weights = {"weight_segmentation": 1.2345, "weight_depth": 0.8} if stage.weighting == "uncertainty" else {}
-        return {"curve": [{"step": 4, "depth": 0.1, **weights}], "steps": 4, "clips": 2, "parameters": 10}
-    assert isinstance(stage, Evaluate)
-    if stage in plan.flow:
-        return {"metrics": {"epe": 0.6 + 0.2 * stage.train.seed, "epe_zero": 2.0}, "offset": 0, "pictures": []}
-    height, width = plan.profile.size(plan.suite)
-    pictures = {
-        "segmentation": np.full((2, height, width), 3, np.int8),
-        "depth": np.full((2, 1, height, width), 2.0, np.float32),
-        "normals": np.full((2, 3, height, width), -0.5, np.float32),
-    }
-    np.savez_compressed(store.folder(stage) / "pictures.npz", **pictures)  # type: ignore[arg-type]
-    metrics = scores(plan, rows[stage.key], stage.train.seed, stage.offset)
-    return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +80,8 @@ class Cells(HTMLParser):
             self.rows.append([])
         elif tag in ("td", "th"):
             classes = (given.get("class") or "").split()
-            kind = "name" if "name" in classes else "measured" if "measured" in classes else "published"
+            kinds = [kind for kind in ("name", "measured", "difference") if kind in classes]
+            kind = kinds[0] if kinds else "published"
             self._span = int(given.get("colspan") or 1)
             self.rows[-1] += [(kind, "")] * self._span
         elif tag == "b" and self._span:
@@ -199,7 +140,7 @@ def test_a_cell_given_twice_is_refused(tmp_path: Path) -> None:
 def test_published_and_measured_share_no_column(page: str) -> None:
     cells = Cells(page)
     widths = {len(row) for row in cells.rows}
-    assert widths == {1 + 9 + 9 + 1 + 2}
+    assert widths == {1 + 9 + 9 + 1 + 3}
     for column in zip(*cells.rows[1:], strict=True):
         in_body = {kind for kind, _ in column[1:]}
         assert len(in_body) == 1, column
@@ -209,6 +150,7 @@ def test_published_and_measured_share_no_column(page: str) -> None:
     measured = [text for kind, text in mila if kind == "measured"]
     assert measured[:3] == ["BOLD 31.7±0.7", "50.0±0.0", "46.0±1.4"]
     assert measured[-2:] == ["2", "42.2"]
+    assert [text for kind, text in mila if kind == "difference"] == ["−27.8"]  # 42.25 − 70, of GFLOPs alone
 
 
 def test_measured_best_needs_more_than_the_spreads(page: str) -> None:
@@ -252,15 +194,16 @@ def test_rows_are_held_against_the_constant_predictor(page: str) -> None:
 
 
 def test_records_are_escaped(page: str) -> None:
-    assert "<script" not in page
+    assert "<script>alert" not in page
+    assert page.count("<script") == 1  # the page's own
     assert page.count("&lt;script&gt;alert(") >= 3  # the processor and two manifests
 
 
 def test_page_needs_no_network_and_no_other_file(page: str) -> None:
     targets = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)["']|url\(([^)]*)\)""", page)
-    others = {a or b for a, b in targets if not (a or b).startswith(("data:image/png;base64,", "#"))}
-    assert others == {"table1-smoke.csv"}
-    assert not re.search(r"<(script|link|iframe)|@import", page)
+    loaded = {a or b for a, b in targets if not (a or b).startswith(("data:image/png;base64,", "#"))}
+    assert not any(re.match(r"[a-z]+:|/", address) for address in loaded)
+    assert not re.search(r"<(link|iframe)|@import|<script [^>]*src|<img src=\"(?!data:)", page)
     assert not re.findall(r'id="([^"]+)"(?=.*id="\1")', page, re.DOTALL)
 
 
@@ -271,13 +214,34 @@ def test_same_records_give_the_same_bytes(store: Store, report: Report, tmp_path
 
 
 def test_pictures_of_five_rows_at_first_and_last_offset(page: str) -> None:
-    section = page[page.index('id="pictures"') : page.index('id="made"')]
+    section = page[page.index('id="pictures"') : page.index('id="behind"')]
     # Frame, truth, three frame-by-frame networks, two video methods at offsets 0 and 4; two clips; three tasks.
-    assert section.count("<td") == (2 + 3 + 2 * 2) * 2 * 3
+    assert section.count("<td") == (2 + 2 * (3 + 2 * 2)) * 2 * 3  # an error below each prediction
     assert section.count(">offset 4<") == 2 * 3
     shown = ["D101-SingleTask", "MTAN-SegNet", "MTAN*", "MILA w/o MF&amp;TS", "MILA (ours)"]
     assert re.findall(r'class="method">(.*?)<', section) == shown * 3
     assert "Of the finished rows, 5 are shown" in section
+
+
+def test_pages_of_large_pictures_show_fewer_clips(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.pictures._BUDGET", 10)
+    page = build_report(plan_of(0, 1), store, tmp_path).page.read_text()
+    section = page[page.index('id="pictures"') : page.index('id="behind"')]
+    assert section.count("<td") == (2 + 2 * (3 + 2 * 2)) * 1 * 3  # one clip is always shown
+    assert "1 more clip would make" in section
+
+
+@given(st.integers(1, 300), st.booleans())
+def test_pictures_lose_nothing(colours: int, opaque: bool) -> None:
+    pixels = np.zeros((20, 20, 3 if opaque else 4), np.uint8)
+    pixels[..., 0] = (np.arange(400) % colours % 256).reshape(20, 20)
+    pixels[..., 2] = (np.arange(400) % colours // 256).reshape(20, 20)
+    text = _png(pixels).removeprefix("data:image/png;base64,")
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    assert (image.mode == "P") == (opaque and colours <= 256)
+    assert np.array_equal(np.asarray(image.convert("RGB" if opaque else "RGBA")), pixels)
 
 
 @given(st.integers(2, 6), st.integers(0, 9))
@@ -320,7 +284,7 @@ def test_failed_stage_and_lost_pictures_are_told(tmp_path: Path) -> None:
     assert lines_of(report.csv)["MILA (ours)", "miou"]["missing"] == "a stage failed"
     page = report.page.read_text()
     assert "ValueError: &lt;script&gt;" in page
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "Without pictures: MILA w/o TS." in page
 
 
@@ -471,9 +435,8 @@ def test_flow_is_scored_beside_the_rows(tmp_path: Path) -> None:
     section = page[page.index('id="flow"') : page.index('id="offsets"')]
     text = " ".join(re.sub(r"<[^>]+>", " ", section).split())
     # 0.6 and 0.8 pixels against 2: means 0.7 and 0.35, sample deviations 0.2 / sqrt 2 and 0.1 / sqrt 2.
-    assert (
-        "End-point error of FlowNet-S 0.70 px ±0.14 End-point error of zero flow 2.00 px ±0.00 Ratio 0.35 ±0.07" in text
-    )
+    assert "End-point error of FlowNet-S 0.70 px ±0.14 95 %: −0.57 to 1.97 End-point" in text  # t(1) = 12.706
+    assert "Ratio 0.35 ±0.07" in text
     assert "procedural videos (street), at 32 × 64 pixels" in text
     assert "n = 2" in text
     flow = lines["FlowNet-S", "epe"]
@@ -539,7 +502,7 @@ def test_tables_without_offsets(grid: Grid, tmp_path: Path) -> None:
     page = report_of(grid, tmp_path, 0).page.read_text()
     assert "By keyframe offset" not in page
     assert "every frame is treated alike" in " ".join(page.split())
-    pictures = page[page.index('id="pictures"') : page.index('id="made"')]
+    pictures = page[page.index('id="pictures"') : page.index('id="behind"')]
     assert pictures.count('class="method"') == 2 * len(grid.rows)  # one column each, so all rows fit; two tasks
     assert "Offset" not in pictures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -24,8 +25,8 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-# how long a requeued job waits is cred_expire and a second
-AuthInfo=socket={folder}/munge.sock,cred_expire=2
+# a requeued job waits for about cred_expire seconds; below 5 it is not taken, and 120 are waited
+AuthInfo=socket={folder}/munge.sock,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/ctld
 SlurmdSpoolDir={folder}/slurmd
@@ -141,6 +142,15 @@ class Cluster:
         self.run("slurmd", "-f", str(self.folder / "slurm.conf"))
         self._until(lambda: "idle" in self.run("sinfo", "-h", "-o", "%T"))
 
+    def _processes(self) -> list[int]:
+        """Whatever was started by this cluster, found by its environment."""
+        mark, found = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode(), []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0") and int(path.parent.name) != os.getpid():
+                    found.append(int(path.parent.name))
+        return found
+
     def _start_accounting(self) -> None:
         data, sock = self.folder / "database", self.folder / "database.sock"
         me = f"--user={self._names['user']}"
@@ -160,6 +170,18 @@ class Cluster:
         self.run("slurmdbd")
         self._until(lambda: self.run("sacctmgr", "-n", "show", "cluster") is not None)
         self.run("sacctmgr", "-i", "-Q", "add", "cluster", "tests")
+
+    def forget(self) -> None:
+        """End the controller and start it anew without what it knew; as after the time for which it remembers jobs.
+
+        What was running is ended.
+        """
+        pid = int((self.folder / "slurmctld.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        while _is("slurmctld", pid):
+            time.sleep(0.05)
+        self.run("slurmctld", "-c", "-f", str(self.folder / "slurm.conf"))
+        self._until(lambda: self.run("scontrol", "ping"))
 
     def _until(self, ready: Callable[[], object], seconds: float = 30) -> None:
         end = time.monotonic() + seconds
@@ -193,6 +215,9 @@ class Cluster:
             while _is(name, pid) and time.monotonic() < end:
                 time.sleep(0.05)
             if _is(name, pid):
+                os.kill(pid, signal.SIGKILL)
+        for pid in self._processes():  # jobs that the controller does not know any more
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self._database is not None:
             self._database.terminate()

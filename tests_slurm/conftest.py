@@ -9,6 +9,8 @@ import getpass
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,19 +20,20 @@ import pytest
 
 from experiments.run import main
 from experiments.slurm_ledger import Ledger, Submission
-from experiments.slurm_state import look
+from experiments.slurm_state import look, read_queue
 from tests_slurm.cluster import Cluster
 
 METHOD = '''
 """A small network. Its training counts its steps, and waits or breaks where a file says so."""
 
+import os
 import time
 from pathlib import Path
 
 from baselines.multi_task import MultiTask
 from experiments.grids.grid import Row, frame_row
 
-GATE = Path({gate!r})
+GATE = Path(os.environ.get("GATE", "."))
 ROW = frame_row("Gated", None, "Gated", depth=18)
 
 
@@ -45,6 +48,7 @@ class Gated(MultiTask):
         """Pass the gate first."""
         with (GATE / "steps").open("a") as file:
             file.write("x")
+        (GATE / "process").write_text(str(os.getpid()))
         if (GATE / "break").exists():
             raise RuntimeError("the gate is broken")
         while (GATE / ("hold-%d" % (GATE / "steps").stat().st_size)).exists():
@@ -63,7 +67,13 @@ def until(ready: Callable[[], Any], seconds: float = 90) -> Any:
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while not (value := ready()):
-        assert time.monotonic() < end, "it did not come"
+        late = time.monotonic() > end
+        assert not late, (
+            "it did not come; the queue:\n"
+            + subprocess.run(
+                ["squeue", "-t", "all", "-o", "%i %j %T %r %E"], capture_output=True, text=True, check=False
+            ).stdout
+        )
         time.sleep(0.1)
     return value
 
@@ -76,7 +86,7 @@ class Bench:
         self.gate.mkdir(parents=True)
         self.method = folder / "gated.py"
         single = "keyframe_interval: int = 1, "
-        text = METHOD.format(gate=str(self.gate), offsets=offsets)
+        text = METHOD.replace("{offsets}", str(offsets))
         self.method.write_text(text.replace(single, "").replace("= keyframe_interval", "= 1") if offsets == 1 else text)
         self.site = folder / "site.toml"
         self.site.write_text(SITE)
@@ -87,10 +97,12 @@ class Bench:
 
     def submit(self, *more: str) -> int:
         """Submit the method's stages, here."""
+        os.environ["GATE"] = str(self.gate)
         return main([*self.words, "--slurm", str(self.site), *more])
 
     def do(self, *words: str) -> int:
         """Another command on the same results, here."""
+        os.environ["GATE"] = str(self.gate)
         return main([*words, "--results", str(self.results)])
 
     @property
@@ -104,6 +116,12 @@ class Bench:
         found = look(self.submission, Ledger(self.results))
         return {_short(s.entry.title): (str(s.state), s.reason) for s in found}
 
+    def ended(self) -> set[str]:
+        """Wait until no stage is going on any more and no job of them is left; returns the states that there are."""
+        until(lambda: not {"running", "pending"} & {state for state, _ in self.states().values()}, 180)
+        until(lambda: all(job.ended for job in read_queue([self.submission.name]).values()))
+        return {state for state, _ in self.states().values()}
+
     def job(self, title: str) -> str:
         """The job of a stage."""
         (job,) = (e.job for e in self.submission.entries.values() if _short(e.title) == title)
@@ -112,8 +130,16 @@ class Bench:
 
     def log(self, job: str) -> str:
         """What the job said so far."""
-        path = Ledger(self.results).folder(self.submission.name) / "jobs" / f"{job}_0_log.err"
-        return path.read_text() if path.exists() else ""
+        folder = Ledger(self.results).folder(self.submission.name) / "jobs"
+        return "".join(path.read_text() for path in folder.glob(f"{job}_0_log.*"))
+
+    @staticmethod
+    def left(cluster: Cluster) -> str:
+        """What stays in the queue once what is about to end has ended."""
+        end = time.monotonic() + 20
+        while (left := cluster.run("squeue", "-h")) and time.monotonic() < end:
+            time.sleep(0.2)
+        return left
 
     @property
     def steps(self) -> int:
@@ -142,7 +168,8 @@ def _short(title: str) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With accounting; the environment points at it."""
+    """With accounting; the environment points at it. It is stopped also where the tests are told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", 143))
     with Cluster(tmp_path_factory.mktemp("slurm") / "cluster", accounting=True) as cluster:
         os.environ["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
         yield cluster
@@ -150,21 +177,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the clips and the constant predictor, made without SLURM."""
+    """A store with the clips, the constant predictor and the method's cost, made without SLURM."""
     bench = Bench(tmp_path_factory.mktemp("base"))
+    os.environ["GATE"] = str(bench.gate)
     assert main([*bench.words, "--jobs", "2"]) == 0
-    for record in (bench.results / "store").glob("*/*/stage.json"):
-        if "Gated" in record.read_text():
-            shutil.rmtree(record.parent)
+    for kind in ("train", "evaluate"):
+        for record in (bench.results / "store" / kind).glob("*/stage.json"):
+            if "Gated" in record.read_text():
+                shutil.rmtree(record.parent)
     return bench.results / "store"
 
 
 @pytest.fixture
 def bench(cluster: Cluster, base: Path, tmp_path: Path) -> Iterator[Bench]:
-    """With the clips there already: what is left is a training, its evaluation and its cost."""
+    """With the clips there already: what is left is a training and its evaluation."""
     bench = Bench(tmp_path, base)
     yield bench
-    left = cluster.run("squeue", "-h")
+    left = bench.left(cluster)
     if left:
         cluster.run("scancel", "-u", getpass.getuser())
         until(lambda: not cluster.run("squeue", "-h"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import os
+import signal
 
 import pytest
 
+from experiments.run import main
 from tests_slurm.cluster import Cluster
 from tests_slurm.conftest import Bench, until
 
@@ -25,8 +26,7 @@ def test_a_failed_stage_ends_its_children_and_is_retried(bench: Bench, cluster: 
     assert states["Gated"][0] == "failed"
     assert "RuntimeError: the gate is broken" in states["Gated"][1]
     assert states["score Gated, offset 0"] == ("skipped", "it needs street Gated, seed 0, which failed")
-    assert states["cost of Gated"] == ("done", "")
-    assert not cluster.run("squeue", "-h")
+    assert not bench.left(cluster)
     assert not (bench.results / "reports").exists()
     broken.unlink()
     assert bench.do("--retry-failed", "--wait") == 0
@@ -50,14 +50,50 @@ def test_a_told_training_saves_at_its_step_is_requeued_and_ends_the_same(bench: 
     cluster.run("sbatch", "-p", "urgent", "-c4", "-o", "/dev/null", "--wrap", "sleep 2")
     until(lambda: bench.log(job).count("asked to stop") == 2)
     third.unlink()
-    assert bench.do("--wait") == 0
+    assert bench.ended() == {"done"}
     assert field(cluster, job, "Restarts") == "2"
     assert bench.steps == 4  # not one was done twice
     # the same as on this machine without an interruption
     records, weights = bench.records(), bench.weights()
     bench.results = bench.results.with_name("elsewhere")
-    from experiments.run import main
-
     assert main([*bench.words[:-1], str(bench.results)]) == 0
     assert bench.records() == records
     assert bench.weights() == weights
+
+
+def test_a_killed_job_is_noticed_and_its_stage_continued(bench: Bench) -> None:
+    second, third = bench.hold(2), bench.hold(3)
+    assert bench.submit() == 0
+    until(lambda: bench.steps == 2)
+    process = int((bench.gate / "process").read_text())
+    os.kill(process, signal.SIGTERM)  # what comes before a kill: the training saves, and goes on until it comes
+    until(lambda: "asked to end" in bench.log(bench.job("Gated")))
+    second.unlink()
+    until(lambda: bench.steps == 3)
+    os.kill(process, signal.SIGKILL)
+    assert bench.ended() == {"failed", "skipped"}
+    state, reason = bench.states()["Gated"]
+    assert state == "failed"
+    assert "its job failed" in reason
+    third.unlink()
+    assert bench.do("--retry-failed") == 0
+    assert bench.ended() == {"done"}
+    assert bench.steps == 4 + 1  # the one that was killed
+
+
+def test_cancelled_jobs_end_and_can_be_continued(
+    bench: Bench, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = bench.hold(2)
+    assert bench.submit() == 0
+    until(lambda: bench.steps == 2)
+    assert bench.do("--cancel") == 0
+    until(lambda: not cluster.run("squeue", "-h"))
+    assert bench.states()["Gated"] == ("cancelled", "")
+    assert bench.states()["score Gated, offset 0"] == ("cancelled", "")
+    assert bench.do("--status") == 1
+    assert " cancelled" in capsys.readouterr().out
+    second.unlink()
+    assert bench.do("--retry-failed") == 0
+    assert bench.ended() == {"done"}
+    assert bench.do("--status") == 0

@@ -96,7 +96,13 @@ def depth_kind(suite: Suite) -> DepthKind:
 
 
 def augment(
-    frames: Tensor, targets: Mapping[str, Tensor], suite: Suite, protocol: AugmentationName, seed: int, step: int
+    frames: Tensor,
+    targets: Mapping[str, Tensor],
+    suite: Suite,
+    protocol: AugmentationName,
+    seed: int,
+    step: int,
+    first: int = 0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """A batch as `PackedClips.batch` returns it, transformed clip by clip.
 
@@ -110,6 +116,7 @@ def augment(
         protocol: a name in `PROTOCOLS`.
         seed: of the run.
         step: of the training.
+        first: place in the batch of the first clip given, where these are a part of a batch.
 
     Returns:
         Frames and targets of the same shapes and types; with `none` those given.
@@ -124,7 +131,7 @@ def augment(
         return frames, dict(targets)
     moved, clips = torch.empty_like(frames), list[dict[str, Tensor]]()
     for place, clip in enumerate(frames):
-        draw = _draw(augmentation, np.random.default_rng((seed, 2, step, place)))
+        draw = _draw(augmentation, np.random.default_rng((seed, 2, step, first + place)))
         rows = _axis(clip.shape[-2], draw.scale, draw.top, False, frames.device)
         columns = _axis(clip.shape[-1], draw.scale, draw.left, draw.flip, frames.device)
         moved[place] = _jitter(_bilinear(_bilinear(clip, rows, -2), columns, -1), draw.factors)

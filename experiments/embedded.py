@@ -1,0 +1,41 @@
+"""What is finished on the embedded worlds, as the runner leaves it when it is not told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.collect import RowResult, collect
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid
+from experiments.plan import Plan, make_plan
+from experiments.profiles import Profile
+from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.store import Store
+
+_SEEDS = tuple(range(10))
+"""Seeds that are looked for."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The finished runs of a grid.
+
+    Attributes:
+        plan: of the seeds that were looked for.
+        results: by row, the constant predictor last.
+    """
+
+    plan: Plan
+    results: tuple[RowResult, ...]
+
+
+def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -> Plan:
+    """A grid on the world that has its tasks, or what stands in for them."""
+    world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+    return make_plan(grid, profile, world, mode=MODES[world][0], seeds=seeds)
+
+
+def finished_runs(store: Store, profile: Profile) -> list[Runs]:
+    """What is finished of every grid under a profile, with whichever of the seeds 0 to 9."""
+    plans = [embedded_plan(grid, profile, _SEEDS) for grid in GRIDS.values()]
+    return [Runs(plan, tuple(collect(plan, store))) for plan in plans]

@@ -1,0 +1,86 @@
+"""Where the numbers of claims come from: the paper's tables, counted costs, finished runs, measured times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from experiments.cost_audit import Cell
+from experiments.cost_rows import RowCost
+from experiments.embedded import Runs
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid
+from experiments.latency import LatencyRecord, find_row
+from mila.tasks import NYUV2
+from reports.published_numbers import PublishedCell, read_published
+from reports.statements import At, Number, Source
+
+_COLUMNS = {"GFLOPs": "gflops", "convolutions": "conv_layers", "parameters (M)": "params_millions"}
+
+
+@lru_cache(maxsize=32)
+def _published(table: int, dataset: str) -> dict[str, dict[str, PublishedCell]]:
+    return read_published(table, dataset)
+
+
+def published(cell: At) -> Number | None:
+    """The paper's own number."""
+    found = _published(cell.table, cell.dataset).get(cell.row, {}).get(cell.metric)
+    return None if found is None else Number(found.value, found.text)
+
+
+def dataset_of(grid: Grid) -> str:
+    """A grid's data set as `published.csv` names it."""
+    return "nyuv2" if grid.suite == NYUV2 else "cityscapes"
+
+
+def counted(cells: Sequence[Cell], costs: Sequence[RowCost], *, complete: bool) -> Source:
+    """Costs as published or complete: those of the audit, and those that the paper does not print."""
+    numbers: dict[At, float] = {}
+    for row in costs:
+        grid = GRIDS[row.grid]
+        if row.published_row is not None:
+            at = At(grid.table, dataset_of(grid), row.published_row, "gflops")
+            numbers[at] = (row.complete if complete else row.published).gflops
+    for c in cells:
+        row_name = f"feature propagation module / {c.row} / {c.size}" if c.table == 7 else c.row
+        dataset = {1: "nyuv2", 2: "cityscapes"}.get(c.table, "")
+        numbers[At(c.table, dataset, row_name, _COLUMNS[c.column])] = c.complete if complete else c.measured
+
+    def find(cell: At) -> Number | None:
+        value = numbers.get(cell)
+        return None if value is None else Number(value, f"{value:.4g}")
+
+    return find
+
+
+def measured(runs: Sequence[Runs]) -> Source:
+    """Scores of finished runs: means over seeds of the means over offsets, in the printed units."""
+    numbers: dict[At, Number] = {}
+    for run in runs:
+        grid = run.plan.grid
+        scales = {m.name: m.scale for task in run.plan.suite.tasks for m in task.metrics}
+        for result in run.results:
+            for metric, value in result.values.items():
+                if result.plan.published is not None:
+                    mean, std = scales[metric] * value.mean, None if value.std is None else scales[metric] * value.std
+                    at = At(grid.table, dataset_of(grid), result.plan.published, metric)
+                    numbers[at] = Number(mean, f"{mean:.4g}", std, value.seeds)
+    return numbers.get
+
+
+def timed(record: LatencyRecord) -> Source:
+    """Milliseconds a frame of whole streams, medians; told apart where the quartiles do not overlap."""
+
+    def find(cell: At) -> Number | None:
+        if cell.metric != "latency":
+            return None
+        for grid in GRIDS.values():
+            row = find_row(record.rows, grid.name, cell.row)
+            if row is not None and (grid.table, dataset_of(grid)) == (cell.table, cell.dataset):
+                times = row.latency.stream
+                half = 1e3 * max(times.upper - times.median, times.median - times.lower)
+                return Number(1e3 * times.median, f"{1e3 * times.median:.3g} ms", half)
+        return None
+
+    return find

@@ -1,0 +1,206 @@
+"""The index: every report page of a folder, from the small JSON file that lies beside each of them.
+
+Of a page `NAME.html` the file `NAME.json` says what it is: at least `title`; see `Card` for the rest. The index can be
+made anew from these files alone: `refresh_index(folder)`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from html import unescape
+from pathlib import Path
+
+from experiments.grids import TABLES
+from experiments.plan import Plan
+from mila.files import write_json, write_text
+from reports.provenance import About, Made
+from reports.render import render
+from reports.tables import COST, ResultTable
+
+PAGE = "index.html"
+_TITLE = 20_000  # characters of a page without a card that are searched for its title: its style comes first at times
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the index says of a page.
+
+    Attributes:
+        title: heading.
+        about: one sentence; may be empty.
+        grid: name of the grid it is of; empty for a page that is of none, such as one about costs.
+        embedded: whether it is measured on procedural videos (True) or on real data (False); None for neither.
+        data, profile, split, seeds: what it was measured on; empty for a page that is of no grid.
+        rows, rows_done: rows of the table, and those with a number of every seed.
+        published, measured: printed numbers, and how many of these have a measured number beside them.
+        stages, stages_done: stages behind it; `failed` and `damaged` ones among the others.
+        finished: when the last of them finished, ISO 8601; empty without any.
+        commits: of the code.
+        files: other files of the page: (what, address relative to the index).
+        figures: figures of the paper that the page answers.
+    """
+
+    title: str
+    about: str = ""
+    grid: str = ""
+    embedded: bool | None = None
+    data: str = ""
+    profile: str = ""
+    split: str = ""
+    seeds: str = ""
+    rows: int = 0
+    rows_done: int = 0
+    published: int = 0
+    measured: int = 0
+    stages: int = 0
+    stages_done: int = 0
+    failed: int = 0
+    damaged: int = 0
+    finished: str = ""
+    commits: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    figures: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """How far it is, in one word or two."""
+        if self.failed or self.damaged:
+            return "has failures" if self.failed else "has damaged records"
+        if not self.stages_done:
+            return "not run"
+        return "complete" if self.rows_done == self.rows else "in part"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A card and the page that it is of."""
+
+    page: str
+    card: Card
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A table that no page has numbers of: its grids' names, number and titles."""
+
+    command: str
+    table: int
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of the paper that shows results, and the pages that have it; `anchor` is its place in them."""
+
+    number: str
+    shows: str
+    anchor: str
+    entries: tuple[Entry, ...]
+
+
+_FIGURES = (
+    ("1", "mIoU over GFLOPs on Cityscapes", ""),
+    ("4", "Attention weights on a pair of frames", ""),
+    ("5", "Task-specific features", ""),
+    ("7", "Predictions at a keyframe and at offset K − 1, Cityscapes", "#pictures"),
+    ("8", "Predictions at a keyframe and at offset K − 1, NYUd v2", "#pictures"),
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The entries in their order.
+
+    Attributes:
+        embedded, real: pages of tables, apart from each other.
+        others: all other pages.
+        waiting: tables of the paper without any measured number.
+        figures: of the paper.
+    """
+
+    embedded: list[Entry] = field(default_factory=list)
+    real: list[Entry] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    figures: list[PaperFigure] = field(default_factory=list)
+
+
+def table_card(
+    plan: Plan, table: ResultTable, of: About, made: Made, title: str, files: dict[str, str], figures: tuple[str, ...]
+) -> Card:
+    """What the index says of a table's page."""
+    states = [stage.state for stage in made.stages]
+    rows = [line for line in table.lines if not line.constant]
+    printed = [(line, key) for line in rows for key in line.published if key != COST]
+    return Card(
+        title=title,
+        grid=plan.grid.name,
+        embedded=of.embedded,
+        data=of.data,
+        profile=of.profile,
+        split=of.split,
+        seeds=of.seeds,
+        rows=len(rows),
+        rows_done=sum(line.seeds == len(plan.seeds) for line in rows),
+        published=len(printed),
+        measured=sum(key in line.measured for line, key in printed),
+        stages=len(made.stages),
+        stages_done=made.done,
+        failed=states.count("failed"),
+        damaged=states.count("damaged"),
+        finished=made.last,
+        commits=made.commits,
+        files=tuple(files.items()),
+        figures=figures,
+    )
+
+
+def write_card(page: Path, card: Card) -> None:
+    """Write the JSON file beside a page."""
+    write_json(page.with_suffix(".json"), asdict(card))
+
+
+def refresh_index(out: Path) -> Path:
+    """Write `index.html` of the folder `out` anew from the cards in it; returns its path."""
+    index = read_index(out)
+    path = out / PAGE
+    write_text(path, render("index.html.j2", index=index))
+    return path
+
+
+def read_index(out: Path) -> Index:
+    """All pages of `out` with their cards; one without a card is listed by its title."""
+    entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if path.name != PAGE]
+    place = {grid.name: i for i, grid in enumerate(grid for grids in TABLES.values() for grid in grids)}
+    of_grids = sorted((e for e in entries if e.card.grid), key=lambda e: (place.get(e.card.grid, len(place)), e.page))
+    known = {entry.card.grid for entry in of_grids if entry.card.rows_done}
+    return Index(
+        embedded=[e for e in of_grids if e.card.embedded],
+        real=[e for e in of_grids if not e.card.embedded],
+        others=[e for e in entries if not e.card.grid],
+        waiting=[
+            Waiting(name, grids[0].table, tuple(grid.title for grid in grids if grid.name not in known))
+            for name, grids in TABLES.items()
+            if not all(grid.name in known for grid in grids)
+        ],
+        figures=[
+            PaperFigure(number, shows, anchor, tuple(e for e in entries if number in e.card.figures))
+            for number, shows, anchor in _FIGURES
+        ],
+    )
+
+
+def _read(page: Path) -> Card:
+    names = {f.name for f in fields(Card)}
+    path = page.with_suffix(".json")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Card(**{name: value for name, value in values.items() if name in names})
+    except FileNotFoundError:
+        with page.open(encoding="utf-8", errors="replace") as file:
+            title = re.search(r"<title>(.*?)</title>", file.read(_TITLE), re.DOTALL)
+        return Card(unescape(title[1]) if title else page.stem)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Card(page.stem, about=f"{path.name} cannot be read; make the page again.")
