@@ -2,6 +2,7 @@
 
 nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2 to -table11, -all
 nox -s tests                lint, types, import contract, tests
+nox -s tests-browser        the pages in a real browser
 nox -s tests-slurm          the SLURM options against a real SLURM, which the session starts and stops
 """
 
@@ -77,6 +78,13 @@ def tests_slurm(session: nox.Session) -> None:
         if missing():
             session.error(f"tests-slurm cannot run here: the packages brought no {', '.join(missing())}.")
     _run(session, "-m", "pytest", "tests_slurm", *session.posargs)
+
+
+@nox.session(name="tests-browser", venv_backend="none", requires=["env"])
+def tests_browser(session: nox.Session) -> None:
+    """The pages in a real browser: Debian's chromium, or the one that $CHROMIUM names."""
+    _run(session, "-m", "pip", "install", "--quiet", "-e", ".[dev,browser]")
+    _run(session, "-m", "pytest", "tests_browser", *session.posargs)
 
 
 def _reproduce(grid: str, about: str) -> None:

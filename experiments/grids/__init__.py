@@ -43,6 +43,8 @@ def find_grids(name: str) -> tuple[Grid, ...]:
     """The grids of a table, of what `NAMES` calls so, or the one grid of that name; `UserError` where there is none."""
     if name in GRIDS:
         return (GRIDS[name],)
+    if name == "table7":
+        raise UserError("Table 7 holds costs alone, and nothing is trained for it: nox -s reproduce-costs.")
     tables = NAMES.get(name, (name,))
     if not all(table in TABLES for table in tables):
         known = ", ".join((*TABLES, *NAMES))
