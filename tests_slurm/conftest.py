@@ -188,13 +188,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bench.results / "store"
 
 
-@pytest.fixture
-def bench(cluster: Cluster, base: Path, tmp_path: Path) -> Iterator[Bench]:
-    """With the clips there already: what is left is a training and its evaluation."""
-    bench = Bench(tmp_path, base)
-    yield bench
-    left = bench.left(cluster)
+@pytest.fixture(autouse=True)
+def nothing_is_left(cluster: Cluster) -> Iterator[None]:
+    """After each test the queue is empty; where a job stays the test has failed, and the job is ended."""
+    yield
+    left = Bench.left(cluster)
     if left:
         cluster.run("scancel", "-u", getpass.getuser())
         until(lambda: not cluster.run("squeue", "-h"))
     assert not left, f"jobs are left in the queue: {left}"
+
+
+@pytest.fixture
+def bench(cluster: Cluster, base: Path, tmp_path: Path) -> Bench:  # noqa: ARG001
+    """With the clips there already: what is left is a training and its evaluation."""
+    return Bench(tmp_path, base)
