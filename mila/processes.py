@@ -17,6 +17,8 @@ def cores() -> int:
 def follow_parent() -> None:
     """In a worker: leave Ctrl-C to the parent, and end when it ends, however that comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR2"):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # by which a cluster asks the parent to stop
     parent = multiprocessing.parent_process()
     assert parent is not None
 

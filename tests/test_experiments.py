@@ -504,11 +504,13 @@ def test_killed_runs_continue_to_the_same_numbers(tmp_path: Path) -> None:
     assert "never run" not in forecast
 
     # Another model's weights in a stage's folder are noticed, and nothing is scored with them.
-    trains = sorted(part.glob("store/train/*/model.pt"))
-    trains[0].write_bytes(trains[1].read_bytes())
+    score = json.loads(next(part.glob("store/evaluate/*/stage.json")).read_text())
+    swapped = part / "store" / "train" / score["needs"][0] / "model.pt"
+    other = next(path for path in part.glob("store/train/*/model.pt") if path != swapped)
+    swapped.write_bytes(other.read_bytes())
     for record in part.glob("store/evaluate/*/record.json"):
         record.unlink()
     error = run(*SMOKE_RUN, "--results", str(part), code=2).stderr
-    assert f"is a checkpoint of '{trains[1].parent.name}', not of '{trains[0].parent.name}'" in error
+    assert f"is a checkpoint of '{other.parent.name}', not of '{swapped.parent.name}'" in error
     assert "Traceback" not in error
     assert page.read_bytes() == before

@@ -209,7 +209,7 @@ def test_flow_clips_are_the_worlds_frames(world: Any) -> None:
         assert np.array_equal(source.clip(1, length).targets["flow"], long.targets["flow"])
     for index in range(3):
         assert np.isfinite(source.clip(index, 1).targets["flow"]).all()
-    assert {**source.manifest(), "source": "world"} == plain.manifest()
+    assert {**source.manifest(), "source": "world", "suite": plain.suite.name} == plain.manifest()
     assert source.manifest() != plain.manifest()
     with pytest.raises(IndexError, match="3 clips"):
         source.clip(3, 1)
