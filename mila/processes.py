@@ -1,4 +1,4 @@
-"""Worker processes: how many, and that they end with the process that started them."""
+"""Worker processes: how many, that they end with the process that started them, and a list worked through by them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+POOL_FROM = 8.0
+"""Seconds of work below which starting workers takes longer than they save."""
 
 
 def cores() -> int:
@@ -27,3 +38,54 @@ def follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def in_parts(
+    work: Callable[[list[Item]], Result], items: list[Item], workers: int, *, seconds: float, largest: int
+) -> Generator[Result, None, None]:
+    """`work` of all items in parts: here one after the other, or by workers where that is worth it.
+
+    Args:
+        work: what is done with a part; it is sent to each worker once.
+        items: the first is worked on alone, and its time tells how large the other parts are.
+        workers: how many processes.
+        seconds: about how long a part takes, which is what Ctrl-C waits for.
+        largest: items of a part at most.
+
+    Raises:
+        BrokenProcessPool: a worker died.
+    """
+    if not items:
+        return
+    start = time.monotonic()
+    yield work(items[:1])
+    each = max(time.monotonic() - start, 1e-4)
+    size = int(min(max(seconds / each, 1), largest))
+    parts = [items[place : place + size] for place in range(1, len(items), size)]
+    if workers == 1 or each * (len(items) - 1) < POOL_FROM:
+        yield from map(work, parts)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(parts)), context, initializer=_start_worker, initargs=(work,))
+    try:
+        waiting: set[Future[Result]] = {pool.submit(_work, part) for part in parts}
+        while waiting:
+            finished, waiting = wait_for(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_workers_work: Callable[[list[Any]], Any] | None = None
+
+
+def _start_worker(work: Callable[[list[Any]], Any]) -> None:
+    global _workers_work
+    follow_parent()
+    _workers_work = work
+
+
+def _work(part: list[Any]) -> Any:
+    assert _workers_work is not None
+    return _workers_work(part)

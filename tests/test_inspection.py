@@ -21,6 +21,7 @@ from rich.console import Console
 from test_mtan_trees import HEIGHT, WIDTH, image, labels, put, room, write_cities, write_nyu
 from test_nyuv2_official import nyu as official_nyu  # noqa: F401
 
+from mila import processes
 from mila.data import read_through
 from mila.data.cityscapes import Cityscapes
 from mila.data.inspection import Inspection, SplitInspection, inspect, print_inspection
@@ -383,7 +384,7 @@ def test_packed_stores(tmp_path: Path) -> None:
 
 
 def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_through, "_POOL_FROM", 0.0)
+    monkeypatch.setattr(processes, "POOL_FROM", 0.0)
     monkeypatch.setattr(read_through, "_LARGEST_PART", 1)
     for item in (1, 3, 4):
         cut(city(cities, "leftImg8bit", item))
@@ -394,10 +395,12 @@ def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(found.problems) == 3
     assert replace(found, layout=None) == replace(inspect(cities, **SMALL), layout=None)  # type: ignore[arg-type]
 
-    in_parts = read_through._in_parts
-    monkeypatch.setattr(read_through, "_in_parts", lambda *how: (part for part in [*in_parts(*how)][::-1]))
+    in_parts = read_through.in_parts
+    monkeypatch.setattr(
+        read_through, "in_parts", lambda *how, **more: (part for part in [*in_parts(*how, **more)][::-1])
+    )
     assert inspect(cities, **SMALL).problems == found.problems  # whichever part is done first
-    monkeypatch.setattr(read_through, "_in_parts", in_parts)
+    monkeypatch.setattr(read_through, "in_parts", in_parts)
 
     def stop(done: int, _: int) -> None:
         if done == 2:

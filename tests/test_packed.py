@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_clips import MadeClips
 
+from mila import processes
 from mila.data import prepare
 from mila.data.clips import MEAN, STD
 from mila.data.packed import Encoding, PackedClips, decode, encode, encoding, is_packed_store
@@ -168,7 +169,7 @@ def test_broken_clips_are_told_all_at_once_and_the_others_are_kept(tmp_path: Pat
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
     pack(MadeClips(30), 2, tmp_path / "alone", workers=1)
-    monkeypatch.setattr(prepare, "_POOL_FROM", 0.0)
+    monkeypatch.setattr(processes, "POOL_FROM", 0.0)
     pack(MadeClips(30), 2, tmp_path / "together", lambda done, total: told.append((done, total)), workers=2)
     assert contents(tmp_path / "alone") == contents(tmp_path / "together")
     assert told[-1] == (30, 30)

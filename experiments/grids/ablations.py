@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from experiments.grids.grid import From, Grid, Row, frame_row, pair_row
+from experiments.grids.grid import ALONE, From, Grid, Row, frame_row, pair_row
 from experiments.stages import arguments
 from mila.tasks import CITYSCAPES
 
 _LOSSES = "MILA ablation of losses / D101-18"
 _WINDOW = "MILA window / D101-18"
-
-_ALONE: dict[str, Any] = {"multi_frame": False, "task_specific": False}
-"""Table 3's last row has the numbers of Table 2's "MILA w/o MF&TS", its first those of MultiNet++'s concatenation."""
 
 TABLE3 = Grid(
     name="table3",
@@ -20,11 +15,11 @@ TABLE3 = Grid(
     title="ILA and the mimicry losses (Eq. 3) on Cityscapes",
     suite=CITYSCAPES,
     rows=(
-        pair_row("Concatenation", f"{_LOSSES} / none", propagation="concat", mimicry=None, **_ALONE),
-        pair_row("Concatenation, L1", f"{_LOSSES} / l1", propagation="concat", mimicry=(1.0, 0.0), **_ALONE),
-        pair_row("ILA", f"{_LOSSES} / ila", mimicry=None, **_ALONE),
-        pair_row("ILA, L1", f"{_LOSSES} / l1+ila", mimicry=(1.0, 0.0), **_ALONE),
-        pair_row("ILA, L1, adversarial", f"{_LOSSES} / l1+adv+ila", **_ALONE),
+        pair_row("Concatenation", f"{_LOSSES} / none", propagation="concat", mimicry=None, **ALONE),
+        pair_row("Concatenation, L1", f"{_LOSSES} / l1", propagation="concat", mimicry=(1.0, 0.0), **ALONE),
+        pair_row("ILA", f"{_LOSSES} / ila", mimicry=None, **ALONE),
+        pair_row("ILA, L1", f"{_LOSSES} / l1+ila", mimicry=(1.0, 0.0), **ALONE),
+        pair_row("ILA, L1, adversarial", f"{_LOSSES} / l1+adv+ila", **ALONE),
     ),
 )
 

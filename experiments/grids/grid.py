@@ -35,6 +35,11 @@ PAIR = (
 """How the SlowFast models start: from multi-task-trained encoders (appendix A)."""
 
 
+ALONE: dict[str, Any] = {"multi_frame": False, "task_specific": False}
+"""Propagation from keyframes to non-keyframes alone, once for all tasks: Table 2's "MILA w/o MF&TS" ("for fair
+comparison", appendix C). Table 3's last row has its numbers, its first those of MultiNet++'s concatenation."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of a table.

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from experiments.grids.grid import PAIR, From, Grid, Row, pair_row
+from experiments.grids.grid import ALONE, PAIR, From, Grid, Row, pair_row
 from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, NYUV2
-
-_ALONE: dict[str, Any] = {"multi_frame": False, "task_specific": False}
-"""From keyframes to non-keyframes, once for all tasks, as in "MILA w/o MF&TS" ("for fair comparison", appendix C)."""
 
 _ACCEL = (
     From("slow", "multi_task", "encoder", "slow"),
@@ -19,20 +14,20 @@ _ACCEL = (
 )
 
 _ROWS = (
-    pair_row("None", None, propagation="none", **_ALONE),
-    pair_row("Concatenation", None, propagation="concat", **_ALONE),
+    pair_row("None", None, propagation="none", **ALONE),
+    pair_row("Concatenation", None, propagation="concat", **ALONE),
     pair_row(
         "Optical flow, warping",
         None,
         "slow_fast",
         starts=(*PAIR, From("propagations.0.flownet", "flownet", "")),
         propagation="flow",
-        **_ALONE,
+        **ALONE,
     ),
     pair_row("Accel: flow, score fusion", None, "accel", starts=_ACCEL),
-    pair_row("SVC", "feature propagation / D101-18 / svc", "slow_fast", propagation="svc", **_ALONE),
+    pair_row("SVC", "feature propagation / D101-18 / svc", "slow_fast", propagation="svc", **ALONE),
     pair_row("SVC, adaptation branch", None, "svc"),
-    pair_row("ILA (ours)", "feature propagation / D101-18 / ila", **_ALONE),
+    pair_row("ILA (ours)", "feature propagation / D101-18 / ila", **ALONE),
 )
 
 TABLE6 = (
@@ -55,7 +50,7 @@ def _intervals(fast: int) -> tuple[Row, ...]:
                 starts=_ACCEL,
                 keyframe_interval=k,
             ),
-            pair_row(f"D101-{fast}, K = {k}, ILA (ours)", f"{name} / ila", fast=fast, keyframe_interval=k, **_ALONE),
+            pair_row(f"D101-{fast}, K = {k}, ILA (ours)", f"{name} / ila", fast=fast, keyframe_interval=k, **ALONE),
         ]
     return tuple(rows)
 

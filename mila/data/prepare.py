@@ -12,13 +12,10 @@ import hashlib
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +27,12 @@ from mila.data.clips import ClipSource
 from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
 from mila.errors import UserError
 from mila.files import write_atomic, write_json, write_text
-from mila.processes import cores, follow_parent
+from mila.processes import cores, in_parts
 from mila.versions import code_digest
 
 Progress = Callable[[int, int], None]
 
 _JOURNAL = "unfinished.jsonl"
-_POOL_FROM = 8.0  # seconds of work below which starting workers takes longer than they save
 _PART = 1.0  # seconds of work that are handed out at a time
 _LARGEST_PART = 16  # clips
 _TOO_MANY = 20  # broken clips after which it is not worth going on
@@ -129,15 +125,21 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
     todo = [index for index in range(len(source)) if index not in done]
     maker = _Maker(source, length, folder, arrays)
     broken: dict[int, str] = {}
-    with closing(_parts(maker, todo, workers)) as parts:
-        for part in parts:
-            journal.add(part.lines)
-            done.update({line["clip"]: line for line in part.lines})
-            broken.update(part.broken)
-            if progress is not None:
-                progress(len(done), len(source))
-            if len(broken) >= _TOO_MANY:
-                break
+    try:
+        with closing(in_parts(maker.make, todo, workers, seconds=_PART, largest=_LARGEST_PART)) as parts:
+            for part in parts:
+                journal.add(part.lines)
+                done.update({line["clip"]: line for line in part.lines})
+                broken.update(part.broken)
+                if progress is not None:
+                    progress(len(done), len(source))
+                if len(broken) >= _TOO_MANY:
+                    break
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"a worker that prepared {folder} died (killed, or out of memory); the same command continues, with fewer "
+            "--jobs where memory is short."
+        ) from error
     if broken:
         sentences = [broken[index] for index in sorted(broken)]
         if len(sentences) == 1:
@@ -300,50 +302,6 @@ def _data_start(file: Any) -> int:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     read(file)
     return int(file.tell())
-
-
-def _parts(maker: _Maker, todo: list[int], workers: int) -> Generator[_Part, None, None]:
-    """The clips in parts of about a second: made here one after the other, or by workers where that is worth it."""
-    if not todo:
-        return
-    start = time.monotonic()
-    yield maker.make(todo[:1])
-    seconds = max(time.monotonic() - start, 1e-4)
-    size = int(min(max(_PART / seconds, 1), _LARGEST_PART))
-    parts = [todo[place : place + size] for place in range(1, len(todo), size)]
-    if workers == 1 or seconds * (len(todo) - 1) < _POOL_FROM:
-        yield from map(maker.make, parts)
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(parts)), get_context("spawn"), initializer=_start_worker, initargs=(maker,)
-    )
-    try:
-        waiting: set[Future[_Part]] = {pool.submit(_make, part) for part in parts}
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a worker that prepared {maker.folder} died (killed, or out of memory); the same command continues, with "
-            "fewer --jobs where memory is short."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_maker: _Maker | None = None
-
-
-def _start_worker(maker: _Maker) -> None:
-    global _maker
-    follow_parent()
-    _maker = maker
-
-
-def _make(indices: list[int]) -> _Part:
-    assert _maker is not None
-    return _maker.make(indices)
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -19,9 +17,8 @@ from mila.data.clips import ClipSource
 from mila.data.file_names import Content, FileNames
 from mila.data.images import read_grey, read_rgb
 from mila.errors import UserError
-from mila.processes import cores, follow_parent
+from mila.processes import cores, in_parts
 
-_POOL_FROM = 8.0  # seconds of work below which starting workers takes longer than they save
 _PART = 0.5  # seconds of work that are handed out at a time: Ctrl-C waits for as much
 _LARGEST_PART = 64  # items
 
@@ -56,11 +53,18 @@ class Reader:
         """
         jobs = [(place, index) for place, source in enumerate(self.sources) for index in range(len(source))]
         found: dict[_Job, list[str]] = {}
-        with closing(_in_parts(self, jobs, workers or cores())) as parts:
-            for part in parts:
-                found.update(part)
-                if progress is not None:
-                    progress(len(found), len(jobs))
+        read = partial(_read_part, self)
+        try:
+            with closing(in_parts(read, jobs, workers or cores(), seconds=_PART, largest=_LARGEST_PART)) as parts:
+                for part in parts:
+                    found.update(part)
+                    if progress is not None:
+                        progress(len(found), len(jobs))
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a worker that read {self.root} died (killed, or out of memory); run again with fewer --jobs where "
+                "memory is short."
+            ) from error
         return [sentence for job in jobs for sentence in found[job]]
 
     def read(self, place: int, index: int) -> list[str]:
@@ -103,49 +107,5 @@ def _load(path: Path) -> None:
         raise UserError(f"{path} cannot be read ({error}); unpack it again from the archive.") from error
 
 
-def _in_parts(reader: Reader, jobs: list[_Job], workers: int) -> Generator[dict[_Job, list[str]], None, None]:
-    """The jobs in parts of `_PART` seconds; one after the other here, or by workers where that is worth it."""
-    if not jobs:
-        return
-    start = time.monotonic()
-    yield _read_part(reader, jobs[:1])
-    seconds = max(time.monotonic() - start, 1e-4)
-    size = int(min(max(_PART / seconds, 1), _LARGEST_PART))
-    parts = [jobs[place : place + size] for place in range(1, len(jobs), size)]
-    if workers == 1 or seconds * (len(jobs) - 1) < _POOL_FROM:
-        yield from (_read_part(reader, part) for part in parts)
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(parts)), get_context("spawn"), initializer=_start_worker, initargs=(reader,)
-    )
-    try:
-        waiting: set[Future[dict[_Job, list[str]]]] = {pool.submit(_work, part) for part in parts}
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a worker that read {reader.root} died (killed, or out of memory); run again with fewer --jobs where "
-            "memory is short."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _read_part(reader: Reader, jobs: list[_Job]) -> dict[_Job, list[str]]:
     return {job: reader.read(*job) for job in jobs}
-
-
-_reader: Reader | None = None
-
-
-def _start_worker(reader: Reader) -> None:
-    global _reader
-    follow_parent()
-    _reader = reader
-
-
-def _work(jobs: list[_Job]) -> dict[_Job, list[str]]:
-    assert _reader is not None
-    return _read_part(_reader, jobs)
