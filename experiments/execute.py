@@ -20,7 +20,7 @@ import torch
 from experiments import ranks
 from experiments.attempt import StageTimeoutError, limited, logged
 from experiments.models import build
-from experiments.stages import Data, Evaluate, Measure, Stage, Train
+from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.cost import PUBLISHED, count
 from mila.data.packed import PackedClips
@@ -33,6 +33,7 @@ from mila.tasks import SUITES
 from mila.training import DivergedError, Progress, StoppedError, load_checkpoint, save_checkpoint, train
 from mila.versions import environment
 from mila.video_model import VideoModel
+from mila.visualisation import attention, film
 
 _TELL_EVERY = 0.3  # seconds
 _LOG_EVERY = 30.0
@@ -47,6 +48,23 @@ class Outcome:
     key: str
     error: str | None = None
     bad_input: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a stage works with.
+
+    Attributes:
+        folder: its own, where it writes.
+        device: where it computes.
+        progress: told how far it is.
+        stop: asked by a training after each step, see `mila.training.train`.
+    """
+
+    folder: Path
+    device: str
+    progress: Progress
+    stop: Stop | None
 
 
 def run_stage(
@@ -121,10 +139,7 @@ def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: 
         about["processes"] = ranks.ranks()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
     clock = _Clock(folder)
-    if isinstance(stage, Train):
-        result = _train(stage, store, folder, device, clock.tell, stop)
-    else:
-        result = _EXECUTE[type(stage)](stage, store, folder, device, clock.tell)
+    result = _EXECUTE[type(stage)](stage, store, Attempt(folder, device, clock.tell, stop))
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
     store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
     print(f"finished after {clock.seconds:.1f} s in all")
@@ -164,10 +179,10 @@ class _Clock:
             print(f"{done} of {total}, {self.seconds:.0f} s")
 
 
-def _data(stage: Data, _store: Store, folder: Path, _device: str, progress: Progress) -> dict[str, Any]:
+def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
     source = stage.source.open()
     if not stage.source.is_packed:
-        pack(source, stage.length, folder / "clips", progress)
+        pack(source, stage.length, attempt.folder / "clips", attempt.progress)
     return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
 
 
@@ -190,10 +205,8 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
     return model
 
 
-def _train(
-    stage: Train, store: Store, folder: Path, device: str, progress: Progress, stop: Stop | None
-) -> dict[str, Any]:
-    clips = store.clips(stage.data)
+def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips, folder = store.clips(stage.data), attempt.folder
     curve: list[dict[str, float]] = []
     if stage.schedule is None:
         torch.manual_seed(stage.seed)
@@ -201,19 +214,15 @@ def _train(
         model.fit(clips.targets())
     else:
         model = _initial(stage, store, clips)
-        with ranks.together(stage.key, device):
-            curve = train(
+        with ranks.together(stage.key, attempt.device):
+            curve = _run_schedule(
+                stage,
                 model,
                 clips,
-                stage.schedule,
-                stage.seed,
-                folder / "checkpoint.pt",
-                stage.key,
-                weighting=stage.weighting,
-                augmentation=stage.augmentation,
-                device=device,
-                progress=progress,
-                stop=stop,
+                folder,
+                attempt.device,
+                progress=attempt.progress,
+                stop=attempt.stop,
                 end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
             )
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
@@ -228,18 +237,26 @@ def _train(
 
 def help_train(stage: Train, store: Store, device: str) -> None:
     """Take part in a training that another process does as a stage; called in its process group. Writes nothing."""
-    assert stage.schedule is not None
     clips = store.clips(stage.data)
-    train(
-        _initial(stage, store, clips),
+    _run_schedule(stage, _initial(stage, store, clips), clips, store.folder(stage), device)
+
+
+def _run_schedule(
+    stage: Train, model: VideoModel, clips: PackedClips, folder: Path, device: str, **told: Any
+) -> list[dict[str, float]]:
+    """Train as the stage says, alike on all ranks; `told` are further arguments of `mila.training.train`."""
+    assert stage.schedule is not None
+    return train(
+        model,
         clips,
         stage.schedule,
         stage.seed,
-        store.folder(stage) / "checkpoint.pt",
+        folder / "checkpoint.pt",
         stage.key,
         weighting=stage.weighting,
         augmentation=stage.augmentation,
         device=device,
+        **told,
     )
 
 
@@ -261,13 +278,11 @@ def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int)
         save_checkpoint(folder / name, stage.key, {"model": state})
 
 
-def _evaluate(stage: Evaluate, store: Store, folder: Path, device: str, progress: Progress) -> dict[str, Any]:
+def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]:
     clips = store.clips(stage.data)
-    metrics, states = score(stage, store, device, progress)
-    model = load_model(stage.train, store)
+    metrics, states, model = _score(stage, store, attempt.device, attempt.progress)
     shown = picture_indices(len(clips), stage.pictures)
-    pictures = {name: p.numpy() for name, p in predict(model, clips, stage.offset, shown, device).items()}
-    write_atomic(folder / "pictures.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **pictures))
+    _keep_arrays(attempt.folder / "pictures.npz", predict(model, clips, stage.offset, shown, attempt.device))
     return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}
 
 
@@ -275,6 +290,13 @@ def score(
     stage: Evaluate, store: Store, device: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
+    return _score(stage, store, device, progress)[:2]
+
+
+def _score(
+    stage: Evaluate, store: Store, device: str, progress: Progress
+) -> tuple[dict[str, float], dict[str, dict[str, float]], VideoModel]:
+    """What `score` returns, and the model in its final state."""
     clips = store.clips(stage.data)
     names = stage.train.states(len(store.clips(stage.train.data)))
     states = {}
@@ -286,7 +308,7 @@ def score(
         model = load_model(stage.train, store, name)
         states[name] = evaluate(model, clips, stage.offset, device=device, progress=tell)
     first = next(iter(states.values()))
-    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states
+    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states, model
 
 
 def picture_indices(clips: int, pictures: int) -> list[int]:
@@ -295,7 +317,7 @@ def picture_indices(clips: int, pictures: int) -> list[int]:
     return [(2 * i + 1) * clips // (2 * pictures) for i in range(pictures)]
 
 
-def _measure(stage: Measure, _store: Store, _folder: Path, _device: str, _progress: Progress) -> dict[str, Any]:
+def _measure(stage: Measure, _store: Store, _attempt: Attempt) -> dict[str, Any]:
     suite = SUITES[stage.suite]
     with torch.device("meta"):  # counting needs shapes, not half a gigabyte of numbers
         model = build(stage.model, suite, dict(stage.arguments))
@@ -311,8 +333,30 @@ def _measure(stage: Measure, _store: Store, _folder: Path, _device: str, _progre
     }
 
 
-_EXECUTE: dict[type[Stage], Callable[[Any, Store, Path, str, Progress], dict[str, Any]]] = {
+def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips = store.clips(stage.data)
+    shown = picture_indices(len(clips), stage.pictures)
+    maps = attention(load_model(stage.train, store), clips, shown, stage.offset, attempt.device)
+    _keep_arrays(attempt.folder / "attention.npz", maps)
+    return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
+
+
+def _film(stage: Film, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips, model = store.clips(stage.data), load_model(stage.train, store)
+    _keep_arrays(attempt.folder / "film.npz", film(model, clips, range(len(clips)), attempt.device))
+    return {"clips": len(clips), "frames": clips.length, "keyframe_interval": model.keyframe_interval}
+
+
+def _keep_arrays(path: Path, arrays: Mapping[str, torch.Tensor]) -> None:
+    values = {name: array.numpy() for name, array in arrays.items()}
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **values))
+
+
+_EXECUTE: dict[type[Stage], Callable[[Any, Store, Attempt], dict[str, Any]]] = {
     Data: _data,
+    Train: _train,
     Evaluate: _evaluate,
     Measure: _measure,
+    Attend: _attend,
+    Film: _film,
 }

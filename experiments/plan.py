@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,29 @@ from experiments.grids.grid import From, Grid, Row
 from experiments.models import accepted
 from experiments.profiles import Profile
 from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
-from experiments.stages import Arguments, Data, Evaluate, Measure, Stage, Start, Train, arguments, in_order
+from experiments.stages import (
+    Arguments,
+    Attend,
+    Data,
+    Evaluate,
+    Film,
+    Look,
+    Measure,
+    Stage,
+    Start,
+    Train,
+    arguments,
+    in_order,
+)
 from mila.data.layouts import ClipMode
+from mila.errors import UserError
 from mila.tasks import FLOW, Suite
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
+
+_FILM_FRAMES = 16
+"""Of a film, where the data have as many in a row: three keyframe intervals of 5, and the next keyframe."""
 
 _DEPTHS = ("depth", "slow", "fast")
 """Constructor arguments that are depths of DeepLab-ResNets."""
@@ -33,12 +51,14 @@ class RowPlan:
         label, published: see `Row`.
         evaluations: by seed, one stage an offset.
         measure: cost at the paper's size; None for the constant predictor, which costs nothing.
+        looks: what is kept of its first seed to be looked at.
     """
 
     label: str
     published: str | None
     evaluations: tuple[tuple[Evaluate, ...], ...]
     measure: Measure | None = None
+    looks: tuple[Look, ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -88,7 +108,8 @@ class Plan:
         evaluations: list[Stage] = [e for row in some for seed in row.evaluations for e in seed]
         needed = {stage.key for stage in in_order(evaluations)}
         flow = [e for e in self.flow if e.train.key in needed]
-        return [*evaluations, *flow, *(row.measure for row in some if row.measure is not None)]
+        costs = [row.measure for row in some if row.measure is not None]
+        return [*evaluations, *flow, *costs, *(look for row in some for look in row.looks)]
 
 
 def make_plan(
@@ -133,6 +154,15 @@ def make_plan(
     return Plan(grid, profile, seeds, train_data, test_data, rows, make.flow())
 
 
+def _longest(source: Source, at_least: int) -> int:
+    """The most frames up to a film's that clips of a source may have."""
+    for length in range(_FILM_FRAMES, at_least, -1):
+        with contextlib.suppress(UserError):
+            source.open().check(length)
+            return length
+    return at_least
+
+
 def usual_suite(grid: Grid, data: DataName) -> Suite:
     """The paper's tasks, or what stands in for them on an embedded world."""
     return grid.suite if grid.suite in SUITES_OF[data] or grid.stand_in is None else grid.stand_in
@@ -157,7 +187,21 @@ class _RowMaker:
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
             Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
+            tuple(self._looks(row, trains[0], offsets)),
         )
+
+    def _looks(self, row: Row, train: Train, interval: int) -> Iterator[Look]:
+        """What the grid keeps to be looked at, of a model that has it."""
+        if "attention" in self.grid.looks and row.model == "mila" and interval > 1:
+            yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
+        if "film" in self.grid.looks and interval > 1:
+            yield Film(f"film of {train.title}", train, self._film_data())
+
+    def _film_data(self) -> Data:
+        """The first clip that is scored, as long as a film, or as long as the data have one."""
+        source = replace(self.test_data.source, clips=1)
+        length = _longest(source, self.test_data.length)
+        return Data(f"film {source.name} {source.split}", source, length)
 
     def constant(self) -> RowPlan:
         """The row that every model must beat; nothing in it depends on the seed."""

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from experiments import look, ranks, slurm
 from experiments.execute import help_train
-from experiments.grids import NAMES, TABLES, find_grids
+from experiments.grids import FIGURES, NAMES, TABLES, find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
 from experiments.launch import Summary, default_jobs, find_device, launch, use_one_thread
@@ -97,6 +97,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.list:
         _list(console)
         return 0
+    if options.grid == "table7":
+        return _count_costs(options)
     if options.show is not None or options.verify is not None or options.clean:
         return _look(options, console)
     if options.status == "" and options.grid is not None:
@@ -144,7 +146,27 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         console.print(report.terminal)
     for report in reports:
         console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
-    return 1 if summary.failed or summary.skipped else 0
+    failed = bool(summary.failed or summary.skipped)
+    if options.grid == "all" and not options.report:  # with Table 7, and with the claims that the runs decide
+        failed |= bool(_costs(options))
+    return int(failed)
+
+
+def _count_costs(options: argparse.Namespace) -> int:
+    """Table 7: nothing in it is trained, so it has no stages; its cells are counted together with all others."""
+    given = {name for name, value in vars(options).items() if value != _parser().get_default(name)}
+    others = sorted(given - {"grid", "results", "profile"})
+    if others:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise UserError(f"Table 7 is counted, not trained: leave {words} out.")
+    return _costs(options)
+
+
+def _costs(options: argparse.Namespace) -> int:
+    """Count every published cost, and judge the claims by the runs that are finished."""
+    from experiments import costs  # as `reports` above
+
+    return costs.main(["--results", str(options.results), "--profile", options.profile])
 
 
 def _check_several(options: argparse.Namespace) -> None:
@@ -239,11 +261,12 @@ def _embedded(grid: Grid) -> DataName:
 
 def _list(console: Console) -> None:
     table = Table("grid", "rows", "what", box=None)
-    for name, grids in TABLES.items():
+    for name, grids in (TABLES | FIGURES).items():
         if len(grids) > 1:
             table.add_row(name, "", f"both: {' and '.join(grid.name for grid in grids)}")
         for grid in grids:
             table.add_row(grid.name, str(len(grid.rows)), grid.title)
+    table.add_row("table7", "3", "Cost of the propagation modules; counted, nothing is trained")
     names = Table("also called", "", box=None)
     for name, tables in NAMES.items():
         names.add_row(name, ", ".join(tables))

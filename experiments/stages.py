@@ -221,6 +221,52 @@ class Measure(Stage):
         return (module_of(self.model), "mila.cost")
 
 
+@dataclass(frozen=True)
+class Look(Stage):
+    """Base of what is kept of a trained model for people to look at; nothing is scored."""
+
+    train: Train
+    data: Data
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """See `Stage`."""
+        return (self.train, self.data)
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 2.0
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.train.model), "mila.visualisation")
+
+
+@dataclass(frozen=True)
+class Attend(Look):
+    """Attention weights and task-specific features of a few clips at one keyframe offset (Figures 4 and 5)."""
+
+    kind: ClassVar[str] = "attention"
+    offset: int
+    pictures: int = 3
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"offset": self.offset, "pictures": self.pictures}
+
+
+@dataclass(frozen=True)
+class Film(Look):
+    """Predictions along whole clips, with the model's keyframe interval and with every frame a keyframe."""
+
+    kind: ClassVar[str] = "film"
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {}
+
+
 def in_order(stages: list[Stage]) -> list[Stage]:
     """The stages and all that they need, each once (by hash), every stage after the ones it needs."""
     ordered: dict[str, Stage] = {}

@@ -14,8 +14,10 @@ from experiments.stages import in_order
 from experiments.store import DamagedRecordError, Store
 from mila.files import write_text
 from reports.ablations import ablation_figures
+from reports.attention import sections
 from reports.behind import behind
 from reports.figures import cost_figures, offset_figures
+from reports.film import make_film
 from reports.flow import make_flow
 from reports.index import refresh_index, table_card, write_card
 from reports.make_table import make_table
@@ -34,9 +36,6 @@ from reports.verdicts import TEST, orders, to_sheet
 
 _FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md"}
 """Beside the page: what they are, and how their names end."""
-
-_QUALITATIVE = {"table1": "8", "table2": "7"}
-"""Figures of the paper that the pictures of a grid's page answer."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
     write_stage_pages(stages, store, out)
     results, flow_result = collect(plan, store), collect_flow(plan, store)
     table, of, flow = make_table(plan, results), about(plan, store), make_flow(plan, flow_result)
-    title = f"Table {plan.grid.table}. {plan.grid.title}"
+    title = plan.grid.heading
     page, files = out / f"{of.file_name}.html", {what: f"{of.file_name}.{end}" for what, end in _FILES.items()}
     digest = digest_of(in_order(stages), store, title, of, plan.profile, plan.seeds, plan.grid.rows)
     if made_from(page) != digest or not all(
@@ -95,7 +94,10 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
         order = orders(table, results)
         if order:
             write_text(out / of.file_name / "order.csv", to_sheet(order))
-        for figure in chain.from_iterable(figures.values()):
+        looks, film = sections(plan, store), make_film(plan, store)
+        if film is not None:
+            film.write(out / of.file_name)
+        for figure in chain(*figures.values(), *(section.figures for section in looks)):
             figure.write(out / of.file_name)
         html = render(
             "page.html.j2",
@@ -109,6 +111,10 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
             cost_key=COST,
             failures=_failures(plan, store),
             **figures,
+            figure_number=plan.grid.figure,
+            looks=looks,
+            film=film,
+            looked_seed=plan.seeds[0],
             orders=order,
             test=TEST,
             folder=of.file_name,
@@ -122,8 +128,7 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
             interval_method=METHOD,
             files=files,
         )
-        answers = (_QUALITATIVE[plan.grid.name],) if panel is not None and plan.grid.name in _QUALITATIVE else ()
-        write_card(page, table_card(plan, table, of, origin, title, files, answers))
+        write_card(page, table_card(plan, table, of, origin, title, files))
         write_text(page, html)  # last: from here on the report is up to date
     return Report(to_terminal(table, of, flow, title), page, out / files["CSV"], refresh_index(out))
 

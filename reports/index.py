@@ -10,9 +10,10 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from html import unescape
+from itertools import chain
 from pathlib import Path
 
-from experiments.grids import TABLES
+from experiments.grids import FIGURES, TABLES
 from experiments.plan import Plan
 from mila.files import write_json, write_text
 from reports.provenance import About, Made
@@ -92,20 +93,19 @@ class Waiting:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure of the paper that shows results, and the pages that have it; `anchor` is its place in them."""
+    """A figure of the paper that shows results, and the pages that have it."""
 
     number: str
     shows: str
-    anchor: str
     entries: tuple[Entry, ...]
 
 
 _FIGURES = (
-    ("1", "mIoU over GFLOPs on Cityscapes", ""),
-    ("4", "Attention weights on a pair of frames", ""),
-    ("5", "Task-specific features", ""),
-    ("7", "Predictions at a keyframe and at offset K − 1, Cityscapes", "#pictures"),
-    ("8", "Predictions at a keyframe and at offset K − 1, NYUd v2", "#pictures"),
+    ("1", "mIoU over GFLOPs on Cityscapes"),
+    ("4", "Attention weights on a pair of frames"),
+    ("5", "Task-specific features"),
+    ("7", "Predictions at a keyframe and at offset K − 1, Cityscapes"),
+    ("8", "Predictions at a keyframe and at offset K − 1, NYUd v2"),
 )
 
 
@@ -127,10 +127,8 @@ class Index:
     figures: list[PaperFigure] = field(default_factory=list)
 
 
-def table_card(
-    plan: Plan, table: ResultTable, of: About, made: Made, title: str, files: dict[str, str], figures: tuple[str, ...]
-) -> Card:
-    """What the index says of a table's page."""
+def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str, files: dict[str, str]) -> Card:
+    """What the index says of the page of a table or a figure."""
     states = [stage.state for stage in made.stages]
     rows = [line for line in table.lines if not line.constant]
     printed = [(line, key) for line in rows for key in line.published if key != COST]
@@ -153,7 +151,7 @@ def table_card(
         finished=made.last,
         commits=made.commits,
         files=tuple(files.items()),
-        figures=figures,
+        figures=() if plan.grid.figure is None else (str(plan.grid.figure),),
     )
 
 
@@ -173,7 +171,7 @@ def refresh_index(out: Path) -> Path:
 def read_index(out: Path) -> Index:
     """All pages of `out` with their cards; one without a card is listed by its title."""
     entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if path.name != PAGE]
-    place = {grid.name: i for i, grid in enumerate(grid for grids in TABLES.values() for grid in grids)}
+    place = {grid.name: i for i, grid in enumerate(chain(*TABLES.values(), *FIGURES.values()))}
     of_grids = sorted((e for e in entries if e.card.grid), key=lambda e: (place.get(e.card.grid, len(place)), e.page))
     known = {entry.card.grid for entry in of_grids if entry.card.rows_done}
     return Index(
@@ -186,8 +184,8 @@ def read_index(out: Path) -> Index:
             if not all(grid.name in known for grid in grids)
         ],
         figures=[
-            PaperFigure(number, shows, anchor, tuple(e for e in entries if number in e.card.figures))
-            for number, shows, anchor in _FIGURES
+            PaperFigure(number, shows, tuple(e for e in entries if number in e.card.figures))
+            for number, shows in _FIGURES
         ],
     )
 

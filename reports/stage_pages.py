@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from experiments.sources import EMBEDDED
-from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
+from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train, in_order
 from experiments.store import DamagedRecordError, Record, State, Store
 from mila.files import write_text
 from reports.curves import curve_figure
@@ -25,9 +26,17 @@ from reports.tables import DATASET_TITLES, TASK_TITLES
 
 FOLDER = "stages"
 _LOG_LINES = 40
+_WRITERS = 8  # threads
 _FILES = ("stage.json", "record.json", "error.txt", "log.txt")
 _HEAD = 200  # characters of a page that hold its digest
-_KINDS = {"data": "Data", "train": "Training", "evaluate": "Score", "measure": "Cost"}
+_KINDS = {
+    "data": "Data",
+    "train": "Training",
+    "evaluate": "Score",
+    "measure": "Cost",
+    "attention": "Attention",
+    "film": "Film",
+}
 _COSTS = {
     "gflops": ("GFLOPs a frame, mean over the keyframe interval", "10⁹ multiply-accumulates ↓"),
     "keyframe": ("GFLOPs of a keyframe", "10⁹ multiply-accumulates ↓"),
@@ -85,20 +94,26 @@ class StagePage:
 
 def write_stage_pages(stages: Sequence[Stage], store: Store, out: Path) -> int:
     """Bring the pages of `stages` and of what they need up to date in `out/stages/`; returns how many were written."""
-    written = 0
-    for stage in in_order(list(stages)):
-        state = store.state(stage)
-        path = out / FOLDER / f"{stage.key}.html"
-        digest = digest_of([stage], store)
-        if made_from(path) == digest:
-            continue
-        page = make_stage_page(stage, state, store)
-        if page.curve is not None:
-            write_text(path.with_suffix(".svg"), page.curve.file)
-            write_text(path.with_suffix(".csv"), page.curve.data)
-        write_text(path, render("stage.html.j2", page=page, digest=digest))
-        written += 1
-    return written
+    writing = []
+    with ThreadPoolExecutor(_WRITERS) as writers:  # most of writing is waiting for the disk
+        for stage in in_order(list(stages)):
+            state = store.state(stage)
+            path = out / FOLDER / f"{stage.key}.html"
+            digest = digest_of([stage], store)
+            if made_from(path) != digest:
+                page = make_stage_page(stage, state, store)
+                html = render("stage.html.j2", page=page, digest=digest)
+                writing.append(writers.submit(_write, path, html, page.curve))
+        for written in writing:
+            written.result()
+    return len(writing)
+
+
+def _write(path: Path, html: str, curve: Figure | None) -> None:
+    if curve is not None:
+        write_text(path.with_suffix(".svg"), curve.file)
+        write_text(path.with_suffix(".csv"), curve.data)
+    write_text(path, html)  # last: from here on the page is up to date
 
 
 def make_stage_page(stage: Stage, state: State, store: Store) -> StagePage:
@@ -145,11 +160,11 @@ def _title(stage: Stage, store: Store) -> str:
 
 def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {"State": state}
-    train = stage.train if isinstance(stage, Evaluate) else stage if isinstance(stage, Train) else None
+    train = stage.train if isinstance(stage, Evaluate | Look) else stage if isinstance(stage, Train) else None
     if train is not None:
         facts["Seed"] = str(train.seed) if train.schedule is not None else "any: nothing in it is random"
         facts["Task weights"] = train.weighting
-    if isinstance(stage, Evaluate):
+    if isinstance(stage, Evaluate | Attend):
         facts["Keyframe offset"] = str(stage.offset)
     if isinstance(stage, Data):
         facts["Split"] = stage.source.split
@@ -193,7 +208,7 @@ def _rounded(value: object) -> str:
 def _data(stage: Stage) -> Data | None:
     if isinstance(stage, Data):
         return stage
-    return stage.data if isinstance(stage, Train | Evaluate) else None
+    return stage.data if isinstance(stage, Train | Evaluate | Look) else None
 
 
 def _named(data: Data) -> str:

@@ -20,11 +20,12 @@ from PIL import Image
 
 from experiments.collect import collect
 from experiments.execute import run_stage
-from experiments.grids import GRIDS, TABLES, find_grids
+from experiments.grids import FIGURES, GRIDS, TABLES, find_grids
 from experiments.launch import longest_paths
 from experiments.models import build
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PAPER, QUICK, SMOKE, Profile
+from experiments.run import main
 from experiments.sources import Source
 from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
@@ -95,7 +96,7 @@ def test_longer_intervals_get_longer_clips_and_more_offsets() -> None:
 def test_grids_are_found_by_number_and_by_what_they_are_about() -> None:
     assert find_grids("ablation_window") == find_grids("table4") == (GRIDS["table4"],)
     assert find_grids("propagation_keyframe_interval") == (GRIDS["table5"], GRIDS["table11"])
-    assert set(find_grids("all")) == set(GRIDS.values())
+    assert set(find_grids("all")) == {grid for grids in (TABLES | FIGURES).values() for grid in grids}
     with pytest.raises(UserError, match="there is no grid 'table99'; choose one of: table1, .*ablation_window"):
         find_grids("table99")
 
@@ -365,13 +366,15 @@ def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_help_and_list_name_everything() -> None:
-    text = run("--help").stdout
+def test_help_and_list_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
     options = ("--list", "--grid", "--rows", "--method", "--profile", "--data", "--data-root", "--seeds", "--dry-run")
     for option in options:
         assert option in text
     text = run("--list").stdout
-    for name in (*TABLES, *GRIDS, "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
+    for name in (*TABLES, *FIGURES, "table7", *GRIDS, "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
         assert name in text
 
 
@@ -394,9 +397,12 @@ def test_help_and_list_name_everything() -> None:
         (["--grid", "table6", "--data", "kitti"], "there is no data set 'kitti'"),
     ],
 )
-def test_bad_input_is_one_sentence_and_nothing_is_written(words: list[str], sentence: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = tmp_path / "results"
-    error = run(*words, "--results", str(results), code=2).stderr
+    assert main([*words, "--results", str(results)]) == 2
+    error = capsys.readouterr().err
     assert sentence in error
     assert error.startswith("error: ")
     assert len(error.strip().splitlines()) == 1

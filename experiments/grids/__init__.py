@@ -1,8 +1,9 @@
-"""Grids: the single description of each table. The runner takes its stages from it, the report its rows and columns."""
+"""Grids: the single description of each table and figure. The runner takes its stages from it, the report its rows and columns."""
 
 from __future__ import annotations
 
 from experiments.grids.ablations import TABLE3, TABLE4, TABLE9, TABLE10
+from experiments.grids.figures import FIGURE1, FIGURE4, FIGURE5, FIGURE7, FIGURE8
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2, TABLE8
 from experiments.grids.propagation import TABLE5, TABLE6, TABLE11
@@ -22,6 +23,15 @@ TABLES: dict[str, tuple[Grid, ...]] = {
 }
 """The paper's tables; one that is about two data sets has a grid for each."""
 
+FIGURES: dict[str, tuple[Grid, ...]] = {
+    "figure1": (FIGURE1,),
+    "figure4": FIGURE4,
+    "figure5": FIGURE5,
+    "figure7": (FIGURE7,),
+    "figure8": (FIGURE8,),
+}
+"""The paper's figures that show results, one grid a data set."""
+
 NAMES: dict[str, tuple[str, ...]] = {
     "multi_task_nyuv2": ("table1",),
     "multi_task_cityscapes": ("table2",),
@@ -32,21 +42,25 @@ NAMES: dict[str, tuple[str, ...]] = {
     "backbones": ("table8",),
     "weighting": ("table9",),
     "slow_only": ("table10",),
-    "all": tuple(TABLES),
+    "all": (*TABLES, *FIGURES),
 }
 """Names that say what the tables are about."""
 
 GRIDS = {grid.name: grid for grids in TABLES.values() for grid in grids}
+"""The grids of the tables, by their own names."""
 
 
 def find_grids(name: str) -> tuple[Grid, ...]:
-    """The grids of a table, of what `NAMES` calls so, or the one grid of that name; `UserError` where there is none."""
-    if name in GRIDS:
-        return (GRIDS[name],)
-    if name == "table7":
-        raise UserError("Table 7 holds costs alone, and nothing is trained for it: nox -s reproduce-costs.")
-    tables = NAMES.get(name, (name,))
-    if not all(table in TABLES for table in tables):
-        known = ", ".join((*TABLES, *NAMES))
-        raise UserError(f"there is no grid {name!r}; choose one of: {known} (see --list).")
-    return tuple(grid for table in tables for grid in TABLES[table])
+    """The grids of a table, a figure, or what `NAMES` calls so, or the one grid of that name.
+
+    Raises:
+        UserError: there is none. Table 7 has none: nothing in it is trained.
+    """
+    known = TABLES | FIGURES
+    single = {grid.name: grid for grids in known.values() for grid in grids}
+    if name in single:
+        return (single[name],)
+    names = NAMES.get(name, (name,))
+    if not all(each in known for each in names):
+        raise UserError(f"there is no grid {name!r}; choose one of: {', '.join((*known, *NAMES))} (see --list).")
+    return tuple(grid for each in names for grid in known[each])

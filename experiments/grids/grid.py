@@ -81,18 +81,24 @@ def pair_row(
     return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
+Look = Literal["attention", "film"]
+"""What can be kept of trained models to be looked at: attention weights and features, predictions along a video."""
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A published table as a grid of runs.
+    """A published table, or a figure of rows of one, as a grid of runs.
 
     Attributes:
         name: on the command line.
-        table: its number in the paper.
+        table: number of the table in the paper whose rows these are.
         title: its heading.
         suite: the paper's tasks.
         rows: in the paper's order.
         keyframe_interval: K of the rows that do not say otherwise.
         stand_in: tasks on an embedded world, where no world has those of `suite`.
+        figure: number of the paper's figure that it answers; None for a table.
+        looks: what is kept of its models to be looked at, of those that have it.
     """
 
     name: str
@@ -102,6 +108,14 @@ class Grid:
     rows: tuple[Row, ...]
     keyframe_interval: int = 5
     stand_in: Suite | None = None
+    figure: int | None = None
+    looks: tuple[Look, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """Its place in the paper and its title."""
+        place = f"Table {self.table}" if self.figure is None else f"Figure {self.figure}"
+        return f"{place}. {self.title}"
 
     @property
     def longest_interval(self) -> int:
