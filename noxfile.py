@@ -79,7 +79,7 @@ def get_slurm(session: nox.Session) -> None:
     if missing():
         session.error(
             f"the tests of SLURM cannot run here: {missing()} not found{', and apt-get: ' + said[-1] if said else ''}; "
-            f"on Debian or Ubuntu install them with apt-get install --no-install-recommends {' '.join(SLURM_PACKAGES)}."
+            f"on Debian or Ubuntu install them with apt-get install --no-install-recommends {' '.join(SLURM_PACKAGES)}"
         )
 
 
@@ -154,6 +154,12 @@ def bench_attention(session: nox.Session) -> None:
 def bench_reading(session: nox.Session) -> None:
     """Training batches from a packed store against decoding the originals: `-- --data-root FOLDER` for your own."""
     _run(session, "-m", "experiments.bench_reading", *session.posargs)
+
+
+@nox.session(name="bench-runner", venv_backend="none", requires=["env"])
+def bench_runner(session: nox.Session) -> None:
+    """Planning and collecting 10,000 stages, the pages of 1,000, and one new record: time and memory, beside bounds."""
+    _run(session, "-m", "experiments.bench_runner", *session.posargs)
 
 
 @nox.session(name="bench-latency", venv_backend="none", requires=["env"])

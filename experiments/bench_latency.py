@@ -15,13 +15,15 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.embedded import finished_runs
+from experiments.cost_audit import gflops_as_published
 from experiments.grids import find_grids
-from experiments.latency import bench, read_records, write_record
+from experiments.grids.multi_task import TABLE2
+from experiments.latency import bench, read_records, timed_runs, write_record
 from experiments.launch import find_device
 from experiments.profiles import PROFILES
 from experiments.store import Store
 from mila.errors import UserError
+from reports.costs import read_counted
 from reports.latency import write_latency
 
 
@@ -86,8 +88,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
                 f"({1e3 * times.lower:.2f} to {1e3 * times.upper:.2f})",
                 highlight=False,
             )
-    runs = finished_runs(Store(options.results / "store"), PROFILES[options.profile])
-    page = write_latency(read_records(folder), runs, options.results / "reports")
+    records, out = read_records(folder), options.results / "reports"
+    counted = read_counted(out, 2) or gflops_as_published(TABLE2)
+    page = write_latency(records, timed_runs(Store(options.results / "store"), records), counted, out)
     console.print(f"Page: {page.resolve()}\nData: {page.with_suffix('.csv').resolve()}", highlight=False)
     return 0
 

@@ -1,4 +1,4 @@
-"""Costs and memory of whole tables' models at the paper's sizes: what the paper does not print."""
+"""Costs, their parts and memory of whole tables' models at the paper's sizes: what the paper does not print."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ COSTED: tuple[Grid, ...] = (TABLE3, TABLE4, TABLE5, TABLE11, TABLE6[0], TABLE10)
 
 REMEMBERED: tuple[Grid, ...] = (TABLE1, TABLE2, TABLE4)
 """Tables whose models' memory is shown."""
+
+SPLIT: tuple[Grid, ...] = (TABLE1, TABLE2)
+"""Tables whose models' costs are split by part."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,28 @@ class RowMemory:
     memory: Memory
 
 
+@dataclass(frozen=True)
+class RowSplit:
+    """Where a row's model spends its operations at the paper's size, see `RowCost`; `cost` is the complete one."""
+
+    grid: str
+    label: str
+    interval: int
+    cost: Cost
+
+
 def row_cost(grid: Grid, row: Row) -> RowCost:
     """Count a row's model."""
     model, size = _model(grid, row), (grid.suite.height, grid.suite.width)
     published, complete = (count(model, *size, convention) for convention in (PUBLISHED, COMPLETE))
     return RowCost(grid.name, row.label, row.published, model.keyframe_interval, published, complete)
+
+
+def row_split(grid: Grid, row: Row) -> RowSplit:
+    """Count a row's model by part."""
+    model = _model(grid, row)
+    cost = count(model, grid.suite.height, grid.suite.width, COMPLETE)
+    return RowSplit(grid.name, row.label, model.keyframe_interval, cost)
 
 
 def row_memory(grid: Grid, row: Row) -> RowMemory:

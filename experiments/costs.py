@@ -16,9 +16,19 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.cost_audit import Cell, cells, show
-from experiments.cost_rows import COSTED, REMEMBERED, RowCost, RowMemory, row_cost, row_memory
+from experiments.cost_rows import (
+    COSTED,
+    REMEMBERED,
+    SPLIT,
+    RowCost,
+    RowMemory,
+    RowSplit,
+    row_cost,
+    row_memory,
+    row_split,
+)
 from experiments.embedded import finished_runs
-from experiments.latency import read_records
+from experiments.latency import read_records, timed_runs
 from experiments.profiles import PROFILES
 from experiments.store import Store
 from mila.errors import UserError
@@ -30,13 +40,19 @@ _WORKERS = 2
 """Each takes most of a gigabyte."""
 
 
-def count_everything() -> tuple[list[Cell], list[RowCost], list[RowMemory]]:
-    """The audit's cells, the costs that the paper does not print, and memory; on two cores where there are two."""
+def count_everything() -> tuple[list[Cell], list[RowCost], list[RowSplit], list[RowMemory]]:
+    """The audit's cells, costs that the paper does not print, parts, and memory; on two cores where there are two."""
     with ProcessPoolExecutor(_WORKERS, multiprocessing.get_context("spawn")) as pool:
         audit = pool.submit(cells)
         costs = [pool.submit(row_cost, grid, row) for grid in COSTED for row in grid.rows]
+        splits = [pool.submit(row_split, grid, row) for grid in SPLIT for row in grid.rows]
         memories = [pool.submit(row_memory, grid, row) for grid in REMEMBERED for row in grid.rows]
-        return audit.result(), [job.result() for job in costs], [job.result() for job in memories]
+        return (
+            audit.result(),
+            [job.result() for job in costs],
+            [job.result() for job in splits],
+            [job.result() for job in memories],
+        )
 
 
 def main(words: list[str] | None = None) -> int:
@@ -50,13 +66,15 @@ def main(words: list[str] | None = None) -> int:
     console = Console(soft_wrap=True)
     try:
         latencies = read_records(options.results / "latency")
-        runs = finished_runs(Store(options.results / "store"), PROFILES[options.profile])
-        audit, costs, memories = count_everything()
+        store = Store(options.results / "store")
+        runs = finished_runs(store, PROFILES[options.profile])
+        audit, costs, splits, memories = count_everything()
+        counted = {cell.row: cell.measured for cell in audit if (cell.table, cell.column) == (2, "GFLOPs")}
         out = options.results / "reports"
         pages = (
-            write_costs(audit, costs, memories, out),
+            write_costs(audit, costs, splits, memories, out),
             write_claims(audit, costs, runs, latencies, out),
-            write_latency(latencies, runs, out),
+            write_latency(latencies, timed_runs(store, latencies), counted, out),
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

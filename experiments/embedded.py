@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from experiments.collect import RowResult, collect
@@ -35,7 +36,7 @@ def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -
     return make_plan(grid, profile, world, mode=MODES[world][0], seeds=seeds)
 
 
-def finished_runs(store: Store, profile: Profile) -> list[Runs]:
-    """What is finished of every grid under a profile, with whichever of the seeds 0 to 9."""
-    plans = [embedded_plan(grid, profile, _SEEDS) for grid in GRIDS.values()]
+def finished_runs(store: Store, profile: Profile, grids: Iterable[Grid] = tuple(GRIDS.values())) -> list[Runs]:
+    """What is finished of some grids under a profile, with whichever of the seeds 0 to 9."""
+    plans = [embedded_plan(grid, profile, _SEEDS) for grid in grids]
     return [Runs(plan, tuple(collect(plan, store))) for plan in plans]

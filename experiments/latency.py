@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 
-from experiments.embedded import embedded_plan
+from experiments.embedded import Runs, embedded_plan, finished_runs
 from experiments.grids.grid import Grid
+from experiments.grids.multi_task import TABLE2
 from experiments.models import build
-from experiments.profiles import Profile
+from experiments.profiles import PROFILES, Profile
+from experiments.store import Store
 from mila.cost import COMPLETE, PUBLISHED, count
 from mila.energy import find_meter
 from mila.errors import UserError
@@ -182,3 +184,9 @@ def _row(row: dict[str, Any]) -> LatencyRow:
 def find_row(rows: Iterable[LatencyRow], grid: str, published: str) -> LatencyRow | None:
     """The row of a grid that answers a published one."""
     return next((row for row in rows if (row.grid, row.published) == (grid, published)), None)
+
+
+def timed_runs(store: Store, records: Iterable[LatencyRecord]) -> list[Runs]:
+    """What is finished of Table 2, the table of Figure 1, in the profiles that were timed."""
+    profiles = dict.fromkeys(record.profile for record in records)
+    return [run for name in profiles for run in finished_runs(store, PROFILES[name], (TABLE2,))]

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from experiments.execute import Outcome, run_stage
 from experiments.stages import Stage, in_order
@@ -26,6 +28,7 @@ from mila.errors import UserError
 from mila.processes import cores, follow_parent
 
 _REFRESH = 0.5  # seconds
+_WIDE = 100  # columns of a terminal from which there is room for bars
 _ATTEMPTS = 2  # at a stage that ends its worker
 _DIED = "its worker process died twice (killed, or out of memory); run again to continue, with fewer --jobs."
 
@@ -73,6 +76,7 @@ def launch(
         waiting = dict(sorted(waiting.items(), key=lambda item: -behind[item[0]]))
         with _Display(waiting, work, store, console) as display:
             _run_all(waiting, store, jobs, device, display, summary, time_limit)
+            display.show([], 0)
     return summary
 
 
@@ -117,6 +121,7 @@ def _run_all(
                     if any(needed.key in broken for needed in stage.needs):
                         broken.add(stage.key)
                         summary.skipped.append(waiting.pop(stage.key).title)
+                        display.leave_out(stage)
                 busy = {stage.key for stage in running.values()}
                 for stage in list(waiting.values()):
                     if len(running) >= jobs or any(n.key in waiting or n.key in busy for n in stage.needs):
@@ -125,7 +130,7 @@ def _run_all(
                         future = pool.submit(run_stage, stage, store, device, time_limit=time_limit)
                         running[future] = waiting.pop(stage.key)
                         busy.add(stage.key)
-                display.show(list(running.values()), len(waiting), len(summary.failed) + len(summary.skipped))
+                display.show(list(running.values()), len(waiting))
                 for future in wait(running, _REFRESH, FIRST_COMPLETED).done:
                     outcome = future.result()  # raises where a worker died; the stage then still counts as running
                     stage = running.pop(future)
@@ -135,7 +140,7 @@ def _run_all(
                         broken.add(stage.key)
                         summary.failed[stage.title] = outcome.error
                         summary.bad_input |= outcome.bad_input
-                    display.end(stage)
+                    display.end(stage, outcome.error)
         except BrokenProcessPool:
             for stage in running.values():
                 suspects.add(stage.key)
@@ -145,6 +150,7 @@ def _run_all(
                 else:
                     broken.add(stage.key)
                     summary.failed[stage.title] = _DIED
+                    display.end(stage, _DIED)
         except KeyboardInterrupt:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -178,23 +184,24 @@ def find_device(wanted: str) -> str:
 
 
 class _Display:
-    """One bar for everything with the time left, one line a running stage; plain lines where nobody watches."""
+    """A line for everything and one a running stage, each with the time left; plain lines where nobody watches."""
 
     def __init__(self, stages: dict[str, Stage], work: dict[str, float], store: Store, console: Console) -> None:
         self._store, self._console, self._work = store, console, work
-        self._finished, self._ended, self._stages = 0.0, 0, len(stages)
+        self._finished, self._done, self._failed, self._left_out = 0.0, 0, 0, 0
+        self._stages = len(stages)
         self._lines: dict[str, TaskID] = {}
         self._start = time.monotonic()
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            _TimeLeft(),
+            TextColumn("{task.fields[count]}", justify="right"),
+            *([BarColumn(bar_width=16)] if console.width >= _WIDE else []),
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=console,
             disable=not console.is_terminal,
+            expand=True,
         )
-        self._all = self._progress.add_task("everything", total=sum(self._work.values()), count="")
+        self._all = self._progress.add_task("", total=sum(self._work.values()), count="")
 
     def __enter__(self) -> _Display:
         self._progress.start()
@@ -203,13 +210,13 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, running: list[Stage], waiting: int, failed: int) -> None:
+    def show(self, running: list[Stage], waiting: int) -> None:
         """Bring the bars up to what the running stages say of themselves, and the counts of the others."""
         ahead = 0.0
         for stage in running:
             line = self._lines.get(stage.key)
             if line is None:
-                line = self._lines[stage.key] = self._progress.add_task(f"  {stage.title}", total=None, count="")
+                line = self._lines[stage.key] = self._progress.add_task(stage.title, total=None, count="")
             try:
                 told = json.loads((self._store.folder(stage) / "progress.json").read_text())
             except (OSError, ValueError):
@@ -217,18 +224,50 @@ class _Display:
             count = f"{told['done']}/{told['total']}"
             self._progress.update(line, completed=told["done"], total=told["total"], count=count)
             ahead += self._work[stage.key] * told["done"] / max(1, told["total"])
-        count = f"{self._ended}/{self._stages} stages done, {len(running)} running, {waiting} waiting"
-        count += f", {failed} failed" if failed else ""
-        self._progress.update(self._all, completed=self._finished + ahead, count=count)
+        states = {
+            "failed": self._failed,
+            "left out": self._left_out,
+            "done": self._done,
+            "running": len(running),
+            "waiting": waiting,
+        }
+        counts = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+        ended = f"{self._ended}/{self._stages}"
+        self._progress.update(self._all, completed=self._finished + ahead, count=ended, description=counts)
 
-    def end(self, stage: Stage) -> None:
-        """Take a finished or failed stage's line away."""
+    def end(self, stage: Stage, error: str | None) -> None:
+        """Take a finished or failed stage's line away, and say why it failed."""
         self._finished += self._work[stage.key]
-        self._ended += 1
+        self._done += error is None
+        self._failed += error is not None
         line = self._lines.pop(stage.key, None)
         if line is not None:
             self._progress.remove_task(line)
+        said = stage.title if error is None else f"{stage.title} failed: {error}"
         if not self._console.is_terminal:
             spent = time.monotonic() - self._start
             left = spent * (sum(self._work.values()) / max(self._finished, 1e-9) - 1)
-            self._console.print(f"[{self._ended}/{self._stages}] {stage.title}; about {left:.0f} s left", markup=False)
+            self._say(f"[{self._ended}/{self._stages}, about {left:.0f} s left] {said}")
+        elif error is not None:
+            self._say(said)
+
+    def leave_out(self, stage: Stage) -> None:
+        """Count a stage that will not run because one that it needs failed."""
+        self._finished += self._work[stage.key]
+        self._left_out += 1
+
+    @property
+    def _ended(self) -> int:
+        return self._done + self._failed + self._left_out
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """Says of what the time is; nothing while there is nothing to tell it from."""
+
+    def render(self, task: Task) -> Text:
+        """See `ProgressColumn`."""
+        time_left = super().render(task)
+        return Text() if task.time_remaining is None else time_left.append(" left")

@@ -29,6 +29,8 @@ from mila.files import write_json, write_text
 
 State = Literal["done", "failed", "damaged", "waiting"]
 
+_Version = tuple[int, int, int]  # of a file: when it was written, its size, which file it is
+
 FORMAT = 2
 """Raise it with every change of what the files of a stage say."""
 
@@ -68,7 +70,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._checked: dict[Path, tuple[int, State]] = {}
+        self._folders: dict[tuple[str, str], Path] = {}
+        self._records: dict[Path, tuple[_Version, Record | DamagedRecordError]] = {}
         about = root / "store.json"
         try:
             found = json.loads(about.read_text())["format"]
@@ -84,28 +87,31 @@ class Store:
                 "away, or give another --results."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Workers are sent no records: they read what they need."""
+        return {**vars(self), "_folders": {}, "_records": {}}
+
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are."""
-        return self.root / stage.kind / stage.key
+        name = (stage.kind, stage.key)
+        if name not in self._folders:
+            self._folders[name] = self.root / stage.kind / stage.key
+        return self._folders[name]
 
     def state(self, stage: Stage) -> State:
         """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
-        path = self.folder(stage) / "record.json"
         try:
-            changed = path.stat().st_mtime_ns
+            return "damaged" if isinstance(self._look(stage), DamagedRecordError) else "done"
         except (FileNotFoundError, NotADirectoryError):
-            return self.state_of(path.parent)
-        if self._checked.get(path, (0, "waiting"))[0] != changed:
-            self._checked[path] = (changed, self.state_of(path.parent))
-        return self._checked[path][1]
+            return _unfinished(self.folder(stage))
 
     @staticmethod
     def state_of(folder: Path) -> State:
         """The state of the stage in `folder`, read anew."""
         try:
-            _read_record(folder / "record.json")
+            _read(folder)
         except (FileNotFoundError, NotADirectoryError):
-            return "failed" if (folder / "error.txt").is_file() else "waiting"
+            return _unfinished(folder)
         except DamagedRecordError:
             return "damaged"
         return "done"
@@ -161,24 +167,43 @@ class Store:
         write_text(self.folder(stage) / "error.txt", reason)
 
     def record(self, stage: Stage) -> Record:
-        """A finished stage's record.
+        """A finished stage's record; to be read, not changed: it is the same one until the file is another.
 
         Raises:
             FileNotFoundError: it is not finished.
             DamagedRecordError: the record is not what was written.
         """
+        record = self._look(stage)
+        if isinstance(record, DamagedRecordError):
+            raise record
+        return record
+
+    def _look(self, stage: Stage) -> Record | DamagedRecordError:
+        """Read a record, or return what was read before if the file is still the same."""
         folder = self.folder(stage)
-        record = _read_record(folder / "record.json")
-        about = json.loads((folder / "stage.json").read_text())
-        return Record(
-            key=stage.key,
-            stage=about,
-            result=record["result"],
-            seconds=record["seconds"],
-            finished=record["finished"],
-            environment=record["environment"],
-            folder=folder,
-        )
+        path = folder / "record.json"
+        found = path.stat()
+        version = (found.st_mtime_ns, found.st_size, found.st_ino)
+        before = self._records.get(path)
+        if before is not None and before[0] == version:
+            return before[1]
+        record: Record | DamagedRecordError
+        try:
+            values, about = _read(folder)
+        except DamagedRecordError as error:
+            record = error
+        else:
+            record = Record(
+                key=stage.key,
+                stage=about,
+                result=values["result"],
+                seconds=values["seconds"],
+                finished=values["finished"],
+                environment=values["environment"],
+                folder=folder,
+            )
+        self._records[path] = (version, record)
+        return record
 
     def clips(self, stage: Data) -> PackedClips:
         """The clips of a finished data stage: those that it packed, or the packed store that it found.
@@ -202,19 +227,30 @@ class Store:
         return {name: seconds for name, (_, seconds) in latest.items()}
 
 
+def _unfinished(folder: Path) -> State:
+    return "failed" if (folder / "error.txt").is_file() else "waiting"
+
+
 def _checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A finished stage's record and description."""
+    path = folder / "record.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         written = record.pop("checksum", None)
         intact = written == _checksum(record)
     except (ValueError, AttributeError, TypeError):
         intact = False
-    if not intact:
-        raise DamagedRecordError(
-            f"{path} is not what was written there (edited, or damaged); delete {path.parent} to run the stage again."
-        )
-    return record
+    if intact:
+        path = folder / "stage.json"
+        try:
+            about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return record, about
+        except (OSError, ValueError):
+            pass
+    raise DamagedRecordError(
+        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
+    )

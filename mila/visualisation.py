@@ -68,7 +68,8 @@ def attention(
     ):
         assert isinstance(propagation, InterFrameLocalAttention)
         assert isinstance(propagation.window, int)
-        weights.append(attention_weights(*propagation.relate(query, keys), propagation.window))
+        ours, theirs = propagation.relate(query, keys)
+        weights.append(attention_weights(ours, theirs, propagation.window))
         carried.append(aggregate(weights[-1], features))
     fused = model.receive(current, stream.memory, keyframe=False)
     maps = {"encoded": current.features, "carried": carried, "fused": fused}

@@ -107,8 +107,8 @@ def _weights_of(looked: Looked, place: int) -> Figure:
             _box(canvas, 1, (x, y, 1), (unit_x, unit_y), number)
         left = 2 * (_FRAME + _GAP) + _NAMES
         for number in range(1, len(points) + 1):
-            x = left + (number - 1) * (_CELL + 8) + _CELL / 2
-            canvas.text(x / width, 1 - (_TOP - 6) / height, str(number), ha="center", size=9, color=INK)
+            middle = left + (number - 1) * (_CELL + 8) + _CELL / 2
+            canvas.text(middle / width, 1 - (_TOP - 6) / height, str(number), ha="center", size=9, color=INK)
         for branch, name in enumerate(looked.branches):
             top = _TOP + branch * (_CELL + 8)
             at = 1 - (top + _CELL / 2) / height

@@ -12,6 +12,7 @@ from experiments.collect import collect, collect_flow
 from experiments.plan import Plan
 from experiments.stages import in_order
 from experiments.store import DamagedRecordError, Store
+from mila.errors import UserError
 from mila.files import write_text
 from reports.ablations import ablation_figures
 from reports.attention import sections
@@ -70,7 +71,20 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
     Beside the page `NAME.html` lie its CSV, LaTeX and Markdown files, a folder `NAME` with its plots and their data,
     and what the index says of it; the stages' pages are in `stages`. The same records give the same bytes. Pages whose
     records did not change are left as they are.
+
+    Raises:
+        UserError: the pages cannot be made; what was run is kept.
     """
+    try:
+        return _build(plan, store, out)
+    except OSError as error:
+        raise UserError(
+            f"the pages in {out} cannot be made ({error}); what was run is kept: free some space or make the folder "
+            "writable, and run again with --report."
+        ) from error
+
+
+def _build(plan: Plan, store: Store, out: Path) -> Report:
     stages = [plan.train_data, plan.test_data, *plan.stages()]
     write_stage_pages(stages, store, out)
     results, flow_result = collect(plan, store), collect_flow(plan, store)

@@ -13,7 +13,7 @@ from experiments.grids.grid import Grid
 from experiments.latency import LatencyRecord, find_row
 from mila.tasks import NYUV2
 from reports.published_numbers import PublishedCell, read_published
-from reports.statements import At, Number, Source
+from reports.statements import At, Number, Source, digits
 
 _COLUMNS = {"GFLOPs": "gflops", "convolutions": "conv_layers", "parameters (M)": "params_millions"}
 
@@ -39,9 +39,8 @@ def counted(cells: Sequence[Cell], costs: Sequence[RowCost], *, complete: bool) 
     numbers: dict[At, float] = {}
     for row in costs:
         grid = GRIDS[row.grid]
-        if row.published_row is not None:
-            at = At(grid.table, dataset_of(grid), row.published_row, "gflops")
-            numbers[at] = (row.complete if complete else row.published).gflops
+        at = At(grid.table, dataset_of(grid), row.published_row or row.label, "gflops")
+        numbers[at] = (row.complete if complete else row.published).gflops
     for c in cells:
         row_name = f"feature propagation module / {c.row} / {c.size}" if c.table == 7 else c.row
         dataset = {1: "nyuv2", 2: "cityscapes"}.get(c.table, "")
@@ -55,16 +54,22 @@ def counted(cells: Sequence[Cell], costs: Sequence[RowCost], *, complete: bool) 
 
 
 def measured(runs: Sequence[Runs]) -> Source:
-    """Scores of finished runs: means over seeds of the means over offsets, in the printed units."""
+    """Scores of finished runs in the printed units: means over seeds of the means over offsets, and at two offsets."""
     numbers: dict[At, Number] = {}
     for run in runs:
         grid = run.plan.grid
         scales = {m.name: m.scale for task in run.plan.suite.tasks for m in task.metrics}
         for result in run.results:
+            row = result.plan.published or result.plan.label
             for metric, value in result.values.items():
-                if result.plan.published is not None:
-                    mean, std = scales[metric] * value.mean, None if value.std is None else scales[metric] * value.std
-                    at = At(grid.table, dataset_of(grid), result.plan.published, metric)
+                stds = value.by_offset_std or (None,) * len(value.by_offset)
+                several = [(metric, value.mean, value.std)]
+                if len(value.by_offset) > 1:
+                    ends = (("first", 0), ("last", -1))
+                    several += [(f"{metric}@{what}", value.by_offset[i], stds[i]) for what, i in ends]
+                for name, mean, std in several:
+                    mean, std = scales[metric] * mean, None if std is None else scales[metric] * std
+                    at = At(grid.table, dataset_of(grid), row, name)
                     numbers[at] = Number(mean, f"{mean:.4g}", std, value.seeds)
     return numbers.get
 
@@ -80,7 +85,7 @@ def timed(record: LatencyRecord) -> Source:
             if row is not None and (grid.table, dataset_of(grid)) == (cell.table, cell.dataset):
                 times = row.latency.stream
                 half = 1e3 * max(times.upper - times.median, times.median - times.lower)
-                return Number(1e3 * times.median, f"{1e3 * times.median:.3g} ms", half)
+                return Number(1e3 * times.median, f"{digits(1e3 * times.median, 3)} ms", half)
         return None
 
     return find

@@ -139,7 +139,7 @@ def _missing(statement: Statement) -> str:
 def _href(our: _Ours, cell: At, pages: dict[int, str]) -> str:
     if our.kind == "accuracy":
         return pages.get(cell.table, "")
-    if our.kind == "cost" and cell.table in (1, 2, 7):
+    if our.kind == "cost" and cell.table in (1, 2, 7):  # the tables that print costs
         size = cell.row.split(" / ")[-1] if cell.table == 7 else ""
         return f"{our.page}#{anchor(cell.table, cell.name, _COLUMNS[cell.metric], size)}"
     return f"{our.page}#unprinted" if our.kind == "cost" else our.page
@@ -148,7 +148,7 @@ def _href(our: _Ours, cell: At, pages: dict[int, str]) -> str:
 def _count(lines: Sequence[ClaimLine]) -> list[tuple[str, int, int]]:
     """(verdict, claims by the tables, claims by what is measured)."""
     order: tuple[Verdict, ...] = (
-        *("holds", "more than said", "in part", "less than said", "does not hold", "undecided", "no run yet"),
+        *("holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"),
     )
     rows = [(v, sum(line.tables == v for line in lines), sum(line.measured == v for line in lines)) for v in order]
     return [row for row in rows if row[1] or row[2]]

@@ -11,13 +11,15 @@ from itertools import groupby
 from pathlib import Path
 
 from experiments.cost_audit import CONVENTIONS, Cell
-from experiments.cost_rows import RowCost, RowMemory
+from experiments.cost_rows import RowCost, RowMemory, RowSplit
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from mila.files import write_text
 from mila.versions import environment
-from reports.drawing import table_of
+from reports.cost_split import split_figure
+from reports.drawing import Figure, table_of
 from reports.index import Card, refresh_index, write_card
+from reports.published_numbers import module_name
 from reports.render import render
 from reports.tables import DATASET_TITLES
 
@@ -62,9 +64,18 @@ def anchor(table: int, row: str, column: str = "GFLOPs", size: str = "") -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower().replace("*", " star ").replace("++", "pp")).strip("-")
 
 
-def write_costs(cells: Sequence[Cell], costs: Sequence[RowCost], memories: Sequence[RowMemory], out: Path) -> Path:
-    """Write `costs.html`, its CSV file and its card into the folder `out`; returns the page's path."""
+def write_costs(
+    cells: Sequence[Cell],
+    costs: Sequence[RowCost],
+    splits: Sequence[RowSplit],
+    memories: Sequence[RowMemory],
+    out: Path,
+) -> Path:
+    """Write `costs.html`, its CSV file, plots and card into the folder `out`; returns the page's path."""
     page = out / "costs.html"
+    figures = [_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)]
+    for figure in figures:
+        figure.write(out / "costs")
     write_text(page.with_suffix(".csv"), _sheet(cells, costs, memories))
     holding = sum(cell.holds for cell in cells)
     html = render(
@@ -72,6 +83,7 @@ def write_costs(cells: Sequence[Cell], costs: Sequence[RowCost], memories: Seque
         parts=_parts(cells),
         holding=holding,
         cells=len(cells),
+        splits=figures,
         costs=[_Block(name, tuple(rows)) for name, rows in groupby(costs, lambda row: row.grid)],
         memories=[_Block(name, tuple(rows)) for name, rows in groupby(memories, lambda row: row.grid)],
         versions=f"thop {version('thop')}, PyTorch {version('torch')}, commit {environment('cpu')['commit']}",
@@ -96,10 +108,20 @@ class _Block:
 
     @property
     def size(self) -> str:
-        """Data set, frames and tasks that are counted."""
-        suite = self.grid.suite
-        tasks = f"{len(suite.tasks)} tasks" if len(suite.tasks) > 1 else "1 task"
-        return f"{DATASET_TITLES[suite.name]}, {suite.height} × {suite.width}, {tasks}"
+        """See `_size`."""
+        return _size(self.grid)
+
+
+def _size(grid: Grid) -> str:
+    """Data set, frames and tasks that are counted."""
+    suite = grid.suite
+    tasks = f"{len(suite.tasks)} tasks" if len(suite.tasks) > 1 else "1 task"
+    return f"{DATASET_TITLES[suite.name]}, {suite.height} × {suite.width}, {tasks}"
+
+
+def _split(name: str, rows: Sequence[RowSplit]) -> Figure:
+    grid = GRIDS[name]
+    return split_figure(f"split-{name}", f"Table {grid.table}: {_size(grid)}", rows)
 
 
 def _parts(cells: Sequence[Cell]) -> list[AuditPart]:
@@ -116,7 +138,7 @@ def _parts(cells: Sequence[Cell]) -> list[AuditPart]:
 
 def _line(cell: Cell) -> AuditLine:
     digits = 0 if cell.column == "convolutions" else cell.published.decimals + 2
-    name = f"{cell.row}, {cell.size.replace('x', ' × ')}" if cell.table == 7 else cell.row
+    name = f"{module_name(cell.row)}, {cell.size.replace('x', ' × ')}" if cell.table == 7 else cell.row
     return AuditLine(
         anchor=anchor(cell.table, cell.row, cell.column, cell.size),
         name=name,

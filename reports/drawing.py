@@ -21,11 +21,16 @@ from matplotlib.textpath import TextPath
 from mila.files import write_text
 
 INK, MUTED, RULE = "#1b1d1f", "#6f7478", "#d5d8db"
+PAGE = "#ffffff"
+"""Text on a coloured bar."""
+
 _HUES = ("#0072b2", "#d55e00", "#007d5a", "#b0509a", "#8a6d00", "#4f5fc4")
 SERIES = (*_HUES, INK)
 """Told apart with any common colour-vision deficiency; each line has a label and a marker of its own as well."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")  # one more than colours: no two of the first 56 lines are alike
-_VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"} | {c: f"--series-{i}" for i, c in enumerate(_HUES)}
+_VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAGE: "--page"} | {
+    c: f"--series-{i}" for i, c in enumerate(_HUES)
+}
 LABEL = 8.5
 
 _STYLE: dict[Any, Any] = {

@@ -1,123 +1,138 @@
 """Figure 1 of the paper, drawn twice: mIoU on Cityscapes over operations, and over the time that is measured.
 
-Published and measured mIoU never share an axis: the measured ones are of embedded videos and have plots of their own.
+Every point is of one network: published mIoU stands over the time of the paper's networks alone, and the mIoU of
+reduced networks, measured on embedded videos, over the time of those. The two never share an axis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from experiments.collect import RowResult
 from experiments.embedded import Runs
 from experiments.latency import LatencyRecord, find_row
-from reports.drawing import INK, MARKERS, MUTED, SERIES, Figure, canvas_of, finish, plain, table_of
-from reports.published_numbers import read_published
+from reports.drawing import Figure, table_of
+from reports.published_numbers import PublishedCell, read_published
+from reports.scatter import Point, pareto, scatter
 
-_GRID, _TABLE = "table2", 2
-
-
-@dataclass(frozen=True)
-class Point:
-    """A row of Table 2.
-
-    Attributes:
-        label: the row.
-        y: mIoU, %.
-        measured: what is counted or timed, on the x axis; drawn solid. None where nothing is.
-        published: printed value of the same quantity, drawn hollow; None where there is none.
-        spread: standard deviation of y over seeds; None where there is none.
-    """
-
-    label: str
-    y: float
-    measured: float | None
-    published: float | None = None
-    spread: float | None = None
+GRID = "table2"
+_TABLE = 2
+_PAPER_SIZE = ("reference", "paper")
+"""Profiles with the paper's networks and frames."""
 
 
 def over_gflops(counted: Mapping[str, float]) -> Figure:
     """Published mIoU over published GFLOPs, and over those that are counted as published, by row of Table 2."""
     points = [
-        Point(name, cells["miou"].value, counted.get(name), cells["gflops"].value)
-        for name, cells in read_published(_TABLE, "cityscapes").items()
+        Point(name, cells["miou"].value, counted.get(name), cells["gflops"].value, number=number, ours=_ours(name))
+        for number, (name, cells) in _rows()
     ]
-    return _draw(
-        "figure1-gflops",
-        points,
-        ("Published mIoU over GFLOPs", "Cityscapes; the paper’s networks"),
-        ("GFLOPs a frame", "GFLOPs"),
-    )
+    return _draw("figure1-gflops", points, "Published mIoU over GFLOPs", "Cityscapes", ("GFLOPs a frame", "GFLOPs"))
 
 
 def over_latency(record: LatencyRecord) -> Figure | None:
-    """Published mIoU over the time of the same rows' networks at a record's size; None where it has not timed them."""
+    """Published mIoU over the time of the paper's networks; None where a record has others, or not those of Table 2."""
     points = []
-    for name, cells in read_published(_TABLE, "cityscapes").items():
-        row = find_row(record.rows, _GRID, name)
+    for number, (name, cells) in _rows():
+        row = find_row(record.rows, GRID, name)
         if row is not None:
-            points.append(Point(name, cells["miou"].value, 1e3 * row.latency.stream.median))
-    if not points:
+            time = 1e3 * row.latency.stream.median
+            points.append(Point(name, cells["miou"].value, time, number=number, ours=_ours(name)))
+    if record.profile not in _PAPER_SIZE or not points:
         return None
-    networks = "the paper’s networks" if record.profile in ("reference", "paper") else "times of reduced networks"
-    title = ("Published mIoU over measured time", f"Cityscapes; {networks}, profile {record.profile}, {record.device}")
-    return _draw(f"figure1-latency-{record.name}", points, title, ("ms a frame, whole streams", "ms"))
+    name, about = f"figure1-latency-{record.name}", f"Cityscapes; timed on {record.device}"
+    return _draw(name, points, "Published mIoU over measured time", about, _TIME)
 
 
-def embedded(runs: Sequence[Runs], records: Sequence[LatencyRecord]) -> list[Figure]:
-    """Measured mIoU on embedded street videos over GFLOPs and over time of the very networks that were trained."""
-    results = [result for run in runs if run.plan.grid.name == _GRID for result in run.results if result.values]
-    figures: list[Figure] = []
-    for record in records:
-        gflops, times = [], []
-        for result in results:
-            row = find_row(record.rows, _GRID, result.plan.published or "")
-            if row is None or result.plan.published is None:
-                continue
-            score = result.values["miou"]
-            y, spread = 100 * score.mean, None if score.std is None else 100 * score.std
-            gflops.append(Point(result.plan.label, y, row.complete_gflops, spread=spread))
-            times.append(Point(result.plan.label, y, 1e3 * row.latency.stream.median, spread=spread))
-        if not gflops or runs[0].plan.profile.name != record.profile:
+_TIME = ("ms a frame, whole streams", "ms")
+
+
+def measured_figures(runs: Sequence[Runs], record: LatencyRecord) -> list[Figure]:
+    """Measured mIoU on embedded street videos over GFLOPs and over time of the very networks that were trained.
+
+    Args:
+        runs: of any grids and profiles; those of Table 2 in the record's profile are drawn.
+        record: what was timed.
+    """
+    over: tuple[list[Point], list[Point]] = ([], [])
+    numbers = {name: number for number, (name, _) in _rows()}
+    results = _finished(runs, record.profile)
+    for result in results:
+        name = result.plan.published or ""
+        row = find_row(record.rows, GRID, name)
+        if row is None:
             continue
-        about = f"embedded street videos; profile {record.profile}"
-        if not figures:
-            heads = ("Measured mIoU over GFLOPs", f"{about}, counted complete")
-            figures.append(_draw("figure1-embedded-gflops", gflops, heads, ("GFLOPs a frame", "GFLOPs")))
-        heads = ("Measured mIoU over measured time", f"{about}, {record.device}")
-        name = f"figure1-embedded-latency-{record.name}"
-        figures.append(_draw(name, times, heads, ("ms a frame, whole streams", "ms")))
-    return figures
+        score = result.values["miou"]
+        std = None if score.std is None else 100 * score.std
+        for points, cost in zip(over, (row.complete_gflops, 1e3 * row.latency.stream.median), strict=True):
+            points.append(Point(result.plan.label, 100 * score.mean, cost, None, std, numbers[name], _ours(name)))
+    if not over[0]:
+        return []
+    seeds = {result.plan.label: result.values["miou"].seeds for result in results}
+    of = sorted({seeds[point.label] for point in over[0]})
+    n = f"n = {of[0]}" if len(of) == 1 else f"n = {of[0]} to {of[-1]}"
+    about = f"embedded videos, {record.profile}, {n}"
+    title = "Measured mIoU over"
+    name = f"figure1-embedded-gflops-{record.name}"
+    return [
+        _draw(name, over[0], f"{title} GFLOPs", about, ("GFLOPs a frame, complete", "GFLOPs"), seeds),
+        _draw(name.replace("gflops", "latency"), over[1], f"{title} time on {record.device}", about, _TIME, seeds),
+    ]
 
 
-def _draw(name: str, points: Sequence[Point], title: tuple[str, str], x: tuple[str, str]) -> Figure:
-    width, height, legend = 430.0, 270.0, 128.0
-    with canvas_of(width, height) as canvas:
-        axes = canvas.add_axes((34 / width, 0.15, 1 - (34 + legend) / width, 0.67))
-        for i, p in enumerate(points):
-            colour, marker = SERIES[i % len(SERIES)], MARKERS[(i + 3 * (i // len(SERIES))) % len(MARKERS)]
-            if p.published is not None:
-                axes.plot(p.published, p.y, marker, markersize=9, mfc="none", mec=colour, mew=1.1, zorder=3)
-            if p.published is not None and p.measured is not None:
-                axes.plot([p.published, p.measured], [p.y, p.y], color=colour, linewidth=0.8, zorder=2)
-            if p.measured is not None:
-                axes.errorbar(p.measured, p.y, p.spread, color=colour, marker=marker, markersize=5, zorder=4)
-            axes.plot([], [], marker, color=colour, markersize=5, label=p.label)
-        axes.set_xlim(left=0)
-        axes.margins(x=0.08, y=0.1)
-        axes.set_xlabel(x[0])
-        plain(axes, "both")
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(1.02, 1.03),
-            frameon=False,
-            handletextpad=0.2,
-            labelcolor=INK,
-            fontsize=8.5,
+def missing(runs: Sequence[Runs], records: Sequence[LatencyRecord]) -> list[str]:
+    """Which plots over time are not there, and what brings them: sentences."""
+    if not records:
+        return ["Over time: nothing is timed yet; `nox -s bench-latency` does it."]
+    said = []
+    if not any(over_latency(record) for record in records):
+        said.append(
+            "Published mIoU is drawn over time once the paper’s networks are timed: "
+            "`nox -s bench-latency -- --profile reference`. The reduced ones of other profiles say nothing of it."
         )
-        canvas.text(0.0, 0.95, title[0], weight="bold", size=9.5)
-        canvas.text(0.0, 0.89, f"mIoU, %, higher is better ↑; {title[1]}", color=MUTED, size=8.5)
-        data = table_of(
-            ("row", "mIoU (%)", "std over seeds", f"measured ({x[1]})", f"published ({x[1]})"),
-            [(p.label, p.y, p.spread, p.measured, p.published) for p in points],
-        )
-        return finish(canvas, name, f"{title[0]}: {title[1]}", data)
+    for profile in dict.fromkeys(record.profile for record in records):
+        timed = [row for record in records if record.profile == profile for row in record.rows if row.grid == GRID]
+        words = "" if profile == "quick" else f" -- --profile {profile}"
+        if not timed:
+            said.append(f"No model of Table 2 is timed in profile {profile}: `nox -s bench-latency{words}`.")
+        elif not _finished(runs, profile):
+            said.append(f"There is no finished run of Table 2 in profile {profile}: `nox -s reproduce-table2{words}`.")
+    return said
+
+
+def _finished(runs: Sequence[Runs], profile: str) -> list[RowResult]:
+    plans = [run for run in runs if (run.plan.grid.name, run.plan.profile.name) == (GRID, profile)]
+    return [r for run in plans for r in run.results if r.values and r.plan.published is not None]
+
+
+def _rows() -> list[tuple[int, tuple[str, dict[str, PublishedCell]]]]:
+    """Table 2 as printed: (number, (row, cells)); a row has the same number in all plots."""
+    return list(enumerate(read_published(_TABLE, "cityscapes").items(), 1))
+
+
+def _ours(published: str) -> bool:
+    return published.startswith("MILA")
+
+
+def _draw(
+    name: str,
+    points: Sequence[Point],
+    title: str,
+    about: str,
+    across: tuple[str, str],
+    seeds: Mapping[str, int] | None = None,
+) -> Figure:
+    front = pareto(points, higher=True)
+    header = ("row", "mIoU (%)", "std over seeds", "n_seeds", f"measured ({across[1]})", f"published ({across[1]})")
+    lines = [
+        (p.label, p.y, p.std, (seeds or {}).get(p.label), p.x, p.printed, "yes" if p in front else "no") for p in points
+    ]
+    return scatter(
+        name,
+        points,
+        higher=True,
+        heads=(title, f"mIoU, %, higher is better ↑; {about}"),
+        across=across[0],
+        said=f"{title}, {about}, with the Pareto front",
+        data=table_of((*header, "on the Pareto front"), lines),
+    )

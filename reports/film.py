@@ -16,7 +16,7 @@ from PIL import Image
 from experiments.plan import Plan
 from experiments.stages import Film
 from experiments.store import Store
-from mila.data.colours import Limits, Pixels, depth_limits, paint
+from mila.data.colours import Pixels, depth_limits, paint
 from mila.data.pen import ALARM, LINE, MUTED, SMALL, Pen, wrapped
 from mila.errors import UserError
 from mila.files import write_atomic
@@ -112,7 +112,8 @@ def make_film(plan: Plan, store: Store) -> Animation | None:
 
 
 def _of(kept: Mapping[str, Array], which: str) -> dict[str, Array]:
-    return {name.split("/")[1]: values for name, values in kept.items() if name.startswith(f"{which}/")}
+    values = {name.split("/")[1]: values for name, values in kept.items() if name.startswith(f"{which}/")}
+    return {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in values.items()}
 
 
 def _draw(suite: Suite, frames: Array, columns: Sequence[Column], width: int) -> list[Image.Image]:
@@ -122,9 +123,7 @@ def _draw(suite: Suite, frames: Array, columns: Sequence[Column], width: int) ->
     heads = [wrapped(title, width) for title in titles]
     top = LINE * max(map(len, heads)) + LINE + _GAP
     whole = (top + len(suite.tasks) * (tall + _GAP), _NAME + len(titles) * (width + _GAP))
-    limits = {
-        t.name: depth_limits([c.predictions[t.name] for c in columns], 0.98) for t in suite.tasks if t.name == "depth"
-    }
+    limits = {"depth": depth_limits([x for c in columns for x in c.predictions.get("depth", ())], 0.98)}
     images = []
     for time, frame in enumerate(frames):
         pen = Pen(*whole)
@@ -144,19 +143,10 @@ def _draw(suite: Suite, frames: Array, columns: Sequence[Column], width: int) ->
             if number == 0:
                 pen.picture(_NAME, y, _resized(frame, tall, width))
             for place, column in enumerate(columns, 1):
-                values = column.predictions[task.name][time]
-                painted = paint(
-                    task,
-                    values.astype(np.float32) if values.dtype == np.float16 else values,
-                    _limits(limits, task.name),
-                )
+                painted = paint(task, column.predictions[task.name][time], limits.get(task.name, (0.0, 1.0)))
                 pen.picture(_NAME + place * (width + _GAP), y, _resized(painted, tall, width))
         images.append(pen.image)
     return images
-
-
-def _limits(limits: Mapping[str, Limits], task: str) -> Limits:
-    return limits.get(task, (0.0, 1.0))
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,8 @@ from experiments.profiles import PROFILES
 from mila.files import write_text
 from mila.latency import Times
 from reports.claim_sources import dataset_of
-from reports.costs import read_counted
-from reports.drawing import Figure, table_of
-from reports.figure1 import embedded, over_gflops, over_latency
+from reports.drawing import table_of
+from reports.figure1 import measured_figures, missing, over_gflops, over_latency
 from reports.index import Card, refresh_index, write_card
 from reports.published_numbers import read_published
 from reports.render import render
@@ -33,7 +32,10 @@ _PAIRS = (
 
 @dataclass(frozen=True)
 class LatencyLine:
-    """A model, as text; times in ms with quartiles, empty where there is none."""
+    """A model, as text; times in ms with quartiles, empty where there is none.
+
+    `numbers` are those by which the table is sorted, by column; empty where there is none.
+    """
 
     label: str
     keyframe: tuple[str, str]
@@ -44,6 +46,7 @@ class LatencyLine:
     gflops_saved: str
     time_saved: str
     energy: str
+    numbers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,34 @@ class RecordPart:
     grids: tuple[GridPart, ...]
 
 
-def write_latency(latencies: Sequence[LatencyRecord], runs: Sequence[Runs], out: Path) -> Path:
+def write_latency(
+    latencies: Sequence[LatencyRecord], runs: Sequence[Runs], counted: Mapping[str, float], out: Path
+) -> Path:
     """Write `latency.html`, its CSV file, plots and card into the folder `out`; returns the page's path.
 
     Args:
         latencies: what was timed.
-        runs: finished ones, for the plots of measured mIoU.
-        out: the folder; what was counted is read from its `costs.csv`, where there is one.
+        runs: finished ones, of any profiles, for the plots of measured mIoU.
+        counted: GFLOPs as published of Table 2's rows.
+        out: the folder.
     """
-    page, counted = out / "latency.html", read_counted(out, 2)
+    page = out / "latency.html"
     drawn = [over_gflops(counted)]
     drawn += [figure for figure in map(over_latency, latencies) if figure is not None]
-    ours = embedded(runs, latencies)
-    figures: list[Figure] = [*drawn, *ours]
-    for figure in figures:
+    ours = [figure for record in latencies for figure in measured_figures(runs, record)]
+    for figure in (*drawn, *ours):
         figure.write(out / "latency")
     write_text(page.with_suffix(".csv"), _sheet(latencies))
     parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
-    write_text(page, render("latency.html.j2", parts=parts, published=drawn, measured=ours, costs=bool(counted)))
+    html = render(
+        "latency.html.j2",
+        parts=parts,
+        published=drawn,
+        measured=ours,
+        missing=[said.split("`") for said in missing(runs, latencies)],
+        costs=(out / "costs.html").is_file(),
+    )
+    write_text(page, html)
     about = (
         f"Keyframes, non-keyframes and whole streams: {', '.join(f'{r.profile} on {r.device}' for r in latencies)}."
         if latencies
@@ -123,18 +136,30 @@ def _line(row: LatencyRow, against: LatencyRow | None) -> LatencyLine:
         keyframe=_text(latency.keyframe),
         non_keyframe=_text(latency.non_keyframe),
         stream=_text(latency.stream),
-        rate=f"{1 / latency.stream.median:.3g}",
-        gflops=f"{row.complete_gflops:.3g}",
+        rate=_digits(1 / latency.stream.median),
+        gflops=_digits(row.complete_gflops),
         gflops_saved=_saved(row.complete_gflops, against.complete_gflops) if saved and against else "–",
         time_saved=_saved(latency.stream.median, against.latency.stream.median) if saved and against else "–",
-        energy="–" if latency.energy is None else f"{latency.energy:.3g}",
+        energy="–" if latency.energy is None else _digits(latency.energy),
+        numbers={
+            "keyframe": str(latency.keyframe.median),
+            "other": "" if latency.non_keyframe is None else str(latency.non_keyframe.median),
+            "stream": str(latency.stream.median),
+            "gflops": str(row.complete_gflops),
+            "energy": "" if latency.energy is None else str(latency.energy),
+        },
     )
 
 
 def _text(times: Times | None) -> tuple[str, str]:
     if times is None:
         return "–", ""
-    return f"{1e3 * times.median:.3g}", f"{1e3 * times.lower:.3g} to {1e3 * times.upper:.3g}"
+    return _digits(1e3 * times.median), f"{_digits(1e3 * times.lower)} to {_digits(1e3 * times.upper)}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, or the whole number where it has more."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
 def _saved(ours: float, theirs: float) -> str:

@@ -235,10 +235,13 @@ def _png(pixels: npt.NDArray[np.uint8]) -> str:
     """A data URI of `[H, W, 3 or 4]`; up to 256 colours are stored as a palette, which loses nothing."""
     step = -(-pixels.shape[1] // _WIDEST)
     shown = np.ascontiguousarray(pixels[::step, ::step])
-    colours, places = np.unique(shown.reshape(-1, shown.shape[2]), axis=0, return_inverse=True)
-    if shown.shape[2] == 3 and len(colours) <= 256:
+    channels = shown.shape[2]
+    numbers = np.zeros((*shown.shape[:2], 4), np.uint8)  # a pixel as one number: many times as fast to sort
+    numbers[..., 4 - channels :] = shown
+    colours, places = np.unique(numbers.view(">u4").ravel(), return_inverse=True)
+    if channels == 3 and len(colours) <= 256:
         image = Image.fromarray(places.reshape(shown.shape[:2]).astype(np.uint8), "P")
-        image.putpalette(colours.tobytes())
+        image.putpalette(colours.view(np.uint8).reshape(-1, 4)[:, 1:].tobytes())
     else:
         image = Image.fromarray(shown)
     file = io.BytesIO()

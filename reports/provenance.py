@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.collect import FlowResult, RowResult
 from experiments.plan import Plan, usual_suite
+from experiments.profiles import PROFILES
 from experiments.stages import Data, Stage, in_order
 from experiments.store import Record, Store
 from reports.settings import Setting, settings, used_depths
@@ -80,6 +81,8 @@ def about(plan: Plan, store: Store) -> About:
     parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
     parts += [source.split] if source.split != "test" else []
+    usual = PROFILES.get(plan.profile.name, plan.profile).augmentation
+    parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual else []
     return About(
         embedded=plan.embedded,
         kind="procedural videos" if plan.embedded else "real images",

@@ -50,3 +50,8 @@ def read_published(table: int, dataset: str, path: Path = _FILE) -> dict[str, di
                 raise ValueError(f"{path}: table {table} has {line['metric']} of {line['model']!r} twice")
             row[line["metric"]] = PublishedCell(line["value"])
     return cells
+
+
+def module_name(row: str) -> str:
+    """What a propagation is called in print, of its name in `published.csv`."""
+    return row.upper() if row in ("svc", "ila") else row

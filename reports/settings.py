@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.grids.grid import Row
-from experiments.plan import Plan
-from experiments.profiles import Profile
+from experiments.plan import Plan, usual_suite
+from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
 from reports.tables import DATASET_TITLES
 
@@ -49,6 +49,9 @@ def settings(plan: Plan) -> list[Setting]:
     if intervals:
         numbers = ", ".join(map(str, intervals))
         lines.append(Setting("Keyframe interval K", numbers, numbers))
+    given = options_given(plan)
+    if given:
+        lines.append(Setting("Options on the command line", ", ".join(given), "–"))
     lines.append(Setting("Augmentation", p.augmentation, "none named"))
     lines.append(Setting("Initial weights", _initial(p, trains), "ImageNet"))
     if any(row.starts for row in plan.grid.rows):
@@ -67,6 +70,22 @@ def settings(plan: Plan) -> list[Setting]:
     if plan.flow:
         lines.append(Setting("FlowNet-S", _flow(p), "not stated"))
     return lines
+
+
+def options_given(plan: Plan) -> list[str]:
+    """What the command line says otherwise than the grid and the profile do, in its own words.
+
+    Seeds and where clips come from are said elsewhere.
+    """
+    p, source = plan.profile, plan.test_data.source
+    usual = {
+        "--augmentation": (p.augmentation, PROFILES[p.name].augmentation if p.name in PROFILES else p.augmentation),
+        "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
+        "--split": (source.split, "test"),
+    }
+    given = [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
+    methods = [row.label for row in plan.grid.rows if ".py:" in row.model]
+    return given + ([f"--method with {_list(methods)}"] if methods else [])
 
 
 def used_depths(plan: Plan) -> list[int]:

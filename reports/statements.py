@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "undecided", "no run yet"]
+from reports.published_numbers import module_name
+
+Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
 Kind = Literal["cost", "accuracy", "time"]
 
 _COSTS = ("gflops", "conv_layers", "params_millions")
@@ -20,7 +22,11 @@ _LOWER = (*_COSTS, "latency", "depth_abs", "depth_rel", "normal_mean", "normal_m
 
 @dataclass(frozen=True)
 class At:
-    """A cell: table, data set, row and metric as `published.csv` names them; `latency` is a metric of ours."""
+    """A cell: table, data set, row and metric as `published.csv` names them.
+
+    `latency` is a metric of ours, as are a metric `@first` and `@last`: at a keyframe, and at the last offset before
+    the next one. A row that the paper does not print goes by its label in our grid.
+    """
 
     table: int
     dataset: str
@@ -31,14 +37,14 @@ class At:
     def name(self) -> str:
         """What tells the row from the others of its table."""
         model, *rest = self.row.split(" / ")
-        if not rest or rest == ["1"]:  # Table 10 has K = 1 there
-            return model
-        return rest[0] if self.table == 7 else rest[-1]
+        name = model if not rest or rest == ["1"] else rest[0] if self.table == 7 else rest[-1]  # "1" is Table 10's K
+        _, _, offset = self.metric.partition("@")
+        return module_name(name) + {"": "", "first": " (keyframe)", "last": " (offset K − 1)"}[offset]
 
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return self.metric in _LOWER
+        return self.metric.split("@")[0] in _LOWER
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,14 @@ class Number:
     n: int = 0
 
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {self.std:.2g}"
+        spread = "" if self.std is None else f" ± {digits(self.std, 2)}"
         return f"{self.text}{spread}{f' (n = {self.n})' if self.n else ''}"
+
+
+def digits(value: float, count: int) -> str:
+    """A number with so many significant digits, without an exponent; whole numbers keep all of theirs."""
+    text = f"{value:.{count}g}"
+    return f"{value:.0f}" if "e" in text else text
 
 
 Source = Callable[[At], Number | None]
@@ -158,6 +170,27 @@ class Takes(Statement):
 
 
 @dataclass(frozen=True)
+class Adds(Statement):
+    """`ours` costs `percent` per cent more than `theirs` at most: the paper gives no number, so it is our reading."""
+
+    ours: At
+    theirs: At
+    percent: int
+
+    @property
+    def cells(self) -> tuple[At, ...]:
+        """See `Statement`."""
+        return (self.ours, self.theirs)
+
+    def weigh(self, numbers: dict[At, Number]) -> Finding:
+        """See `Statement`."""
+        ours, theirs = (numbers[cell] for cell in self.cells)
+        more = 100 * (ours.value / theirs.value - 1)
+        text = f"{ours.text} / {theirs.text}: {_minus(f'{more:+.1f}')} % (read as: {self.percent} % at most)"
+        return Finding(text, "holds" if more <= self.percent + 1e-9 else "does not hold")
+
+
+@dataclass(frozen=True)
 class Ranks(Statement):
     """`ours` has place `place` among itself and `theirs`."""
 
@@ -182,7 +215,7 @@ class Ranks(Statement):
             "  ", " "
         )
         if unclear and len(ahead) < self.place <= len(ahead) + len(unclear) + 1:
-            return Finding(f"{text}; not told apart: {_names(unclear)}", "undecided")
+            return Finding(f"{text}; not told apart{_why(numbers.values())}: {_names(unclear)}", "cannot tell")
         text += f"; ahead: {_names(ahead)}" if ahead and len(leads) > 1 else ""
         if len(ahead) + 1 != self.place:
             return Finding(text, "does not hold")
@@ -211,7 +244,7 @@ class Similar(Statement):
         text = f"{ours}; {far.name} {numbers[far]}: {_signed(apart)} (read as: {limit})"
         noise = _noise(ours, numbers[far])
         if noise is None or abs(abs(apart) - self.tolerance) <= noise > 0:
-            return Finding(text, "undecided")
+            return Finding(f"{text}; not told apart{_why((ours, numbers[far]))}", "cannot tell")
         return Finding(text, "holds" if abs(apart) <= self.tolerance + 1e-9 else "does not hold")
 
 
@@ -240,7 +273,7 @@ class Widens(Statement):
         text = f"{first}, then {second}" + (f" (n = {min(seeds)})" if seeds else "")
         known = [noise for noise in noises if noise is not None]
         if len(known) < 2 or abs(leads[1] - leads[0]) <= sum(known) > 0:
-            return Finding(text, "undecided")
+            return Finding(f"{text}; not told apart{_why(numbers.values())}", "cannot tell")
         return Finding(text, "holds" if leads[1] > leads[0] else "does not hold")
 
 
@@ -256,6 +289,10 @@ def _noise(*numbers: Number) -> float | None:
     if any(number.n and number.std is None for number in numbers):
         return None
     return sum(number.std or 0.0 for number in numbers)
+
+
+def _why(numbers: Iterable[Number]) -> str:
+    return " (one seed has no spread)" if any(number.n == 1 for number in numbers) else ""
 
 
 def _names(cells: Iterable[At]) -> str:
@@ -275,7 +312,7 @@ def together(verdicts: Iterable[Verdict]) -> Verdict | None:
     found = set(verdicts)
     if len(found) <= 1:
         return found.pop() if found else None
-    ends: tuple[Verdict, ...] = ("no run yet", "undecided")
+    ends: tuple[Verdict, ...] = ("no run yet", "cannot tell")
     for open_end in ends:
         if open_end in found and not found & {"does not hold", "less than said"}:
             return open_end

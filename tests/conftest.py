@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from made_files import write_cities, write_plain
+
+# As the runner's workers: one compute thread a process, also in the processes that tests start. Tests run side by side,
+# and their numbers must not depend on the number of cores.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

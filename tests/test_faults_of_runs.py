@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
+import re
+import shutil
 import signal
 import time
 from dataclasses import dataclass, replace
@@ -17,7 +21,7 @@ from rich.console import Console
 import experiments.execute
 from experiments import look
 from experiments.collect import collect
-from experiments.execute import is_out_of_memory, run_stage
+from experiments.execute import Attempt, is_out_of_memory, run_stage
 from experiments.grids import GRIDS
 from experiments.launch import launch
 from experiments.plan import Plan, make_plan
@@ -52,11 +56,12 @@ class Made(Stage):
         return ("mila.errors",)
 
 
-def act(stage: Made, _store: Store, folder: Path, _device: str, progress: Any) -> dict[str, Any]:
+def act(stage: Made, _store: Store, attempt: Attempt) -> dict[str, Any]:
     """What `Made` stages do; every attempt leaves a mark."""
+    folder = attempt.folder
     attempts = len(list(folder.glob("attempt-*")))
     (folder / f"attempt-{attempts}").touch()
-    progress(1, 2)
+    attempt.progress(1, 2)
     if stage.act == "die" or (stage.act == "die once" and attempts == 0):
         os.kill(os.getpid(), signal.SIGKILL)
     if stage.act == "raise":
@@ -134,6 +139,27 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+def test_a_description_that_is_lost_is_damage(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), Made("one")
+    run_stage(stage, store, "cpu")
+    (store.folder(stage) / "stage.json").write_text("{")
+    assert Store(tmp_path).state(stage) == Store.state_of(store.folder(stage)) == "damaged"
+    with pytest.raises(UserError, match=r"stage\.json is not what was written there"):
+        Store(tmp_path).record(stage)
+
+
+def test_a_store_reads_a_record_again_where_it_is_another_and_sends_none_to_workers(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), Made("one")
+    run_stage(stage, store, "cpu")
+    assert store.record(stage) is store.record(stage)
+    about = {"seconds": 1.0, "finished": "2026-01-02T03:04:05+00:00", "environment": {}}
+    store.finish(stage, {"attempts": 7}, **about)
+    assert store.record(stage).result == {"attempts": 7}
+    sent = pickle.dumps(store)
+    assert b"attempts" not in sent
+    assert pickle.loads(sent).record(stage) == store.record(stage)
+
+
 def test_a_worker_that_is_killed_is_tried_again_and_the_others_go_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
     once, always, fine = Made("once", "die once"), Made("always", "die"), Made("fine")
@@ -169,6 +195,32 @@ def test_too_little_memory_and_a_full_disk_are_sentences(tmp_path: Path) -> None
     assert full.error is not None
     assert "the disk is full" in full.error
     assert store.state(Made("full", "full disk")) == "failed"
+
+
+def test_a_missing_gpu_is_a_sentence_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = ["--grid", "table1", "--profile", "smoke", "--device", "cuda", "--results", str(tmp_path / "results")]
+    assert main(words) == 2
+    assert capsys.readouterr().err == ("error: --device cuda: PyTorch finds no GPU here; use --device cpu or auto.\n")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(True, 140), (True, 70), (False, 70)])
+def test_the_display_counts_every_state_and_says_why_a_stage_failed(terminal: bool, width: int, tmp_path: Path) -> None:
+    bad, fine = Made("bad with a long title, " * 3, "raise"), Made("fine")
+    child, text = Made("child", after=(bad,)), io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=width, soft_wrap=True, color_system=None)
+    launch([bad, fine, child], Store(tmp_path), 1, "cpu", console)
+    said = text.getvalue()
+    assert f"{bad.title} failed: ZeroDivisionError: one too many" in said
+    if terminal:
+        assert "3/3" in said
+        assert "1 failed, 1 left out, 1 done" in said
+    else:
+        assert re.search(r"^\[\d/3, about \d+ s left\] fine$", said, re.MULTILINE)
+        assert len(said.splitlines()) == 2
 
 
 def plan(**changes: Any) -> Plan:
@@ -217,6 +269,39 @@ def test_a_reported_number_can_be_recomputed(small_run: tuple[Path, Evaluate], c
     record.result["metrics"]["miou"] += 0.01
     other.finish(stage, record.result, seconds=1.0, finished=record.finished, environment=record.environment)
     assert look.verify(stage.key, [stage], other, "cpu", Console(record=True)) == 1
+
+
+@pytest.mark.parametrize("name", ["model.pt", "checkpoint.pt"])
+def test_a_checkpoint_that_is_cut_short_is_told(name: str, small_run: tuple[Path, Evaluate], tmp_path: Path) -> None:
+    """Of a finished training, when it is scored; of an interrupted one, when it is continued."""
+    results, score = small_run
+    shutil.copytree(results / "store", tmp_path / "store")
+    store = Store(tmp_path / "store")
+    stage = score if name == "model.pt" else score.train
+    (store.folder(stage) / "record.json").unlink()
+    path = store.folder(score.train) / name
+    path.write_bytes((store.folder(score.train) / "model.pt").read_bytes()[:1000])
+    outcome = run_stage(stage, store, "cpu")
+    assert outcome.error is not None
+    assert f"{path} cannot be read as a checkpoint" in outcome.error
+    assert outcome.error.endswith(f"delete {path.parent} to train again.")
+    assert outcome.bad_input
+    assert store.state(stage) == "failed"
+
+
+def test_pages_that_cannot_be_written_lose_no_record(
+    small_run: tuple[Path, Evaluate], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, stage = small_run
+    shutil.copytree(results / "store", tmp_path / "store")
+    (tmp_path / "reports").write_text("")  # in the way of the folder
+    words = ["--results", str(tmp_path), "--profile", "smoke", "--grid", "table1", "--report"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the pages in {tmp_path / 'reports'} cannot be made (")
+    assert "what was run is kept" in said
+    assert len(said.splitlines()) == 1
+    assert Store(tmp_path / "store").state(stage) == "done"
 
 
 def test_a_stage_can_be_shown(small_run: tuple[Path, Evaluate], capsys: Any) -> None:

@@ -239,12 +239,16 @@ def test_the_command_writes_record_and_page(
         return record
 
     monkeypatch.setattr(bench_latency, "bench", instead)
+    monkeypatch.setattr(bench_latency, "gflops_as_published", lambda grid: {"MILA": 70.17} if grid is TABLE2 else {})
     words = ["--grids", "table2", "--profile", "smoke", "--device", "cpu", "--rounds", "4", "--results", str(tmp_path)]
     assert bench_latency.main(words) == 0
     assert (asked["grids"], asked["profile"], asked["device"]) == (["table2"], "smoke", "cpu")
     assert (asked["rounds"], asked["frames"]) == (4, 10)
     assert latency.read_records(tmp_path / "latency") == [record]
-    assert "Profile smoke" in (tmp_path / "reports" / "latency.html").read_text()
+    page = (tmp_path / "reports" / "latency.html").read_text()
+    assert "Profile smoke" in page
+    assert "<code>nox -s reproduce-table2 -- --profile smoke</code>" in page
+    assert "MILA,64.3,,,70.17,70," in (tmp_path / "reports" / "latency" / "figure1-gflops.csv").read_text()
     assert "latency.html" in capsys.readouterr().out
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 
 from experiments.grids.own import own_row
 from experiments.models import build, label_of, load_file
+from experiments.run import main
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 from mila.versions import code_digest
@@ -45,14 +44,14 @@ def test_the_example_keeps_the_contract(example: Path) -> None:
             torch.testing.assert_close(streamed[task], prediction, rtol=1e-4, atol=1e-5)
 
 
-def test_the_example_becomes_a_row_of_a_table(example: Path, tmp_path: Path) -> None:
+def test_the_example_becomes_a_row_of_a_table(
+    example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = tmp_path / "results"
     words = ["--grid", "table2", "--profile", "smoke", "--method", str(example), "--rows", "Gated keyframe"]
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *words, "--results", str(results)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
+    assert main([*words, "--jobs", "1", "--results", str(results)]) == 0
     # its clips, two encoders, itself, five offsets, its cost; the constant predictor and its score
-    assert "13 stages run, 0 were done before" in done.stdout
+    assert "13 stages run, 0 were done before" in capsys.readouterr().out
     table = (results / "reports" / "table2-smoke.csv").read_text(encoding="utf-8").splitlines()
     ours = [line.split(",") for line in table if line.startswith("Gated keyframe")]
     assert len(ours) >= 5

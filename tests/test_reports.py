@@ -507,6 +507,21 @@ def test_tables_without_offsets(grid: Grid, tmp_path: Path) -> None:
     assert "Offset" not in pictures
 
 
+def test_options_of_the_command_line_are_named_and_have_pages_of_their_own(tmp_path: Path) -> None:
+    assert "Options on the command line" not in {line.name for line in settings(plan_of(0, 1))}
+    own = replace(TABLE1.rows[0], label="Mine", published=None, model=f"{tmp_path}/mine.py:Mine")
+    plan = plan_of(0)
+    plan = replace(
+        plan,
+        profile=replace(SMOKE, augmentation="mtan"),
+        grid=replace(TABLE1, rows=(*TABLE1.rows, own)),
+        test_data=replace(plan.test_data, source=replace(plan.test_data.source, split="val")),
+    )
+    lines = {line.name: line.ours for line in settings(plan)}
+    assert lines["Options on the command line"] == "--augmentation mtan, --split val, --method with Mine"
+    assert about(plan, Store(tmp_path)).file_name == "table1-smoke-val-augmentation-mtan"
+
+
 def test_settings_name_the_networks_that_the_rows_have() -> None:
     lines = {s.name: s for s in settings(plan_of(0, grid=TABLE10))}
     encoders = lines["Encoders"]

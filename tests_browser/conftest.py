@@ -18,13 +18,21 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from made_costs import CELLS, COSTS, MEMORIES, SPLITS
+from made_costs import record as latency
 from made_results import NASTY, fill, plan_of
 
+from experiments.embedded import finished_runs
 from experiments.grids.ablations import TABLE4, TABLE10
-from experiments.grids.multi_task import TABLE1
+from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE6
+from experiments.latency import timed_runs
+from experiments.profiles import SMOKE
 from experiments.store import Store
 from reports.build import build_report
+from reports.claims import write_claims
+from reports.costs import write_costs
+from reports.latency import write_latency
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -52,7 +60,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder `reports` of four tables: finished, with failures and a nasty name, of one seed, and not run."""
+    """A folder `reports` of four tables: finished, with failures and a nasty name, of one seed, and not run.
+
+    With them the pages of costs, claims and latency.
+    """
     root = tmp_path_factory.mktemp("results")
     store, out = Store(root / "store"), root / "reports"
     for grid in (TABLE1, TABLE6[0]):
@@ -69,4 +80,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record.write_text(record.read_text().replace('"seconds": 1.5', '"seconds": 0.5'))
     build_report(plan, store, out)
     build_report(plan_of(0, grid=TABLE4), store, out)
+    fill(store, plan_of(0, 1, grid=TABLE2))
+    latencies = [latency("smoke", energy=0.125), latency("reference")]
+    write_costs(CELLS, COSTS, SPLITS, MEMORIES, out)
+    write_claims(CELLS, COSTS, finished_runs(store, SMOKE), latencies, out)
+    write_latency(latencies, timed_runs(store, latencies), {"MTAN*": 150.49}, out)
     return out

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +14,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from reports.scatter import Point, scatter
+
 WIDTHS = (1440, 390)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TABLES = ("table1-smoke", "table6a-smoke", "table10-smoke", "table4-smoke")
+COSTS = ("costs", "claims", "latency")
 
 
 @contextmanager
@@ -37,7 +42,7 @@ def opened(
 
 
 def some_pages(reports: Path) -> list[Path]:
-    """The index, all tables, and of the stages' pages one of each kind and state."""
+    """The index, all tables, costs, claims, latency, and of the stages' pages one of each kind and state."""
     kinds: dict[str, Path] = {}
     for path in sorted((reports / "stages").glob("*.html")):
         text = path.read_text()
@@ -55,7 +60,7 @@ def some_pages(reports: Path) -> list[Path]:
         "Score damaged",
         "Score waiting",
     } <= set(kinds)
-    return [reports / "index.html", *(reports / f"{name}.html" for name in TABLES), *kinds.values()]
+    return [reports / "index.html", *(reports / f"{name}.html" for name in (*TABLES, *COSTS)), *kinds.values()]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -129,6 +134,75 @@ def test_headers_sort(browser: Browser, reports: Path, by: str) -> None:
         assert head.get_attribute("aria-sort") is None
         assert names(page)[0] == "MultiNet++*"  # 40 GFLOPs
         assert not complaints
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "key"),
+    [
+        ("latency", "Times, ", "stream"),
+        ("costs", "Memory of", "state"),
+        ("costs", "Costs of the models", "complete-average"),
+    ],
+)
+def test_tables_of_costs_sort(browser: Browser, reports: Path, name: str, region: str, key: str) -> None:
+    with opened(browser, reports / f"{name}.html", 1440, "light") as (page, complaints):
+        table = page.locator(f'[aria-label^="{region}"] table').first
+        head = table.locator(f'th[data-sort="{key}"]')
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "ascending"  # cheapest first
+        values = table.locator(f'td[data-c="{key}"]').evaluate_all("cells => cells.map(cell => Number(cell.dataset.v))")
+        assert values == sorted(values)
+        assert all(values)
+        head.locator("button").click()
+        back = table.locator(f'td[data-c="{key}"]').evaluate_all("cells => cells.map(cell => Number(cell.dataset.v))")
+        assert back == values[::-1]
+        assert not complaints
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_links_of_costs_lead_somewhere(browser: Browser, reports: Path, name: str) -> None:
+    with opened(browser, reports / f"{name}.html", 1440, "light") as (page, _):
+        targets = set(page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))"))
+        assert len(targets) > 3
+        for target in targets:
+            place, _, part = target.partition("#")
+            file = reports / (place or f"{name}.html")
+            assert file.is_file(), target
+            assert not part or f'id="{part}"' in file.read_text(), target
+
+
+def test_wide_plots_scroll_inside_their_box(browser: Browser, reports: Path) -> None:
+    with opened(browser, reports / "costs.html", 390, "light") as (page, _):
+        inside, box = page.locator(".splits .scroll").first.evaluate("box => [box.scrollWidth, box.clientWidth]")
+        assert inside > box
+        assert box <= 390
+
+
+@pytest.mark.parametrize("rows", [6, 11])
+def test_labels_of_close_points_do_not_cover_each_other(browser: Browser, rows: int) -> None:
+    """As they are drawn: the boxes of all texts of a plot."""
+    draw = random.Random(rows)
+    points = [
+        Point(
+            f"Variant {i} of it", 64 + draw.random(), 50 + 4 * draw.random(), None, 0.1, 100 + i if rows > 6 else None
+        )
+        for i in range(1, rows + 1)
+    ]
+    figure = scatter("a", points, higher=True, heads=("Title", "below"), across="GFLOPs", said="", data="")
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.set_content(f"<div style='width: 440px'>{figure.svg}</div>")
+    texts = page.locator("svg text").evaluate_all(
+        """texts => texts.map((text) => {
+            const box = text.getBoundingClientRect();
+            return [text.textContent, box.left, box.top + box.height * .2, box.right, box.bottom - box.height * .2];
+        })"""  # the height of a line is more than that of its letters
+    )
+    page.close()
+    numbers = [str(100 + i) for i in range(1, rows + 1)] if rows > 6 else []
+    assert sorted(text for text, *_ in texts if text in numbers) == sorted(2 * numbers)  # at its point and in the list
+    for (text, *a), (other, *b) in combinations(texts, 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        assert apart, (text, other)
 
 
 def test_rows_without_numbers_sort_last(browser: Browser, reports: Path) -> None:

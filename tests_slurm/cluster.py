@@ -1,4 +1,7 @@
-"""A real SLURM of one node, all of it on loopback and in one folder; stopped with everything that it started."""
+"""A real SLURM of one node, all of it on loopback and in one folder; stopped with everything that it started.
+
+Several may run at once. Where the process that started one dies, `python cluster.py FOLDER` ends what it has started.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +108,7 @@ class Cluster:
         }
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         self._database: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Cluster:
         try:
@@ -127,6 +132,8 @@ class Cluster:
     def _start(self) -> None:
         for name in ("ctld", "slurmd"):
             (self.folder / name).mkdir(parents=True)
+        guard = [sys.executable, "-S", __file__, str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
@@ -142,15 +149,6 @@ class Cluster:
         self.run("slurmd", "-f", str(self.folder / "slurm.conf"))
         self._until(lambda: "idle" in self.run("sinfo", "-h", "-o", "%T"))
 
-    def _processes(self) -> list[int]:
-        """Whatever was started by this cluster, found by its environment."""
-        mark, found = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode(), []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if mark in path.read_bytes().split(b"\0") and int(path.parent.name) != os.getpid():
-                    found.append(int(path.parent.name))
-        return found
-
     def _start_accounting(self) -> None:
         data, sock = self.folder / "database", self.folder / "database.sock"
         me = f"--user={self._names['user']}"
@@ -159,7 +157,9 @@ class Cluster:
         words = [find("mariadbd"), "--no-defaults", me, f"--datadir={data}", f"--socket={sock}"]
         words += ["--bind-address=127.0.0.1", f"--port={self._names['db_port']}", "--innodb-lock-wait-timeout=900"]
         with (self.folder / "database.log").open("wb") as log:
-            self._database = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._database = subprocess.Popen(
+                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         client = ("--no-defaults", f"--socket={sock}", "--user=root")
         self._until(lambda: self.run("mariadb-admin", *client, "ping"))
         sql = "create database slurm; create user slurm@127.0.0.1 identified by 'slurm'; "
@@ -174,12 +174,13 @@ class Cluster:
     def forget(self) -> None:
         """End the controller and start it anew without what it knew; as after the time for which it remembers jobs.
 
-        What was running is ended.
+        The node's daemon is ended for good: it would end the jobs that the controller does not know.
         """
-        pid = int((self.folder / "slurmctld.pid").read_text())
-        os.kill(pid, signal.SIGTERM)
-        while _is("slurmctld", pid):
-            time.sleep(0.05)
+        for name in ("slurmd", "slurmctld"):
+            pid = int((self.folder / f"{name}.pid").read_text())
+            os.kill(pid, signal.SIGTERM)
+            while _is(name, pid):
+                time.sleep(0.05)
         self.run("slurmctld", "-c", "-f", str(self.folder / "slurm.conf"))
         self._until(lambda: self.run("scontrol", "ping"))
 
@@ -216,12 +217,11 @@ class Cluster:
                 time.sleep(0.05)
             if _is(name, pid):
                 os.kill(pid, signal.SIGKILL)
-        for pid in self._processes():  # jobs that the controller does not know any more
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         if self._database is not None:
             self._database.terminate()
             self._database.wait(20)
+        if self._guard is not None:
+            self._guard.communicate()  # ends jobs that the controller does not know any more
 
 
 def _is(name: str, pid: int) -> bool:
@@ -233,6 +233,15 @@ def _is(name: str, pid: int) -> bool:
         return False
 
 
+def _kill_all(folder: Path) -> None:
+    """Kill whatever was started by the cluster of this folder, found by its environment."""
+    mark = f"SLURM_CONF={folder / 'slurm.conf'}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
@@ -242,3 +251,8 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+if __name__ == "__main__":
+    sys.stdin.read()  # until the process that started the cluster ends it, or is gone
+    _kill_all(Path(sys.argv[1]))

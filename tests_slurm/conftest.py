@@ -1,6 +1,6 @@
-"""A cluster for all tests, and a bench: a results folder with a small method whose training the test holds and lets go.
+"""A cluster, and a bench: a results folder with a small method whose training the test holds and lets go.
 
-The ordinary tests do not come here; `nox -s tests-slurm` does.
+The ordinary tests do not come here; `nox -s tests-slurm` does. Each of pytest's processes has a cluster of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import getpass
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from experiments.run import main
 from experiments.slurm_ledger import Ledger, Submission
@@ -63,7 +63,7 @@ minutes = 30
 """
 
 
-def until(ready: Callable[[], Any], seconds: float = 90) -> Any:
+def until(ready: Callable[[], Any], seconds: float = 180) -> Any:
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while not (value := ready()):
@@ -74,7 +74,7 @@ def until(ready: Callable[[], Any], seconds: float = 90) -> Any:
                 ["squeue", "-t", "all", "-o", "%i %j %T %r %E"], capture_output=True, text=True, check=False
             ).stdout
         )
-        time.sleep(0.1)
+        time.sleep(0.2)
     return value
 
 
@@ -83,7 +83,7 @@ class Bench:
 
     def __init__(self, folder: Path, base: Path | None = None, offsets: int = 1) -> None:
         self.folder, self.results, self.gate = folder, folder / "results", folder / "gate"
-        self.gate.mkdir(parents=True)
+        self.gate.mkdir(parents=True, exist_ok=True)
         self.method = folder / "gated.py"
         single = "keyframe_interval: int = 1, "
         text = METHOD.replace("{offsets}", str(offsets))
@@ -118,7 +118,7 @@ class Bench:
 
     def ended(self) -> set[str]:
         """Wait until no stage is going on any more and no job of them is left; returns the states that there are."""
-        until(lambda: not {"running", "pending"} & {state for state, _ in self.states().values()}, 180)
+        until(lambda: not {"running", "pending"} & {state for state, _ in self.states().values()}, 300)
         until(lambda: all(job.ended for job in read_queue([self.submission.name]).values()))
         return {state for state, _ in self.states().values()}
 
@@ -168,24 +168,35 @@ def _short(title: str) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With accounting; the environment points at it. It is stopped also where the tests are told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", 143))
+    """With accounting; the environment points at it."""
     with Cluster(tmp_path_factory.mktemp("slurm") / "cluster", accounting=True) as cluster:
         os.environ["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the clips, the constant predictor and the method's cost, made without SLURM."""
-    bench = Bench(tmp_path_factory.mktemp("base"))
-    os.environ["GATE"] = str(bench.gate)
-    assert main([*bench.words, "--jobs", "2"]) == 0
+def local(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Bench:
+    """The same stages without SLURM and without an interruption; run once for all of pytest's processes."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root if worker_id == "master" else root.parent) / "local"
+    with FileLock(f"{folder}.lock"):
+        bench = Bench(folder)
+        if not (bench.results / "reports").exists():
+            os.environ["GATE"] = str(bench.gate)
+            assert main([*bench.words, "--jobs", "1"]) == 0
+    return bench
+
+
+@pytest.fixture(scope="session")
+def base(local: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the clips, the constant predictor and the method's cost alone."""
+    store = tmp_path_factory.mktemp("base") / "store"
+    shutil.copytree(local.results / "store", store)
     for kind in ("train", "evaluate"):
-        for record in (bench.results / "store" / kind).glob("*/stage.json"):
-            if "Gated" in record.read_text():
-                shutil.rmtree(record.parent)
-    return bench.results / "store"
+        for stage in (store / kind).glob("*/stage.json"):
+            if "Gated" in stage.read_text():
+                shutil.rmtree(stage.parent)
+    return store
 
 
 @pytest.fixture(autouse=True)

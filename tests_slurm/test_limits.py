@@ -13,10 +13,13 @@ from tests_slurm.conftest import Bench, until
 
 
 def test_time_limits(bench: Bench, base: Path, cluster: Cluster) -> None:
-    # A training that reaches its limit: SLURM tells it, at SLURM's own time; meanwhile ...
-    bench.site.write_text("memory_gb = 0.5\nsignal_seconds = 50\n[train]\nminutes = 1\n")
+    # A training that comes to its limit: SLURM tells it, when it next looks; meanwhile ...
+    bench.site.write_text("memory_gb = 0.5\nsignal_seconds = 300\n[train]\nminutes = 10\n")
     held = bench.hold(2)
     assert bench.submit() == 0
+    until(lambda: bench.steps == 2)
+    job = bench.job("Gated")
+    cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=5")
     # ... one that has reached its limit too often
     often = Bench(bench.folder / "often", base)
     often.site.write_text("memory_gb = 0.5\ntimeouts = 0\n[train]\nminutes = 5\n")
@@ -34,8 +37,8 @@ def test_time_limits(bench: Bench, base: Path, cluster: Cluster) -> None:
     assert often.ended() == {"done"}
     assert often.steps == 4
 
-    job = bench.job("Gated")
-    until(lambda: "asked to stop" in bench.log(job), 120)
+    until(lambda: "asked to stop" in bench.log(job))
+    cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=10")  # else it is told again, after its requeue
     held.unlink()
     assert bench.ended() == {"done"}
     assert bench.steps == 4

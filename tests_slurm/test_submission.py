@@ -1,13 +1,11 @@
-"""What is submitted: arrays, bounds, resources, the code as it was; a submitter that is killed; what is refused."""
+"""What is submitted: resources, the code as it was; what is refused, and what two submissions share."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -16,39 +14,6 @@ from tests_slurm.cluster import Cluster
 from tests_slurm.conftest import Bench, until
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def test_a_killed_submitter_arrays_and_their_bound(cluster: Cluster, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, offsets=5)  # from nothing: clips, two trainings, six evaluations, a cost
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *bench.words, "--slurm", str(bench.site), "--wait"]
-    most, ended = {"evaluate": 0, "train": 0}, threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.4):
-            running = set(cluster.run("squeue", "-h", "-r", "-t", "RUNNING,COMPLETING", "-o", "%i").split())
-            for kind in most:
-                jobs = {e.job for e in bench.submission.entries.values() if e.kind == kind}
-                most[kind] = max(most[kind], len(running & jobs))
-
-    os.environ["GATE"] = str(bench.gate)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as submitter:
-        assert submitter.stdout is not None
-        said = submitter.stdout.readline()
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        until(lambda: any(state == "done" for state, _ in bench.states().values()))
-        submitter.send_signal(signal.SIGKILL)
-    assert "11 stages submitted" in said
-    assert bench.do("--wait") == 0
-    ended.set()
-    watcher.join()
-    assert most["evaluate"] == 2  # as the site file bounds it
-    assert 1 <= most["train"] <= 2
-    jobs = {e.title: str(e.job) for e in bench.submission.entries.values()}
-    evaluations = [job for title, job in jobs.items() if title.startswith("score street Gated")]
-    assert sorted(job.split("_")[1] for job in evaluations) == ["0", "1", "2", "3", "4"]
-    assert len({job.split("_")[0] for job in evaluations}) == 1
-    assert (bench.results / "reports" / "table2-smoke.html").is_file()
 
 
 def test_jobs_run_the_code_as_it_was_at_submission(cluster: Cluster, base: Path, tmp_path: Path) -> None:
@@ -90,7 +55,7 @@ def test_what_the_site_file_asks_for_is_what_the_jobs_get(bench: Bench, cluster:
         'signal_seconds = 30\n[sbatch]\ncomment = "hello"\n'
         '[train]\nminutes = 7\ncpus = 2\nmemory_gb = 1\npartition = "urgent"\n'
     )
-    second = bench.hold(2)
+    bench.hold(2)
     assert bench.submit() == 0
     text = cluster.run("scontrol", "show", "job", bench.job("Gated"))
     for said in ("Account=vision", "QOS=normal", "Features=tiny", "TimeLimit=00:07:00", "NumCPUs=2", "Comment=hello"):
@@ -98,8 +63,10 @@ def test_what_the_site_file_asks_for_is_what_the_jobs_get(bench: Bench, cluster:
     assert "MinMemoryNode=1G" in text
     assert "Partition=urgent" in text
     assert "Partition=main" in cluster.run("scontrol", "show", "job", bench.job("score Gated, offset 0"))
-    second.unlink()
-    assert bench.ended() == {"done"}
+    until(lambda: bench.steps == 2)
+    process = Path("/proc", (bench.gate / "process").read_text())
+    assert b"COLOUR=blue" in (process / "environ").read_bytes().split(b"\0")
+    assert bench.do("--cancel") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Grids: the single description of each table and figure. The runner takes its stages from it, the report its rows and columns."""
+"""Grids: the single description of each table and figure.
+
+The runner takes its stages from it, the report its rows and columns.
+"""
 
 from __future__ import annotations
 
