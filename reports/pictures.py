@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -234,8 +235,14 @@ def _hex(colour: tuple[int, int, int]) -> str:
 def _png(pixels: npt.NDArray[np.uint8]) -> str:
     """A data URI of `[H, W, 3 or 4]`; up to 256 colours are stored as a palette, which loses nothing."""
     step = -(-pixels.shape[1] // _WIDEST)
-    shown = np.ascontiguousarray(pixels[::step, ::step])
-    channels = shown.shape[2]
+    shown = pixels[::step, ::step]
+    return _encoded(shown.tobytes(), shown.shape)
+
+
+@lru_cache(maxsize=512)
+def _encoded(pixels: bytes, shape: tuple[int, int, int]) -> str:
+    """Tables and figures show many of the same pictures, and each table a frame once a task."""
+    shown, channels = np.frombuffer(pixels, np.uint8).reshape(shape), shape[2]
     numbers = np.zeros((*shown.shape[:2], 4), np.uint8)  # a pixel as one number: many times as fast to sort
     numbers[..., 4 - channels :] = shown
     colours, places = np.unique(numbers.view(">u4").ravel(), return_inverse=True)

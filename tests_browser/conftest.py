@@ -24,6 +24,7 @@ from made_results import NASTY, fill, plan_of
 
 from experiments.embedded import finished_runs
 from experiments.grids.ablations import TABLE4, TABLE10
+from experiments.grids.figures import FIGURE4, FIGURE5, FIGURE7
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE6
 from experiments.latency import timed_runs
@@ -62,7 +63,7 @@ def browser() -> Iterator[Browser]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder `reports` of four tables: finished, with failures and a nasty name, of one seed, and not run.
 
-    With them the pages of costs, claims and latency.
+    With them three figures, and the pages of costs, claims and latency.
     """
     root = tmp_path_factory.mktemp("results")
     store, out = Store(root / "store"), root / "reports"
@@ -80,6 +81,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record.write_text(record.read_text().replace('"seconds": 1.5', '"seconds": 0.5'))
     build_report(plan, store, out)
     build_report(plan_of(0, grid=TABLE4), store, out)
+    for figure in (FIGURE4[1], FIGURE5[1], FIGURE7):
+        fill(store, plan_of(0, grid=figure))
+        build_report(plan_of(0, grid=figure), store, out)
     fill(store, plan_of(0, 1, grid=TABLE2))
     latencies = [latency("smoke", energy=0.125), latency("reference")]
     write_costs(CELLS, COSTS, SPLITS, MEMORIES, out)

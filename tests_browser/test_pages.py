@@ -19,6 +19,7 @@ from reports.scatter import Point, scatter
 WIDTHS = (1440, 390)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TABLES = ("table1-smoke", "table6a-smoke", "table10-smoke", "table4-smoke")
+FIGURES = ("figure4b-smoke", "figure5b-smoke", "figure7-smoke")
 COSTS = ("costs", "claims", "latency")
 
 
@@ -42,7 +43,7 @@ def opened(
 
 
 def some_pages(reports: Path) -> list[Path]:
-    """The index, all tables, costs, claims, latency, and of the stages' pages one of each kind and state."""
+    """The index, all tables, figures and cost pages, and of the stages' pages one of each kind and state."""
     kinds: dict[str, Path] = {}
     for path in sorted((reports / "stages").glob("*.html")):
         text = path.read_text()
@@ -56,11 +57,17 @@ def some_pages(reports: Path) -> list[Path]:
         "Training done",
         "Score done",
         "Cost done",
+        "Attention done",
+        "Film done",
         "Score failed",
         "Score damaged",
         "Score waiting",
     } <= set(kinds)
-    return [reports / "index.html", *(reports / f"{name}.html" for name in (*TABLES, *COSTS)), *kinds.values()]
+    return [
+        reports / "index.html",
+        *(reports / f"{name}.html" for name in (*TABLES, *FIGURES, *COSTS)),
+        *kinds.values(),
+    ]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
