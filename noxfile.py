@@ -112,7 +112,7 @@ def get_browser(session: nox.Session) -> None:
 @nox.session(name="tests-browser", venv_backend="none", requires=["env", "get-browser"])
 def tests_browser(session: nox.Session) -> None:
     """The pages in a real browser."""
-    _run(session, "-m", "pytest", "tests_browser", *session.posargs)
+    _run(session, "-m", "pytest", "tests_browser", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 def _reproduce(grid: str, about: str) -> None:
@@ -141,7 +141,7 @@ _reproduce("figure4", "Attention weights of ILA, from MILA of Tables 1 and 2.")
 _reproduce("figure5", "Task-specific features, from MILA of Tables 1 and 2.")
 _reproduce("figure7", "Predictions and an animation, from runs of Tables 2 and 6.")
 _reproduce("figure8", "Predictions and an animation, from runs of Table 1.")
-_reproduce("all", "Every table and figure that needs training; hours on two cores.")
+_reproduce("all", "Every table and figure, sharing every common run; 90 minutes on two cores.")
 
 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])

@@ -5,10 +5,10 @@ Both count the device as a whole, its idle power and whatever else runs on it in
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import pynvml
 import torch
 
 _POWERCAP = Path("/sys/class/powercap")
@@ -54,15 +54,14 @@ class NvmlMeter:
     """One GPU, from NVML's count since the driver was loaded.
 
     Args:
-        nvml: the module `pynvml`.
-        handle: of the GPU.
+        handle: NVML's, of the GPU.
     """
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
-        self._nvml, self._handle = nvml, handle
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
 
     def _read(self) -> int:
-        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # mJ
+        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # mJ
 
     def start(self) -> None:
         """See `EnergyMeter`."""
@@ -95,14 +94,10 @@ def _rapl(powercap: Path) -> tuple[EnergyMeter | None, str]:
 
 def _nvml() -> tuple[EnergyMeter | None, str]:
     try:
-        nvml = import_module("pynvml")
-    except ImportError:
-        return None, "NVML's Python package is not installed (pip install nvidia-ml-py)"
-    try:
-        nvml.nvmlInit()
+        pynvml.nvmlInit()
         uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
-        meter = NvmlMeter(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"))
+        meter = NvmlMeter(pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"))
         meter.start()
-    except (nvml.NVMLError, AttributeError) as error:
+    except (pynvml.NVMLError, AttributeError) as error:
         return None, f"NVML does not report this GPU's energy ({error})"
     return meter, "NVML's energy counter of the GPU"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pynvml
 import pytest
 import torch
 from hypothesis import given
@@ -20,7 +20,6 @@ from experiments import bench_latency, latency
 from experiments.grids.multi_task import TABLE2
 from experiments.latency import LatencyRecord, bench, find_row, read_records, write_record
 from experiments.profiles import SMOKE
-from mila import energy
 from mila.energy import NvmlMeter, RaplMeter, find_meter
 from mila.errors import UserError
 from mila.latency import Subject, measure, summarise
@@ -176,22 +175,22 @@ def test_no_rapl_is_said(tmp_path: Path) -> None:
     assert "cannot be read" in about
 
 
-def test_nvml_counts_millijoules() -> None:
+def test_nvml_counts_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter((7000, 9500))
-    nvml = types.SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(counts) + handle)
-    meter = NvmlMeter(nvml, 1)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: next(counts) + handle)
+    meter = NvmlMeter(1)
     meter.start()
     assert meter.stop() == pytest.approx(2.5)
 
 
 def test_no_nvml_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Any:
-        raise ImportError(name)
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
-    monkeypatch.setattr(energy, "import_module", missing)
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
     meter, about = find_meter("cuda")
     assert meter is None
-    assert "nvidia-ml-py" in about
+    assert about == "NVML does not report this GPU's energy (NVML Shared Library Not Found)"
 
 
 @pytest.fixture(scope="module")
