@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from experiments.execute import score
 from experiments.launch import start_worker
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from experiments.work import score
 from mila.errors import UserError
 
 _LOG_LINES = 12

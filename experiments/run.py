@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import look, ranks, slurm
-from experiments.execute import help_train
 from experiments.grids import FIGURES, NAMES, TABLES, find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
@@ -32,6 +31,7 @@ from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
 from experiments.stages import Stage, Train, in_order
 from experiments.store import Store
+from experiments.work import help_train
 from mila.data.augment import PROTOCOLS
 from mila.distributed import LostRankError
 from mila.errors import UserError

@@ -46,9 +46,10 @@ class StageJob:
         """
         signals = _Signals()
         from experiments import ranks
-        from experiments.execute import help_train, run_stage
+        from experiments.execute import run_stage
         from experiments.launch import find_device, use_one_thread
         from experiments.store import Store
+        from experiments.work import help_train
         from mila.errors import UserError
         from mila.training import StoppedError
 

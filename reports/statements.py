@@ -149,8 +149,8 @@ class Saves(Statement):
 
 
 @dataclass(frozen=True)
-class Takes(Statement):
-    """`ours` costs `percent` per cent of `theirs`."""
+class _Share(Statement):
+    """About the cost of `ours` as a share of that of `theirs`."""
 
     ours: At
     theirs: At
@@ -160,6 +160,11 @@ class Takes(Statement):
     def cells(self) -> tuple[At, ...]:
         """See `Statement`."""
         return (self.ours, self.theirs)
+
+
+@dataclass(frozen=True)
+class Takes(_Share):
+    """`ours` costs `percent` per cent of `theirs`."""
 
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""
@@ -170,17 +175,8 @@ class Takes(Statement):
 
 
 @dataclass(frozen=True)
-class Adds(Statement):
+class Adds(_Share):
     """`ours` costs `percent` per cent more than `theirs` at most: the paper gives no number, so it is our reading."""
-
-    ours: At
-    theirs: At
-    percent: int
-
-    @property
-    def cells(self) -> tuple[At, ...]:
-        """See `Statement`."""
-        return (self.ours, self.theirs)
 
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 import mila.training
 from baselines.multi_task import MultiTask
 from experiments import ranks
-from experiments.execute import Outcome, help_train, run_stage
+from experiments.execute import Outcome, run_stage
 from experiments.run import main
 from experiments.slurm_site import make_site
 from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
 from experiments.store import Store
+from experiments.work import help_train
 from mila.data.augment import AugmentationName
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack

@@ -18,10 +18,10 @@ import pytest
 import torch
 from rich.console import Console
 
-import experiments.execute
+import experiments.work
 from experiments import look
 from experiments.collect import collect
-from experiments.execute import Attempt, is_out_of_memory, run_stage
+from experiments.execute import is_out_of_memory, run_stage
 from experiments.grids import GRIDS
 from experiments.launch import launch
 from experiments.plan import Plan, make_plan
@@ -29,6 +29,7 @@ from experiments.profiles import SMOKE
 from experiments.run import main
 from experiments.stages import Evaluate, Stage, in_order
 from experiments.store import Store
+from experiments.work import Attempt
 from mila.errors import UserError
 from mila.training import Schedule
 
@@ -77,7 +78,7 @@ def act(stage: Made, _store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"attempts": attempts + 1}
 
 
-experiments.execute._EXECUTE[Made] = act  # workers import this module when they unpickle a stage, and so have it too
+experiments.work.EXECUTE[Made] = act  # workers import this module when they unpickle a stage, and so have it too
 
 
 def run_all(stages: list[Stage], store: Store, **how: Any) -> Any:
