@@ -465,7 +465,13 @@ def test_ctrl_c_in_earnest(nyu: Path, tmp_path: Path) -> None:
     (nyu / "train.txt").write_text("\n".join(map(str, range(200))))
     store = tmp_path / "store"
     words = ["prepare", str(nyu), str(store), "--height", "24", "--width", "32", "--length", "2"]
-    process = subprocess.Popen([sys.executable, "-m", "mila.data", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mila.data", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a caller in the background of a script ignores Ctrl-C, and would hand that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     journal = store / "train" / "unfinished.jsonl"
     while process.poll() is None and not (journal.exists() and journal.read_text().count("\n") > 20):
         time.sleep(0.01)
