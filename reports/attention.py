@@ -57,12 +57,8 @@ class Looked:
         return int(self.record.result["offset"])
 
 
-def looked_at(plan: Plan, store: Store) -> list[Looked]:
-    """What is finished of a plan's looks at attention, and whose clips are still there."""
-    return list(_looked_at(plan, store))
-
-
 def _looked_at(plan: Plan, store: Store) -> Iterator[Looked]:
+    """What is finished of a plan's looks at attention, and whose clips are still there."""
     names = tuple(TASK_TITLES[task.name].split(",")[0] for task in plan.suite.tasks)
     for row in plan.rows:
         for stage in row.looks:
@@ -275,7 +271,7 @@ class Section:
 
 def sections(plan: Plan, store: Store) -> list[Section]:
     """What the page of Figure 4 shows of each finished model, or that of Figure 5."""
-    looks = looked_at(plan, store)
+    looks = list(_looked_at(plan, store))
     if plan.grid.figure == _FEATURES_FIGURE:
         return [Section(x, tuple(feature_figures(x)), _likeness(x)) for x in looks]
     return [Section(x, tuple(weight_figures(x))) for x in looks]

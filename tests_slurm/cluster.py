@@ -121,10 +121,11 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def run(self, *words: str) -> str:
-        """Run a program against this cluster; returns what it says."""
+    def run(self, *words: str, **more: str) -> str:
+        """Run a program against this cluster, with `more` in its environment; returns what it says."""
+        environment = self.environment | more
         done = subprocess.run(
-            [find(words[0]), *words[1:]], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [find(words[0]), *words[1:]], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -152,13 +153,16 @@ class Cluster:
     def _start_accounting(self) -> None:
         data, sock = self.folder / "database", self.folder / "database.sock"
         me = f"--user={self._names['user']}"
+        # a server that starts deletes the temporary tables that it finds, those of another cluster's server as well
+        own = {"TMPDIR": str(self.folder / "tmp")}
+        (self.folder / "tmp").mkdir()
         install = ("--no-defaults", me, f"--datadir={data}", "--skip-test-db")
-        self.run("mariadb-install-db", *install, "--auth-root-authentication-method=normal")
+        self.run("mariadb-install-db", *install, "--auth-root-authentication-method=normal", **own)
         words = [find("mariadbd"), "--no-defaults", me, f"--datadir={data}", f"--socket={sock}"]
         words += ["--bind-address=127.0.0.1", f"--port={self._names['db_port']}", "--innodb-lock-wait-timeout=900"]
         with (self.folder / "database.log").open("wb") as log:
             self._database = subprocess.Popen(
-                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                words, env=self.environment | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         client = ("--no-defaults", f"--socket={sock}", "--user=root")
         self._until(lambda: self.run("mariadb-admin", *client, "ping"))
