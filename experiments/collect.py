@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+import numpy as np
+
 from experiments.plan import Plan, RowPlan
 from experiments.stages import Evaluate, in_order
 from experiments.store import Record, Store
@@ -124,10 +126,10 @@ def _value(numbers: list[list[float]]) -> Value:
     several = len(numbers) > 1
     return Value(
         mean=statistics.fmean(means),
-        std=statistics.stdev(means) if several else None,
+        std=float(np.std(means, ddof=1)) if several else None,
         seeds=len(means),
         by_offset=tuple(statistics.fmean(column) for column in by_offset),
-        by_offset_std=tuple(statistics.stdev(column) for column in by_offset) if several else None,
+        by_offset_std=tuple(np.std(numbers, axis=0, ddof=1).tolist()) if several else None,
     )
 
 

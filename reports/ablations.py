@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from experiments.collect import RowResult
 from experiments.plan import Plan
-from reports.drawing import (
-    INK,
-    MARKERS,
-    MUTED,
-    SERIES,
-    Figure,
-    canvas_of,
-    finish,
-    label_ends,
-    plain,
-    table_of,
-    width_of,
-)
+from reports.chart import Chart, limits, ticks_in
+from reports.drawing import MARKERS, SERIES, Figure, canvas_of, finish, table_of, width_of
 from reports.tables import Column, ResultTable
 
 _WIDTH, _HEIGHT = 330.0, 230.0  # points
@@ -54,41 +44,49 @@ def _without_interval(label: str) -> str:
 def _figure(
     column: Column, series: Sequence[tuple[str, Sequence[tuple[str, RowResult]]]], ticks: Sequence[str], over: str
 ) -> Figure:
+    names = max((width_of(name) for name, _ in series if name), default=0.0)
+    gap = _TICK + names + 4 if names else 8.0
+    drawn: list[tuple[str, list[_Place]]] = []
+    for place, (name, points) in enumerate(series):
+        shift = 0.04 * (place - (len(series) - 1) / 2)
+        drawn.append(
+            (name, [_place(column, ticks, shift, *point) for point in points if column.key in point[1].values])
+        )
+    reached = [p.y + d for _, places in drawn for p in places for d in (-(p.std or 0.0), p.std or 0.0)]
     with canvas_of(_WIDTH, _HEIGHT) as canvas:
-        names = max((width_of(name) for name, _ in series if name), default=0.0)
-        gap = _TICK + names if names else 8.0
-        axes = canvas.add_axes((_LEFT / _WIDTH, 0.17, 1 - (_LEFT + gap) / _WIDTH, 0.66))
-        labels, lines = [], []
-        for place, (name, points) in enumerate(series):
-            known = [(tick, r.plan.label, r.values[column.key]) for tick, r in points if column.key in r.values]
-            if not known:
+        box = (_LEFT, 39.0, _WIDTH - _LEFT - gap, 152.0)
+        chart = Chart(canvas, box, (-0.3, len(ticks) - 0.7), limits(reached, 0.1))
+        chart.heads(f"{column.short_task}: {column.label}, {column.unit}", f"{column.better} is better {column.arrow}")
+        chart.rules_up(ticks_in(*chart.up, 6))
+        chart.ground(over, range(len(ticks)), ticks, rules=False)
+        labels = []
+        for i, (name, places) in enumerate(drawn):
+            if not places:
                 continue
-            colour = SERIES[place % len(SERIES)]
-            ys = [column.scale * value.mean for _, _, value in known]
-            stds = [None if value.std is None else column.scale * value.std for _, _, value in known]
-            shift = 0.04 * (place - (len(series) - 1) / 2)
-            axes.errorbar(
-                [ticks.index(tick) + shift for tick, _, _ in known],
-                ys,
-                None if None in stds else [std or 0.0 for std in stds],
-                color=colour,
-                marker=MARKERS[place % len(MARKERS)],
-                markersize=4.5,
-                linewidth=1.5,
-                elinewidth=0.8,
-            )
+            colour, xs, ys = SERIES[i % len(SERIES)], [p.x for p in places], [p.y for p in places]
+            chart.error_bars(xs, ys, [p.std or 0.0 for p in places], colour)
+            chart.line(xs, ys, color=colour, marker=MARKERS[i % len(MARKERS)], markersize=4.5, linewidth=1.5)
             labels.append((ys[-1], name, colour))
-            lines += [(label, tick, y, std, v.seeds) for (tick, label, v), y, std in zip(known, ys, stds, strict=True)]
-        axes.set_xticks(range(len(ticks)), ticks)
-        axes.tick_params(axis="x", labelcolor=INK)
-        axes.set_xlim(-0.3, len(ticks) - 0.7)
-        axes.set_xlabel(over)
-        axes.margins(y=0.1)
-        plain(axes, "y")
         if names:
-            label_ends(axes, labels, _TICK / (_WIDTH - _LEFT - gap))
-        canvas.text(0.0, 0.95, f"{column.short_task}: {column.label}, {column.unit}", weight="bold", size=9.5)
-        canvas.text(0.0, 0.89, f"{column.better} is better {column.arrow}", color=MUTED, size=8.5)
+            chart.name_ends(labels, _TICK)
         name = f"{over.replace(' ', '-')}-{column.key.replace('_', '-')}"
+        lines = [(p.label, p.tick, p.y, p.std, p.seeds) for _, places in drawn for p in places]
         data = table_of(("row", over, f"{column.key} ({column.unit})", "std over seeds", "n_seeds"), lines)
         return finish(canvas, name, f"Measured {column.label} of {column.task} by {over}", data)
+
+
+class _Place(NamedTuple):
+    """A row where it is drawn, in the printed unit."""
+
+    x: float
+    y: float
+    std: float | None
+    tick: str
+    label: str
+    seeds: int
+
+
+def _place(column: Column, ticks: Sequence[str], shift: float, tick: str, row: RowResult) -> _Place:
+    value = row.values[column.key]
+    std = None if value.std is None else column.scale * value.std
+    return _Place(ticks.index(tick) + shift, column.scale * value.mean, std, tick, row.plan.label, value.seeds)

@@ -13,11 +13,11 @@ from experiments.plan import Plan
 from experiments.stages import in_order
 from experiments.store import DamagedRecordError, Store
 from mila.errors import UserError
-from mila.files import write_text
 from reports.ablations import ablation_figures
 from reports.attention import sections
 from reports.behind import behind
 from reports.figures import cost_figures, offset_figures
+from reports.files import update
 from reports.film import make_film
 from reports.flow import make_flow
 from reports.index import refresh_index, table_card, write_card
@@ -29,7 +29,7 @@ from reports.render import render
 from reports.seeds import METHOD
 from reports.settings import cost_networks
 from reports.sheet import to_csv
-from reports.stage_pages import digest_of, made_from, write_stage_pages
+from reports.stage_pages import combined, digests_of, made_from, write_stage_pages
 from reports.tables import COST, stage_href
 from reports.terminal import to_terminal
 from reports.tradeoffs import tradeoff_figures
@@ -85,19 +85,19 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
 
 
 def _build(plan: Plan, store: Store, out: Path) -> Report:
-    stages = [plan.train_data, plan.test_data, *plan.stages()]
-    write_stage_pages(stages, store, out)
+    digests = digests_of([plan.train_data, plan.test_data, *plan.stages()], store)
+    write_stage_pages(digests, store, out)
     results, flow_result = collect(plan, store), collect_flow(plan, store)
     table, of, flow = make_table(plan, results), about(plan, store), make_flow(plan, flow_result)
     title = plan.grid.heading
     page, files = out / f"{of.file_name}.html", {what: f"{of.file_name}.{end}" for what, end in _FILES.items()}
-    digest = digest_of(in_order(stages), store, title, of, plan.profile, plan.seeds, plan.grid.rows)
+    digest = combined([title, of, plan.profile, plan.seeds, plan.grid.rows, *(digest for _, digest in digests)])
     if made_from(page) != digest or not all(
         (out / name).is_file() for name in (*files.values(), f"{of.file_name}.json")
     ):
-        write_text(out / files["CSV"], to_csv(table, of, flow))
-        write_text(out / files["LaTeX"], to_latex(table, of, title))
-        write_text(out / files["Markdown"], to_markdown(table, of, title))
+        update(out / files["CSV"], to_csv(table, of, flow))
+        update(out / files["LaTeX"], to_latex(table, of, title))
+        update(out / files["Markdown"], to_markdown(table, of, title))
         origin, panel = made(plan, store, results, flow_result), make_panel(plan, store, results)
         figures = {
             "offset_figures": offset_figures(table, results),
@@ -107,7 +107,7 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
         }
         order = orders(table, results)
         if order:
-            write_text(out / of.file_name / "order.csv", to_sheet(order))
+            update(out / of.file_name / "order.csv", to_sheet(order))
         looks, film = sections(plan, store), make_film(plan, store)
         if film is not None:
             film.write(out / of.file_name)
@@ -143,7 +143,7 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
             files=files,
         )
         write_card(page, table_card(plan, table, of, origin, title, files))
-        write_text(page, html)  # last: from here on the report is up to date
+        update(page, html)  # last: from here on the report is up to date
     return Report(to_terminal(table, of, flow, title), page, out / files["CSV"], refresh_index(out))
 
 

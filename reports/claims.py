@@ -10,10 +10,10 @@ from experiments.cost_audit import Cell
 from experiments.cost_rows import RowCost
 from experiments.embedded import Runs
 from experiments.latency import LatencyRecord
-from mila.files import write_text
 from reports.claim_sources import counted, measured, published, timed
 from reports.costs import anchor
 from reports.drawing import table_of
+from reports.files import update
 from reports.index import Card, refresh_index, write_card
 from reports.ledger import LEDGER, Claim
 from reports.render import render
@@ -96,9 +96,9 @@ def write_claims(
     found = {table: page for table, page in pages.items() if (out / page).is_file()}
     lines = [judge(claim, ours, found) for claim in LEDGER]
     page = out / "claims.html"
-    write_text(page.with_suffix(".csv"), _sheet(lines))
+    update(page.with_suffix(".csv"), _sheet(lines))
     html = render("claims.html.j2", claims=lines, profile=profile, count=_count(lines), records=_records(runs))
-    write_text(page, html)
+    update(page, html)
     about = f"{len(lines)} claims of the paper’s text against its tables and against what is measured here."
     write_card(page, Card(title="Claims", about=about, files=(("CSV", "claims.csv"),)))
     refresh_index(out)

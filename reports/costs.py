@@ -14,10 +14,10 @@ from experiments.cost_audit import CONVENTIONS, Cell
 from experiments.cost_rows import RowCost, RowMemory, RowSplit
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
-from mila.files import write_text
 from mila.versions import environment
 from reports.cost_split import split_figure
 from reports.drawing import Figure, table_of
+from reports.files import update
 from reports.index import Card, refresh_index, write_card
 from reports.published_numbers import module_name
 from reports.render import render
@@ -76,7 +76,7 @@ def write_costs(
     figures = [_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)]
     for figure in figures:
         figure.write(out / "costs")
-    write_text(page.with_suffix(".csv"), _sheet(cells, costs, memories))
+    update(page.with_suffix(".csv"), _sheet(cells, costs, memories))
     holding = sum(cell.holds for cell in cells)
     html = render(
         "costs.html.j2",
@@ -88,7 +88,7 @@ def write_costs(
         memories=[_Block(name, tuple(rows)) for name, rows in groupby(memories, lambda row: row.grid)],
         versions=f"thop {version('thop')}, PyTorch {version('torch')}, commit {environment('cpu')['commit']}",
     )
-    write_text(page, html)
+    update(page, html)
     title, about = "Costs", f"Every printed cost counted anew: {holding} of {len(cells)} agree within rounding."
     write_card(page, Card(title=title, about=about, files=(("CSV", "costs.csv"),)))
     refresh_index(out)

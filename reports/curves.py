@@ -1,7 +1,6 @@
 """Training curves: the losses of one training by step, one small plot a loss.
 
-There are as many of these as trainings, so they are drawn as few lines and words, without matplotlib's axes: ten times
-as fast.
+There are as many of these as trainings.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from reports.drawing import INK, MUTED, RULE, SERIES, Figure, canvas_of, finish, table_of
+from reports.chart import Chart, ticks_around
+from reports.drawing import SERIES, Figure, canvas_of, finish, table_of
 
 _WIDTH, _HEIGHT = 230.0, 150.0  # points, of one plot
 _LEFT, _RIGHT, _BOTTOM, _TOP = 38.0, 14.0, 34.0, 30.0
-_SIZE = 8.0  # of the numbers
 _BESIDE = 3  # plots in a row
 
 
@@ -34,43 +31,23 @@ def curve_figure(curve: Sequence[Mapping[str, float]]) -> Figure | None:
         for place, name in enumerate(names):
             points = [(float(e["step"]), float(e[name])) for e in curve if math.isfinite(e.get(name, math.nan))]
             left, bottom = _WIDTH * (place % _BESIDE), _HEIGHT * (rows - 1 - place // _BESIDE)
-            top = (bottom + _HEIGHT - 12) / height
-            canvas.text(left / width, top, _title(name), weight="bold", size=9, color=INK)
-            if points:
-                _plot(canvas, points, (left, bottom, width, height), SERIES[place % len(SERIES)])
+            _draw(canvas, points, _title(name), (left, bottom), SERIES[place % len(SERIES)])
         return finish(canvas, "curves", f"Losses by training step: {', '.join(map(_title, names))}", data)
 
 
-def _plot(
-    canvas: Canvas, points: Sequence[tuple[float, float]], part: tuple[float, float, float, float], colour: str
+def _draw(
+    canvas: Canvas, points: Sequence[tuple[float, float]], title: str, corner: tuple[float, float], colour: str
 ) -> None:
-    """One line over its grid, in the part of the canvas that begins at (left, bottom); its (width, height) follow."""
-    left, bottom, width, height = part
+    """One loss, in the part of the canvas that begins at the lower left `corner`."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    across, up = _ticks(min(xs), max(xs), 3), _ticks(min(ys), max(ys), 4)
-
-    def at(x: float, y: float, right: float = 0.0, lower: float = 0.0) -> tuple[float, float]:
-        to_right = _LEFT + (x - across[0]) / (across[-1] - across[0]) * (_WIDTH - _LEFT - _RIGHT)
-        to_top = _BOTTOM + (y - up[0]) / (up[-1] - up[0]) * (_HEIGHT - _BOTTOM - _TOP)
-        return (left + to_right + right) / width, (bottom + to_top - lower) / height
-
-    for y in up:
-        ends = at(across[0], y), at(across[-1], y)
-        rule = MUTED if y == up[0] else RULE
-        canvas.add_artist(Line2D(*zip(*ends, strict=True), color=rule, linewidth=0.6))
-        canvas.text(*at(across[0], y, right=-5), f"{y:.6g}", ha="right", va="center", size=_SIZE, color=MUTED)
-    for x in across:
-        canvas.text(*at(x, up[0], lower=12), f"{x:.6g}", ha="center", size=_SIZE, color=MUTED)
-    middle = (across[0] + across[-1]) / 2
-    canvas.text(*at(middle, up[0], lower=25), "step", ha="center", size=9, color=MUTED)
-    canvas.add_artist(Line2D(*zip(*(at(x, y) for x, y in points), strict=True), color=colour, linewidth=1.3))
-
-
-def _ticks(low: float, high: float, parts: int) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, which may be the same."""
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    return [float(tick) for tick in MaxNLocator(parts).tick_values(low, high)]
+    across, up = (ticks_around(min(v), max(v), n) for v, n in ((xs, 3), (ys, 4))) if points else ([0.0, 1.0],) * 2
+    box = (corner[0] + _LEFT, corner[1] + _BOTTOM, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _BOTTOM - _TOP)
+    chart = Chart(canvas, box, (across[0], across[-1]), (up[0], up[-1]))
+    chart.text(corner[0], corner[1] + _HEIGHT - 12, title, weight="bold", size=9)
+    if points:
+        chart.rules_up(up)
+        chart.ground("step", across, rules=False)
+        chart.line(xs, ys, color=colour, linewidth=1.3)
 
 
 def _title(name: str) -> str:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
 
-from mila.files import write_text
+from reports.files import update
 
 INK, MUTED, RULE = "#1b1d1f", "#6f7478", "#d5d8db"
 PAGE = "#ffffff"
@@ -70,8 +69,8 @@ class Figure:
 
     def write(self, folder: Path) -> None:
         """Write `NAME.svg` and `NAME.csv` into a folder."""
-        write_text(folder / f"{self.name}.svg", self.file)
-        write_text(folder / f"{self.name}.csv", self.data)
+        update(folder / f"{self.name}.svg", self.file)
+        update(folder / f"{self.name}.csv", self.data)
 
 
 @cache
@@ -87,57 +86,6 @@ def canvas_of(width: float, height: float) -> Iterator[Canvas]:
         canvas = Canvas(figsize=(width / 72, height / 72), dpi=72)
         canvas.patch.set_visible(False)
         yield canvas
-
-
-def plain(axes: Axes, grid: str) -> None:
-    """Leave of the axes what is needed: the ground line and a grid along `x`, `y` or `both`."""
-    axes.patch.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.grid(axis=grid, color=RULE, linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0)
-
-
-def label_ends(axes: Axes, labels: list[tuple[float, str, str]], tick: float) -> None:
-    """Name each line at its right end, `tick` of the axes' width away, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    places = spread([(y - low) / (high - low) for y, _, _ in labels], 0.07)
-    for (y, text, colour), place in zip(labels, places, strict=True):
-        axes.annotate(
-            text,
-            xy=(1.0, (y - low) / (high - low)),
-            xycoords="axes fraction",
-            xytext=(1 + tick, place),
-            textcoords="axes fraction",
-            color=colour,
-            size=LABEL,
-            va="center_baseline",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.5,
-                "shrinkA": 1,
-                "shrinkB": 0,
-                "relpos": (0, 0.5),
-            },
-        )
-
-
-def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Positions near `values` that keep their order and are at least `gap` apart."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    groups: list[tuple[float, int]] = []  # (centre, members): neighbours that touch become one group
-    for i in order:
-        groups.append((values[i], 1))
-        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
-            (c2, n2), (c1, n1) = groups.pop(), groups.pop()
-            groups.append(((c1 * n1 + c2 * n2) / (n1 + n2), n1 + n2))
-    places = [c + gap * (k - (n - 1) / 2) for c, n in groups for k in range(n)]
-    result = [0.0] * len(values)
-    for i, place in zip(order, places, strict=True):
-        result[i] = place
-    return result
 
 
 def table_of(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from experiments.grids import FIGURES, TABLES
 from experiments.plan import Plan
-from mila.files import write_json, write_text
+from mila.files import write_json
+from reports.files import update
 from reports.provenance import About, Made
 from reports.render import render
 from reports.tables import COST, ResultTable
@@ -164,7 +165,7 @@ def refresh_index(out: Path) -> Path:
     """Write `index.html` of the folder `out` anew from the cards in it; returns its path."""
     index = read_index(out)
     path = out / PAGE
-    write_text(path, render("index.html.j2", index=index))
+    update(path, render("index.html.j2", index=index))
     return path
 
 

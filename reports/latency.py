@@ -11,11 +11,11 @@ from experiments.embedded import Runs
 from experiments.grids import GRIDS
 from experiments.latency import LatencyRecord, LatencyRow, find_row
 from experiments.profiles import PROFILES
-from mila.files import write_text
 from mila.latency import Times
 from reports.claim_sources import dataset_of
 from reports.drawing import table_of
 from reports.figure1 import measured_figures, missing, over_gflops, over_latency
+from reports.files import update
 from reports.index import Card, refresh_index, write_card
 from reports.published_numbers import read_published
 from reports.render import render
@@ -95,7 +95,7 @@ def write_latency(
     ours = [figure for record in latencies for figure in measured_figures(runs, record)]
     for figure in (*drawn, *ours):
         figure.write(out / "latency")
-    write_text(page.with_suffix(".csv"), _sheet(latencies))
+    update(page.with_suffix(".csv"), _sheet(latencies))
     parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
     html = render(
         "latency.html.j2",
@@ -105,7 +105,7 @@ def write_latency(
         missing=[said.split("`") for said in missing(runs, latencies)],
         costs=(out / "costs.html").is_file(),
     )
-    write_text(page, html)
+    update(page, html)
     about = (
         f"Keyframes, non-keyframes and whole streams: {', '.join(f'{r.profile} on {r.device}' for r in latencies)}."
         if latencies

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from reports.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, plain, width_of
+from reports.chart import Chart, limits, ticks_in
+from reports.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, width_of
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top; points of 1/72 inch."""
@@ -88,32 +88,29 @@ def scatter(
     listed = [p for p in points if p.number is not None]
     lines = (len(listed) + 1) // 2
     height = _TOP + _PLOT + _BOTTOM + (8 + _LINE * lines if lines else 0)
+    low, high = limits([p.y + d for p in points for d in (-(p.std or 0.0), p.std or 0.0)], 0.14)
+    most = max(cost for p in points for cost in (p.x, p.printed) if cost is not None)
     with canvas_of(_WIDTH, height) as canvas:
-        size = (_WIDTH - _LEFT - _RIGHT, _PLOT)
-        rectangle = (_LEFT / _WIDTH, 1 - (_TOP + _PLOT) / height, size[0] / _WIDTH, size[1] / height)
-        axes = canvas.add_axes(rectangle)
-        axes.plot([p.cost for p in front], [p.y for p in front], color=MUTED, linewidth=1.0, zorder=1)
+        box = (_LEFT, height - _TOP - _PLOT, _WIDTH - _LEFT - _RIGHT, _PLOT)
+        chart = Chart(canvas, box, (0.0, 1.08 * most or 1.0), (low, high))
+        chart.heads(*heads)
+        chart.rules_up(ticks_in(low, high, 7))
+        chart.ground(across, ticks_in(*chart.across, 7), rules=True)
+        chart.line([p.cost for p in front], [p.y for p in front], color=MUTED, linewidth=1.0, zorder=1)
         for p in points:
             colour = _colour(p)
             if p.printed is not None:
-                axes.plot(p.printed, p.y, "o", markersize=7, mfc="none", mec=colour, mew=1.1, zorder=3)
+                chart.line([p.printed], [p.y], marker="o", markersize=7, mfc="none", mec=colour, mew=1.1, zorder=3)
             if p.printed is not None and p.x is not None:
-                axes.plot([p.printed, p.x], [p.y, p.y], color=colour, linewidth=0.8, zorder=2)
+                chart.line([p.printed, p.x], [p.y, p.y], color=colour, linewidth=0.8, zorder=2)
             if p.x is not None:
-                axes.errorbar(p.x, p.y, p.std, fmt="none", ecolor=colour, elinewidth=0.7, zorder=2)
-                axes.plot(p.x, p.y, "o", markersize=4.5, color=colour, zorder=4)
-        axes.margins(0.1, 0.14)
-        axes.set_xlim(left=0)
-        axes.locator_params(axis="x", nbins=7)
-        _label(axes, points, front, size)
-        axes.set_xlabel(across)
-        plain(axes, "both")
-        canvas.text(0.0, 1 - 13 / height, heads[0], weight="bold", size=9.5)
-        canvas.text(0.0, 1 - 27 / height, heads[1], color=MUTED, size=LABEL)
+                chart.error_bars([p.x], [p.y], [p.std or 0.0], colour)
+                chart.line([p.x], [p.y], marker="o", markersize=4.5, color=colour, zorder=4)
+        _label(chart, points, front)
         for i, p in enumerate(listed):
             x, y = (i // lines) * _WIDTH / 2, _LINE * (lines - i % lines) - 9
-            canvas.text((x + 13) / _WIDTH, y / height, str(p.number), size=LABEL, weight="bold", ha="right")
-            canvas.text((x + 18) / _WIDTH, y / height, p.label, size=LABEL, color=_colour(p) if p.ours else INK)
+            chart.text(x + 13, y, str(p.number), size=LABEL, weight="bold", ha="right")
+            chart.text(x + 18, y, p.label, size=LABEL, color=_colour(p) if p.ours else INK)
         return finish(canvas, name, said, data)
 
 
@@ -121,41 +118,33 @@ def _colour(point: Point) -> str:
     return SERIES[1] if point.ours else SERIES[0] if point.x is not None else INK
 
 
-def _label(axes: Axes, points: Sequence[Point], front: Sequence[Point], size: tuple[float, float]) -> None:
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    axes.set_xlim(left, right)
-    axes.set_ylim(low, high)
+def _label(chart: Chart, points: Sequence[Point], front: Sequence[Point]) -> None:
+    left, bottom, *size = chart.box
 
-    def to_points(x: float, y: float) -> tuple[float, float]:
-        return (x - left) / (right - left) * size[0], (y - low) / (high - low) * size[1]
+    def inside(x: float, y: float) -> tuple[float, float]:
+        return chart.x(x) - left, chart.y(y) - bottom
 
-    places = [to_points(p.cost, p.y) for p in points]
-    dots = [*places, *(to_points(p.printed, p.y) for p in points if p.printed is not None)]
+    places = [inside(p.cost, p.y) for p in points]
+    dots = [*places, *(inside(p.printed, p.y) for p in points if p.printed is not None)]
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
-    for p, (x, y) in zip(points, places, strict=True):
+    for p, (x, _) in zip(points, places, strict=True):
         if p.std:
-            reach = p.std / (high - low) * size[1]
-            taken.append((x - 1, y - reach, x + 1, y + reach))
-    for before, after in pairwise(to_points(p.cost, p.y) for p in front):
+            taken.append((x - 1, chart.y(p.y - p.std) - bottom, x + 1, chart.y(p.y + p.std) - bottom))
+    for before, after in pairwise(inside(p.cost, p.y) for p in front):
         steps = np.linspace(before, after, 2 + int(np.hypot(*np.subtract(after, before)) / _STEP))[1:-1]
         taken += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps.tolist()]
     texts = [p.label if p.number is None else str(p.number) for p in points]
-    boxes = place_labels(places, [width_of(text) for text in texts], taken, size)
+    boxes = place_labels(places, [width_of(text) for text in texts], taken, (size[0], size[1]))
     for p, text, (x, y), box in zip(points, texts, places, boxes, strict=True):
-        apart = max(box[0] - x, x - box[2], 0.0), max(box[1] - y, y - box[3], 0.0)
-        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-        axes.annotate(
-            text,
-            xy=(p.cost, p.y),
-            xytext=((box[0] + box[2]) / 2 / size[0], (box[1] + box[3]) / 2 / size[1]),
-            textcoords="axes fraction",
-            size=LABEL,
-            color=INK,
-            weight="normal" if p.number is None else "bold",
-            ha="center",
-            va="center_baseline",
-            arrowprops=line if float(np.hypot(*apart)) > 7 else None,
-        )
+        middle = left + (box[0] + box[2]) / 2, bottom + (box[1] + box[3]) / 2
+        weight = "normal" if p.number is None else "bold"
+        chart.text(*middle, text, size=LABEL, weight=weight, ha="center", va="center_baseline")
+        edge = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])  # of the label, where the point is nearest
+        apart = np.subtract((x, y), edge)
+        far = float(np.hypot(*apart))
+        if far > 7:
+            end = edge + apart * (1 - 3 / far)
+            chart.leader((left + edge[0], bottom + edge[1]), (left + end[0], bottom + end[1]), MUTED)
 
 
 def place_labels(

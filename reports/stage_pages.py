@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any
 from experiments.sources import EMBEDDED
 from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train, in_order
 from experiments.store import DamagedRecordError, Record, State, Store
-from mila.files import write_text
 from reports.curves import curve_figure
 from reports.drawing import Figure
+from reports.files import update
 from reports.render import TEMPLATES, render
 from reports.tables import DATASET_TITLES, TASK_TITLES
 
@@ -92,16 +93,20 @@ class StagePage:
     reason: str
 
 
-def write_stage_pages(stages: Sequence[Stage], store: Store, out: Path) -> int:
-    """Bring the pages of `stages` and of what they need up to date in `out/stages/`; returns how many were written."""
+def write_stage_pages(digests: Sequence[tuple[Stage, str]], store: Store, out: Path) -> int:
+    """Bring pages up to date in `out/stages/`; returns how many were written.
+
+    Args:
+        digests: of the stages, see `digests_of`.
+        store: where their records are.
+        out: the folder of all pages.
+    """
     writing = []
     with ThreadPoolExecutor(_WRITERS) as writers:  # most of writing is waiting for the disk
-        for stage in in_order(list(stages)):
-            state = store.state(stage)
+        for stage, digest in digests:
             path = out / FOLDER / f"{stage.key}.html"
-            digest = digest_of([stage], store)
             if made_from(path) != digest:
-                page = make_stage_page(stage, state, store)
+                page = make_stage_page(stage, store.state(stage), store)
                 html = render("stage.html.j2", page=page, digest=digest)
                 writing.append(writers.submit(_write, path, html, page.curve))
         for written in writing:
@@ -111,9 +116,9 @@ def write_stage_pages(stages: Sequence[Stage], store: Store, out: Path) -> int:
 
 def _write(path: Path, html: str, curve: Figure | None) -> None:
     if curve is not None:
-        write_text(path.with_suffix(".svg"), curve.file)
-        write_text(path.with_suffix(".csv"), curve.data)
-    write_text(path, html)  # last: from here on the page is up to date
+        update(path.with_suffix(".svg"), curve.file)
+        update(path.with_suffix(".csv"), curve.data)
+    update(path, html)  # last: from here on the page is up to date
 
 
 def make_stage_page(stage: Stage, state: State, store: Store) -> StagePage:
@@ -229,18 +234,25 @@ def _text(path: Path) -> str:
         return ""
 
 
-def digest_of(stages: Sequence[Stage], store: Store, *more: object) -> str:
-    """Of all that a page about `stages` is made of: their files and the code that draws it, and what else it says."""
-    digest = hashlib.sha256(repr((_code(), *more)).encode())
-    for stage in stages:
-        digest.update(f"{stage.key} {store.state(stage)}".encode())
-        for name in _FILES:
-            path = store.folder(stage) / name
-            if path.is_file():
-                digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
-        pictures = store.folder(stage) / "pictures.npz"
-        digest.update(str(pictures.stat().st_size if pictures.is_file() else "none").encode())
-    return digest.hexdigest()[:16]
+def digests_of(stages: Sequence[Stage], store: Store) -> list[tuple[Stage, str]]:
+    """`stages` and what they need, in order, each with a digest of its files and of the code that draws its page."""
+    return [
+        (stage, combined([_code(), stage.key, store.state(stage), *_files_of(store.folder(stage))]))
+        for stage in in_order(list(stages))
+    ]
+
+
+def _files_of(folder: Path) -> Iterator[str]:
+    for name in _FILES:
+        with suppress(OSError):
+            yield f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
+    with suppress(OSError):
+        yield f"pictures {(folder / 'pictures.npz').stat().st_size}"
+
+
+def combined(parts: Iterable[object]) -> str:
+    """A digest of all that a page is made of."""
+    return hashlib.sha256(repr(list(parts)).encode()).hexdigest()[:16]
 
 
 @cache

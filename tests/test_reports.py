@@ -29,7 +29,7 @@ from experiments.profiles import SMOKE
 from experiments.store import Store
 from mila.training import Schedule
 from reports.build import Report, build_report
-from reports.drawing import spread
+from reports.chart import spread
 from reports.pictures import _png, spread_evenly
 from reports.provenance import about
 from reports.published_numbers import read_published
