@@ -38,16 +38,16 @@ def code_digest(*modules: str) -> str:
         spec = None if is_file else find_spec(module)
         if not is_file and (spec is None or spec.origin is None):
             raise ModuleNotFoundError(f"there is no module {module!r}")
-        reached[name], imported = _read(Path(module if spec is None else str(spec.origin)))
-        waiting += imported
+        text = Path(module if spec is None else str(spec.origin)).read_text(encoding="utf-8")
+        reached[name] = text
+        waiting += _imports(text)
     joined = "\n".join(f"{name}\n{reached[name]}" for name in sorted(reached))
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1024)
-def _read(path: Path) -> tuple[str, list[str]]:
-    """The source in a file and the modules of the suite that it imports."""
-    text = path.read_text(encoding="utf-8")
+def _imports(text: str) -> tuple[str, ...]:
+    """Modules of the suite that a source imports; kept by its text, as most stages reach the same modules."""
     names = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -55,7 +55,7 @@ def _read(path: Path) -> tuple[str, list[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return text, [name for name in names if name.split(".")[0] in _PACKAGES and _is_module(name)]
+    return tuple(name for name in names if name.split(".")[0] in _PACKAGES and _is_module(name))
 
 
 @lru_cache(maxsize=1024)

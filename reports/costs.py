@@ -18,7 +18,7 @@ from mila.versions import environment
 from reports.cost_split import split_figure
 from reports.drawing import Figure, table_of
 from reports.files import update
-from reports.index import Card, refresh_index, write_card
+from reports.index import COSTS, Card, refresh_index, write_card
 from reports.published_numbers import module_name
 from reports.render import render
 from reports.tables import DATASET_TITLES
@@ -75,7 +75,7 @@ def write_costs(
     page = out / "costs.html"
     figures = [_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)]
     for figure in figures:
-        figure.write(out / "costs")
+        figure.write(out / page.stem)
     update(page.with_suffix(".csv"), _sheet(cells, costs, memories))
     holding = sum(cell.holds for cell in cells)
     html = render(
@@ -86,11 +86,12 @@ def write_costs(
         splits=figures,
         costs=[_Block(name, tuple(rows)) for name, rows in groupby(costs, lambda row: row.grid)],
         memories=[_Block(name, tuple(rows)) for name, rows in groupby(memories, lambda row: row.grid)],
+        folder=page.stem,
         versions=f"thop {version('thop')}, PyTorch {version('torch')}, commit {environment('cpu')['commit']}",
     )
     update(page, html)
     title, about = "Costs", f"Every printed cost counted anew: {holding} of {len(cells)} agree within rounding."
-    write_card(page, Card(title=title, about=about, files=(("CSV", "costs.csv"),)))
+    write_card(page, Card(title=title, about=about, files=(("CSV", "costs.csv"),), answers=(COSTS,)))
     refresh_index(out)
     return page
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from html import unescape
 from itertools import chain
@@ -41,7 +42,7 @@ class Card:
         finished: when the last of them finished, ISO 8601; empty without any.
         commits: of the code.
         files: other files of the page: (what, address relative to the index).
-        figures: figures of the paper that the page answers.
+        answers: what of the paper a page without a grid is about, such as `Table 7`.
     """
 
     title: str
@@ -63,7 +64,7 @@ class Card:
     finished: str = ""
     commits: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
-    figures: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -84,30 +85,32 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A table that no page has numbers of: its grids' names, number and titles."""
+class Item:
+    """A table or figure of the paper, and the pages that have it.
 
-    command: str
-    table: int
-    titles: tuple[str, ...]
+    Attributes:
+        name: `Table 1`.
+        shows: what it is about.
+        session: of nox, that makes it.
+        entries: pages with at least one of its numbers.
+    """
 
-
-@dataclass(frozen=True)
-class PaperFigure:
-    """A figure of the paper that shows results, and the pages that have it."""
-
-    number: str
+    name: str
     shows: str
+    session: str
     entries: tuple[Entry, ...]
 
 
-_FIGURES = (
-    ("1", "mIoU over GFLOPs on Cityscapes"),
-    ("4", "Attention weights on a pair of frames"),
-    ("5", "Task-specific features"),
-    ("7", "Predictions at a keyframe and at offset K − 1, Cityscapes"),
-    ("8", "Predictions at a keyframe and at offset K − 1, NYUd v2"),
-)
+COSTS = "Table 7"
+"""Counted, not trained: it has no grid."""
+
+_FIGURES = {
+    "Figure 1": "mIoU over GFLOPs on Cityscapes",
+    "Figure 4": "Attention weights on a pair of frames",
+    "Figure 5": "Task-specific features",
+    "Figure 7": "Predictions at a keyframe and at offset K − 1, Cityscapes",
+    "Figure 8": "Predictions at a keyframe and at offset K − 1, NYUd v2",
+}
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,13 @@ class Index:
     Attributes:
         embedded, real: pages of tables, apart from each other.
         others: all other pages.
-        waiting: tables of the paper without any measured number.
-        figures: of the paper.
+        items: the paper's tables and figures that give results.
     """
 
     embedded: list[Entry] = field(default_factory=list)
     real: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
-    figures: list[PaperFigure] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
 
 
 def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str, files: dict[str, str]) -> Card:
@@ -152,7 +153,6 @@ def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str
         finished=made.last,
         commits=made.commits,
         files=tuple(files.items()),
-        figures=() if plan.grid.figure is None else (str(plan.grid.figure),),
     )
 
 
@@ -174,21 +174,26 @@ def read_index(out: Path) -> Index:
     entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if path.name != PAGE]
     place = {grid.name: i for i, grid in enumerate(chain(*TABLES.values(), *FIGURES.values()))}
     of_grids = sorted((e for e in entries if e.card.grid), key=lambda e: (place.get(e.card.grid, len(place)), e.page))
-    known = {entry.card.grid for entry in of_grids if entry.card.rows_done}
     return Index(
         embedded=[e for e in of_grids if e.card.embedded],
         real=[e for e in of_grids if not e.card.embedded],
         others=[e for e in entries if not e.card.grid],
-        waiting=[
-            Waiting(name, grids[0].table, tuple(grid.title for grid in grids if grid.name not in known))
-            for name, grids in TABLES.items()
-            if not all(grid.name in known for grid in grids)
-        ],
-        figures=[
-            PaperFigure(number, shows, tuple(e for e in entries if number in e.card.figures))
-            for number, shows in _FIGURES
-        ],
+        items=_items(entries),
     )
+
+
+def _items(entries: Sequence[Entry]) -> list[Item]:
+    """The tables in their order, one that is about two data sets twice, and the figures."""
+
+    def item(name: str, shows: str, grids: Collection[str]) -> Item:
+        found = (e for e in entries if name in e.card.answers or (e.card.grid in grids and e.card.rows_done))
+        return Item(name, shows, f"reproduce-{name.lower().replace(' ', '')}", tuple(found))
+
+    tables = [item(f"Table {grid.table}", grid.title, {grid.name}) for grids in TABLES.values() for grid in grids]
+    tables.append(item(COSTS, "Cost of the feature propagation modules", ()))
+    tables.sort(key=lambda table: int(table.name.split()[1]))
+    names = {name: {grid.name for grid in FIGURES[name.lower().replace(" ", "")]} for name in _FIGURES}
+    return tables + [item(name, shows, names[name]) for name, shows in _FIGURES.items()]
 
 
 def _read(page: Path) -> Card:

@@ -94,12 +94,13 @@ def write_latency(
     drawn += [figure for figure in map(over_latency, latencies) if figure is not None]
     ours = [figure for record in latencies for figure in measured_figures(runs, record)]
     for figure in (*drawn, *ours):
-        figure.write(out / "latency")
+        figure.write(out / page.stem)
     update(page.with_suffix(".csv"), _sheet(latencies))
     parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
     html = render(
         "latency.html.j2",
         parts=parts,
+        folder=page.stem,
         published=drawn,
         measured=ours,
         missing=[said.split("`") for said in missing(runs, latencies)],
@@ -112,7 +113,7 @@ def write_latency(
         else "Nothing is timed yet: nox -s bench-latency."
     )
     files = (("CSV", "latency.csv"),)
-    write_card(page, Card(title="Latency", about=about, files=files, figures=("1",)))
+    write_card(page, Card(title="Latency", about=about, files=files, answers=("Figure 1",)))
     refresh_index(out)
     return page
 

@@ -246,25 +246,21 @@ def test_hash_covers_the_code_that_runs_and_no_other(tmp_path: Path, monkeypatch
     monkeypatch.setattr(versions, "_PACKAGES", ("houseparty",))
 
     def digest() -> str:
-        forget()
-        return versions.code_digest("houseparty.a")
-
-    def forget() -> None:
         versions.code_digest.cache_clear()
-        versions._read.cache_clear()
+        return versions.code_digest("houseparty.a")
 
     before = digest()
     (package / "c.py").write_text("y = 2")
     assert digest() == before
     (package / "b.py").write_text("x = 2")
     assert digest() != before
-    forget()
+    versions.code_digest.cache_clear()
 
 
 def test_training_depends_on_the_code_of_its_model_and_of_no_other() -> None:
     mila_code = versions.code_digest("mila.model")
     assert mila_code != versions.code_digest("baselines.multi_task")
-    _, reached = versions._read(ROOT / "mila" / "model.py")
+    reached = versions._imports((ROOT / "mila" / "model.py").read_text())
     assert reached
     assert not [name for name in reached if name.startswith("baselines")]
 

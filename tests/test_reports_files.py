@@ -188,19 +188,20 @@ def test_index_lists_what_is_there(reports: list[Report], tmp_path: Path) -> Non
     assert (card.rows, card.rows_done, card.state) == (10, 10, "complete")
     assert (card.published, card.measured) == (90, 90)  # the cost apart
     assert card.stages == card.stages_done > 60
-    # Table 6 is about two data sets; the other one has no number yet.
-    waiting = {w.command: w.titles for w in index.waiting}
-    assert list(waiting) == ["table2", "table3", "table4", "table5", "table6", "table8", "table9", "table10", "table11"]
-    assert waiting["table6"] == ("Feature propagation with D101-18 on NYUd v2",)
-    assert [f.number for f in index.figures] == ["1", "4", "5", "7", "8"]
-    assert not any(f.entries for f in index.figures)  # these have pages of their own
+    # Table 6 is about two data sets; the other one has no number yet. Figures have pages of their own.
+    names = [item.name for item in index.items]
+    tables = [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11]
+    assert names == [*(f"Table {n}" for n in tables), *(f"Figure {n}" for n in (1, 4, 5, 7, 8))]
+    found = {item.shows: [entry.page for entry in item.entries] for item in index.items if item.entries}
+    assert found == {TABLE1.title: ["table1-smoke.html"], TABLE6[0].title: ["table6a-smoke.html"]}
+    assert {item.session for item in index.items if item.name == "Table 6"} == {"reproduce-table6"}
     page = (out / "index.html").read_text()
     (out / "index.html").unlink()
     assert refresh_index(out).read_text() == page
     # Real data have a section of their own, other pages as well; names are escaped.
     for name, other in {
         "real": replace(card, embedded=False, data="real images: NYUd v2"),
-        "costs": Card(f"Costs {NASTY}", about="All of them.", figures=("1",)),
+        "costs": Card(f"Costs {NASTY}", about="All of them.", answers=("Table 7", "Figure 1")),
         "gone": Card("Its page is not there"),
     }.items():
         if name != "gone":
@@ -213,6 +214,7 @@ def test_index_lists_what_is_there(reports: list[Report], tmp_path: Path) -> Non
     assert [entry.page for entry in index.real] == ["real.html"]
     assert [entry.page for entry in index.others] == ["broken.html", "costs.html", "old.html"]
     assert "cannot be read" in index.others[0].card.about
+    assert [i.name for i in index.items if "costs.html" in [e.page for e in i.entries]] == ["Table 7", "Figure 1"]
     assert index.others[2].card == Card("An old <page>")  # without a JSON file a page is known by its title
     page = refresh_index(out).read_text()
     assert "Costs &lt;script&gt;" in page
@@ -228,7 +230,8 @@ def test_cards_of_unfinished_tables(tmp_path: Path) -> None:
     build_report(plan_of(0), Store(tmp_path / "store"), tmp_path)
     index = read_index(tmp_path)
     assert index.embedded[0].card.state == "not run"
-    assert "table1" in [w.command for w in index.waiting]
+    assert not any(item.entries for item in index.items)
+    assert "nox -s reproduce-table1</code>" in (tmp_path / "index.html").read_text()
     assert json.loads((tmp_path / "table1-smoke.json").read_text())["rows_done"] == 0
 
 
