@@ -257,11 +257,13 @@ def combined(parts: Iterable[object]) -> str:
 
 @cache
 def _code() -> str:
-    """Of the templates and the modules that draw these pages."""
-    digest = hashlib.sha256()
-    for path in sorted((*TEMPLATES.iterdir(), *Path(__file__).parent.glob("*.py"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Of all that turns records into pages: modules, templates and published numbers."""
+    reports = Path(__file__).parent
+    folders = (reports, reports.parent / "experiments", reports.parent / "mila")
+    modules = (path for folder in folders for path in folder.rglob("*.py"))
+    return combined(
+        path.read_bytes() for path in sorted((*modules, *TEMPLATES.iterdir(), *(reports / "published").iterdir()))
+    )
 
 
 def made_from(path: Path) -> str:
