@@ -36,10 +36,16 @@ def module_of(name: str) -> str:
     return _place(name)[0]
 
 
+def file_of(name: str) -> Path | None:
+    """The user's file that a model is in; None for a model of the suite."""
+    place, _ = _place(name)
+    return Path(place) if place.endswith(".py") else None
+
+
 def label_of(name: str) -> str:
     """What identifies a model wherever its file lies: its name, or its file's name and its class."""
-    place, attribute = _place(name)
-    return f"{Path(place).name}:{attribute}" if place.endswith(".py") else name
+    file = file_of(name)
+    return name if file is None else f"{file.name}:{_place(name)[1]}"
 
 
 def _place(name: str) -> tuple[str, str]:

@@ -36,6 +36,7 @@ class Card:
         grid: name of the grid it is of; empty for a page that is of none, such as one about costs.
         embedded: whether it is measured on procedural videos (True) or on real data (False); None for neither.
         data, profile, split, seeds: what it was measured on; empty for a page that is of no grid.
+        own: rows of methods that a user added.
         rows, rows_done: rows of the table, and those with a number of every seed.
         published, measured: printed numbers, and how many of these have a measured number beside them.
         stages, stages_done: stages behind it; `failed` and `damaged` ones among the others.
@@ -53,6 +54,7 @@ class Card:
     profile: str = ""
     split: str = ""
     seeds: str = ""
+    own: tuple[str, ...] = ()
     rows: int = 0
     rows_done: int = 0
     published: int = 0
@@ -142,6 +144,7 @@ def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str
         profile=of.profile,
         split=of.split,
         seeds=of.seeds,
+        own=tuple(row.label for row in plan.grid.own_rows),
         rows=len(rows),
         rows_done=sum(line.seeds == len(plan.seeds) for line in rows),
         published=len(printed),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.collect import FlowResult, RowResult
+from experiments.models import file_of
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES
 from experiments.stages import Data, Stage, in_order
@@ -74,7 +76,8 @@ def about(plan: Plan, store: Store) -> About:
     manifest = _manifest(plan.test_data, store)
     notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
     mode = _MODES[source.mode]
-    parts = [plan.grid.name]
+    own = (file_of(row.model) for row in plan.grid.own_rows)
+    parts = [plan.grid.name, *(re.sub(r"\W+", "-", file.stem) for file in own if file is not None)]
     if not plan.embedded:
         parts.append(source.name)
         parts += [source.mode] if source.mode != "video" else []

@@ -84,7 +84,7 @@ def options_given(plan: Plan) -> list[str]:
         "--split": (source.split, "test"),
     }
     given = [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
-    methods = [row.label for row in plan.grid.rows if ".py:" in row.model]
+    methods = [row.label for row in plan.grid.own_rows]
     return given + ([f"--method with {_list(methods)}"] if methods else [])
 
 

@@ -14,6 +14,7 @@ from experiments.run import main
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 from mila.versions import code_digest
+from reports.index import read_index
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,11 @@ def test_the_example_becomes_a_row_of_a_table(
     assert main([*words, "--jobs", "1", "--results", str(results)]) == 0
     # its clips, two encoders, itself, five offsets, its cost; the constant predictor and its score
     assert "13 stages run, 0 were done before" in capsys.readouterr().out
-    table = (results / "reports" / "table2-smoke.csv").read_text(encoding="utf-8").splitlines()
+    # Its page is beside the table's own, and says whose it is.
+    (entry,) = read_index(results / "reports").embedded
+    assert (entry.page, entry.card.own) == ("table2-gated_keyframe-smoke.html", ["Gated keyframe"])
+    assert entry.card.title.endswith("on Cityscapes, with Gated keyframe")
+    table = (results / "reports" / "table2-gated_keyframe-smoke.csv").read_text(encoding="utf-8").splitlines()
     ours = [line.split(",") for line in table if line.startswith("Gated keyframe")]
     assert len(ours) >= 5
     assert all(float(line[table[0].split(",").index("measured_mean")]) >= 0 for line in ours)

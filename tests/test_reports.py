@@ -519,7 +519,7 @@ def test_options_of_the_command_line_are_named_and_have_pages_of_their_own(tmp_p
     )
     lines = {line.name: line.ours for line in settings(plan)}
     assert lines["Options on the command line"] == "--augmentation mtan, --split val, --method with Mine"
-    assert about(plan, Store(tmp_path)).file_name == "table1-smoke-val-augmentation-mtan"
+    assert about(plan, Store(tmp_path)).file_name == "table1-mine-smoke-val-augmentation-mtan"
 
 
 def test_settings_name_the_networks_that_the_rows_have() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from experiments.models import file_of
 from experiments.stages import Arguments, arguments
 from mila.tasks import Suite
 from mila.weighting import WeightingName
@@ -113,9 +114,15 @@ class Grid:
 
     @property
     def heading(self) -> str:
-        """Its place in the paper and its title."""
+        """Its place in the paper and its title, and what a user added."""
         place = f"Table {self.table}" if self.figure is None else f"Figure {self.figure}"
-        return f"{place}. {self.title}"
+        own = [row.label for row in self.own_rows]
+        return f"{place}. {self.title}" + (f", with {', '.join(own)}" if own else "")
+
+    @property
+    def own_rows(self) -> tuple[Row, ...]:
+        """Those of methods that a user brought in files; see docs/add_a_method.md."""
+        return tuple(row for row in self.rows if file_of(row.model) is not None)
 
     @property
     def longest_interval(self) -> int:
