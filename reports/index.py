@@ -41,6 +41,7 @@ class Card:
         published, measured: printed numbers, and how many of these have a measured number beside them.
         stages, stages_done: stages behind it; `failed` and `damaged` ones among the others.
         finished: when the last of them finished, ISO 8601; empty without any.
+        machines: GPUs or processors that they ran on.
         commits: of the code.
         files: other files of the page: (what, address relative to the index).
         answers: what of the paper a page without a grid is about, such as `Table 7`.
@@ -64,6 +65,7 @@ class Card:
     failed: int = 0
     damaged: int = 0
     finished: str = ""
+    machines: tuple[str, ...] = ()
     commits: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     answers: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str
         failed=states.count("failed"),
         damaged=states.count("damaged"),
         finished=made.last,
+        machines=made.machines,
         commits=made.commits,
         files=tuple(files.items()),
     )

@@ -171,6 +171,7 @@ class Made:
         done: finished stages.
         seconds: total.
         first, last: when the first and the last of the stages finished; empty without any.
+        machines: GPUs or processors that they ran on, each once.
         commits: of the code, each once.
     """
 
@@ -183,6 +184,7 @@ class Made:
     seconds: str
     first: str
     last: str
+    machines: tuple[str, ...]
     commits: tuple[str, ...]
 
 
@@ -205,8 +207,14 @@ def made(plan: Plan, store: Store, results: list[RowResult], flow: FlowResult | 
         seconds=_duration(sum(record.seconds for record in records)),
         first=finished[0] if finished else "",
         last=finished[-1] if finished else "",
+        machines=tuple(sorted({_machine(record) for record in records})),
         commits=tuple(sorted({str(record.environment.get("commit", "unknown")) for record in records})),
     )
+
+
+def _machine(record: Record) -> str:
+    device = str(record.environment.get("device", "unknown"))
+    return str(record.environment.get("processor", device)) if device == "cpu" else device
 
 
 def _splits(plan: Plan) -> list[Data]:

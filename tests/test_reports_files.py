@@ -187,6 +187,7 @@ def test_index_lists_what_is_there(reports: list[Report], tmp_path: Path) -> Non
     card = index.embedded[0].card
     assert (card.rows, card.rows_done, card.state) == (10, 10, "complete")
     assert (card.published, card.measured) == (90, 90)  # the cost apart
+    assert card.machines == [NASTY]  # the processor
     assert card.stages == card.stages_done > 60
     # Table 6 is about two data sets; the other one has no number yet. Figures have pages of their own.
     names = [item.name for item in index.items]
