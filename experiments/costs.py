@@ -35,6 +35,7 @@ from mila.errors import UserError
 from reports.claims import write_claims
 from reports.costs import write_costs
 from reports.latency import write_latency
+from reports.provenance import about
 
 _WORKERS = 2
 """Each takes most of a gigabyte."""
@@ -73,7 +74,7 @@ def main(words: list[str] | None = None) -> int:
         out = options.results / "reports"
         pages = (
             write_costs(audit, costs, splits, memories, out),
-            write_claims(audit, costs, runs, latencies, out),
+            write_claims(runs, latencies, about(runs[0].plan, store), out),
             write_latency(latencies, timed_runs(store, latencies), counted, out),
         )
     except UserError as error:

@@ -13,7 +13,7 @@ from experiments.profiles import Profile
 from experiments.sources import EMBEDDED, MODES, SUITES_OF
 from experiments.store import Store
 
-_SEEDS = tuple(range(10))
+SEEDS = tuple(range(10))
 """Seeds that are looked for."""
 
 
@@ -38,5 +38,9 @@ def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -
 
 def finished_runs(store: Store, profile: Profile, grids: Iterable[Grid] = tuple(GRIDS.values())) -> list[Runs]:
     """What is finished of some grids under a profile, with whichever of the seeds 0 to 9."""
-    plans = [embedded_plan(grid, profile, _SEEDS) for grid in grids]
+    return runs_of([embedded_plan(grid, profile, SEEDS) for grid in grids], store)
+
+
+def runs_of(plans: Iterable[Plan], store: Store) -> list[Runs]:
+    """What is finished of some plans."""
     return [Runs(plan, tuple(collect(plan, store))) for plan in plans]

@@ -139,13 +139,17 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if summary.bad_input:
         return 2
 
+    from experiments.claims import judge
     from reports.build import build_report  # after the work: plotting libraries are no business of the workers
 
     reports = [build_report(plan, store, options.results / "reports") for plan in plans]
+    claims = judge(plans[0], store, options.results)
     for report in reports:
         console.print(report.terminal)
     for report in reports:
         console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
+    if claims is not None:
+        console.print(f"Claims: {claims.resolve()}", highlight=False)
     failed = bool(summary.failed or summary.skipped)
     if options.grid == "all" and not options.report:  # with Table 7, and with the claims that the runs decide
         failed |= bool(_costs(options))

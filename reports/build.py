@@ -12,12 +12,11 @@ from experiments.collect import collect, collect_flow
 from experiments.plan import Plan
 from experiments.stages import in_order
 from experiments.store import DamagedRecordError, Store
-from mila.errors import UserError
 from reports.ablations import ablation_figures
 from reports.attention import sections
 from reports.behind import behind
 from reports.figures import cost_figures, offset_figures
-from reports.files import update
+from reports.files import making_pages, update
 from reports.film import make_film
 from reports.flow import make_flow
 from reports.index import refresh_index, table_card, write_card
@@ -75,13 +74,8 @@ def build_report(plan: Plan, store: Store, out: Path) -> Report:
     Raises:
         UserError: the pages cannot be made; what was run is kept.
     """
-    try:
+    with making_pages(out):
         return _build(plan, store, out)
-    except OSError as error:
-        raise UserError(
-            f"the pages in {out} cannot be made ({error}); what was run is kept: free some space or make the folder "
-            "writable, and run again with --report."
-        ) from error
 
 
 def _build(plan: Plan, store: Store, out: Path) -> Report:

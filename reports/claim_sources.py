@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from experiments.cost_audit import Cell
-from experiments.cost_rows import RowCost
+from experiments.cost_rows import COSTED
 from experiments.embedded import Runs
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
+from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.latency import LatencyRecord, find_row
 from mila.tasks import NYUV2
 from reports.published_numbers import PublishedCell, read_published
@@ -34,17 +34,27 @@ def dataset_of(grid: Grid) -> str:
     return "nyuv2" if grid.suite == NYUV2 else "cityscapes"
 
 
-def counted(cells: Sequence[Cell], costs: Sequence[RowCost], *, complete: bool) -> Source:
-    """Costs as published or complete: those of the audit, and those that the paper does not print."""
+def counted(lines: Sequence[Mapping[str, str]], *, complete: bool) -> Source:
+    """Costs as published or complete: those of the audit, and those that the paper does not print.
+
+    Args:
+        lines: of `reports.costs.read_costs`.
+        complete: which of the two.
+    """
+    names = {(str(grid.table), row.label): row.published for grid in COSTED for row in grid.rows}
+    datasets = {str(grid.table): dataset_of(grid) for grid in (TABLE1, TABLE2, *COSTED)}  # Table 7 is of none
     numbers: dict[At, float] = {}
-    for row in costs:
-        grid = GRIDS[row.grid]
-        at = At(grid.table, dataset_of(grid), row.published_row or row.label, "gflops")
-        numbers[at] = (row.complete if complete else row.published).gflops
-    for c in cells:
-        row_name = f"feature propagation module / {c.row} / {c.size}" if c.table == 7 else c.row
-        dataset = {1: "nyuv2", 2: "cityscapes"}.get(c.table, "")
-        numbers[At(c.table, dataset, row_name, _COLUMNS[c.column])] = c.complete if complete else c.measured
+    for line in lines:
+        table, row, quantity = line["table"], line["row"], line["quantity"]
+        printed = bool(line["published"])
+        if not printed and quantity != "GFLOPs, average":
+            continue
+        if not printed:
+            row = names[table, row] or row
+        elif table == "7":
+            row = f"feature propagation module / {row} / {line['size']}"
+        at = At(int(table), datasets.get(table, ""), row, _COLUMNS[quantity] if printed else "gflops")
+        numbers[at] = float(line["measured_complete" if complete else "measured_as_published"])
 
     def find(cell: At) -> Number | None:
         value = numbers.get(cell)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.cost_audit import Cell
-from experiments.cost_rows import RowCost
 from experiments.embedded import Runs
 from experiments.latency import LatencyRecord
-from reports.claim_sources import counted, measured, published, timed
-from reports.costs import anchor
+from reports.claim_sources import counted, dataset_of, measured, published, timed
+from reports.costs import anchor, read_costs
 from reports.drawing import table_of
 from reports.files import update
 from reports.index import Card, refresh_index, write_card
 from reports.ledger import LEDGER, Claim
+from reports.provenance import About
 from reports.render import render
 from reports.statements import At, Finding, Source, Statement, Verdict, together
+from reports.tables import DATASET_TITLES
 
 _COLUMNS = {"gflops": "GFLOPs", "conv_layers": "convolutions", "params_millions": "parameters (M)"}
 
@@ -76,43 +76,68 @@ class _Ours:
     binding: bool = True
 
 
-def write_claims(
-    cells: Sequence[Cell], costs: Sequence[RowCost], runs: Sequence[Runs], latencies: Sequence[LatencyRecord], out: Path
-) -> Path:
-    """Write `claims.html`, its CSV file and its card into the folder `out`; returns the page's path."""
-    profile = runs[0].plan.profile.name if runs else "quick"
+def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: About, out: Path) -> Path:
+    """Write the page of claims, its CSV file and its card into the folder `out`; returns the page's path.
+
+    Args:
+        runs: of all tables on the same data in the same profile.
+        latencies: what was timed.
+        of: what the runs are of, as the page of any of them says it.
+        out: the folder; what was counted is read from its `costs.csv`, where there is one.
+    """
+    on = "procedural videos" if of.embedded else of.short
+    costs = read_costs(out)
     ours = [
-        _Ours("cost", "counted as published", "costs.html", counted(cells, costs, complete=False)),
-        _Ours("cost", "counted complete", "costs.html", counted(cells, costs, complete=True), binding=False),
-        _Ours("accuracy", f"embedded videos, profile {profile}", "", measured(runs)),
+        *(
+            _Ours("cost", f"counted {name}", "costs.html", counted(costs, complete=complete), binding=not complete)
+            for name, complete in (("as published", False), ("complete", True))
+            if costs
+        ),
+        _Ours("accuracy", f"{on}, profile {of.profile}", "", measured(runs)),
         *(
             _Ours("time", f"timed on {record.device}, profile {record.profile}", "latency.html", timed(record))
             for record in latencies
         ),
     ]
-    pages = {
-        run.plan.grid.table: f"{run.plan.grid.name}{'' if profile == 'quick' else f'-{profile}'}.html" for run in runs
-    }
-    found = {table: page for table, page in pages.items() if (out / page).is_file()}
-    lines = [judge(claim, ours, found) for claim in LEDGER]
-    page = out / "claims.html"
-    update(page.with_suffix(".csv"), _sheet(lines))
-    html = render("claims.html.j2", claims=lines, profile=profile, count=_count(lines), records=_records(runs))
+    named = {(run.plan.grid.table, dataset_of(run.plan.grid)): f"{run.plan.grid.name}{of.variant}.html" for run in runs}
+    pages = {place: page for place, page in named.items() if (out / page).is_file()}
+    lines = [judge(claim, ours, pages, "" if of.embedded else runs[0].plan.test_data.source.name) for claim in LEDGER]
+    page = out / f"claims{of.variant}.html"
+    sheet = page.with_suffix(".csv")
+    update(sheet, _sheet(lines))
+    html = render(
+        "claims.html.j2",
+        claims=lines,
+        about=of,
+        on=on,
+        sheet=sheet.name,
+        beside=[name for name in ("Costs", "Latency") if (out / f"{name.lower()}.html").is_file()],
+        count=_count(lines),
+        records=_records(runs),
+    )
     update(page, html)
     about = f"{len(lines)} claims of the paper’s text against its tables and against what is measured here."
-    write_card(page, Card(title="Claims", about=about, files=(("CSV", "claims.csv"),)))
+    title = f"Claims, accuracy measured on {on}, profile {of.profile}"
+    write_card(page, Card(title=title, about=about, files=(("CSV", sheet.name),)))
     refresh_index(out)
     return page
 
 
-def judge(claim: Claim, ours: Sequence[_Ours], pages: dict[int, str]) -> ClaimLine:
-    """Weigh a claim on the paper's numbers and on ours; `pages` are those of tables that were measured."""
+def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], str], data: str = "") -> ClaimLine:
+    """Weigh a claim on the paper's numbers and on ours.
+
+    Args:
+        claim: of the ledger.
+        ours: sources of measured numbers.
+        pages: of tables that were measured, by number and data set.
+        data: the real data set that accuracy is measured on; empty for procedural videos.
+    """
     lines, tables, verdicts = [], [], []
     for statement in claim.statements:
         finding = statement.judge(published)
         if finding is not None:
             tables.append(finding.verdict)
-        judged, missing = [], _missing(statement)
+        judged, missing = [], _missing(statement, data)
         for our in ours:
             if our.kind != statement.kind:
                 continue
@@ -129,16 +154,24 @@ def judge(claim: Claim, ours: Sequence[_Ours], pages: dict[int, str]) -> ClaimLi
     return ClaimLine(claim, tuple(lines), together(tables), together(verdicts))
 
 
-def _missing(statement: Statement) -> str:
-    tables = sorted({cell.table for cell in statement.cells})
+def _missing(statement: Statement, data: str) -> str:
+    tables = [f"table{table}" for table in sorted({cell.table for cell in statement.cells})]
     if statement.kind == "time":
-        return f"no run yet: nox -s bench-latency -- --grids {' '.join(f'table{table}' for table in tables)}"
-    return f"no run yet: nox -s reproduce-{', '.join(f'table{table}' for table in tables)}"
+        return f"no run yet: nox -s bench-latency -- --grids {' '.join(tables)}"
+    if statement.kind == "cost":
+        return "no run yet: nox -s reproduce-costs"
+    others = {cell.dataset for cell in statement.cells} - {data}
+    if data and others:
+        return (
+            f"about {' and '.join(DATASET_TITLES[name] for name in sorted(others))}, not about {DATASET_TITLES[data]}"
+        )
+    where = f" -- --data {data} --data-root FOLDER" if data else ""
+    return f"no run yet: nox -s {' '.join(f'reproduce-{table}' for table in tables)}{where}"
 
 
-def _href(our: _Ours, cell: At, pages: dict[int, str]) -> str:
+def _href(our: _Ours, cell: At, pages: Mapping[tuple[int, str], str]) -> str:
     if our.kind == "accuracy":
-        return pages.get(cell.table, "")
+        return pages.get((cell.table, cell.dataset), "")
     if our.kind == "cost" and cell.table in (1, 2, 7):  # the tables that print costs
         size = cell.row.split(" / ")[-1] if cell.table == 7 else ""
         return f"{our.page}#{anchor(cell.table, cell.name, _COLUMNS[cell.metric], size)}"

@@ -154,17 +154,22 @@ def _line(cell: Cell) -> AuditLine:
     )
 
 
-def read_counted(out: Path, table: int) -> dict[str, float]:
-    """GFLOPs as published of a table's rows, from the `costs.csv` in a folder; empty where there is none."""
+def read_costs(out: Path) -> list[dict[str, str]]:
+    """The lines of the `costs.csv` in a folder, see `HEADER`; none where nothing is counted yet."""
     path = out / "costs.csv"
     if not path.is_file():
-        return {}
+        return []
     with path.open(newline="", encoding="utf-8") as file:
-        return {
-            line["row"]: float(line["measured_as_published"])
-            for line in csv.DictReader(file)
-            if (line["table"], line["quantity"]) == (str(table), "GFLOPs")
-        }
+        return list(csv.DictReader(file))
+
+
+def read_counted(out: Path, table: int) -> dict[str, float]:
+    """GFLOPs as published of a table's rows; empty where nothing is counted yet."""
+    return {
+        line["row"]: float(line["measured_as_published"])
+        for line in read_costs(out)
+        if (line["table"], line["quantity"]) == (str(table), "GFLOPs")
+    }
 
 
 HEADER = (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mila.errors import UserError
 from mila.files import write_text
 
 
@@ -15,3 +18,19 @@ def update(path: Path, text: str) -> None:
         same = False
     if not same:
         write_text(path, text)
+
+
+@contextmanager
+def making_pages(out: Path) -> Iterator[None]:
+    """Inside, what the system refuses to write is said in a sentence.
+
+    Raises:
+        UserError: the pages in `out` cannot be made.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the pages in {out} cannot be made ({error}); what was run is kept: free some space or make the folder "
+            "writable, and run again with --report."
+        ) from error

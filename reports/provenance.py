@@ -33,6 +33,7 @@ class About:
         profile, split: see `Plan`.
         seeds: in words, with n.
         file_name: of the page and the CSV file, without ending.
+        variant: its end, which pages of other tables on the same data in the same profile share; may be empty.
         differences: what makes absolute numbers not comparable with the published ones.
         paper_data: the data set of the published table.
         size: `height × width` of the published cost columns.
@@ -46,6 +47,7 @@ class About:
     split: str
     seeds: str
     file_name: str
+    variant: str
     differences: tuple[str, ...]
     paper_data: str
     size: str
@@ -77,7 +79,8 @@ def about(plan: Plan, store: Store) -> About:
     notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
     mode = _MODES[source.mode]
     own = (file_of(row.model) for row in plan.grid.own_rows)
-    parts = [plan.grid.name, *(re.sub(r"\W+", "-", file.stem) for file in own if file is not None)]
+    names = [plan.grid.name, *(re.sub(r"\W+", "-", file.stem) for file in own if file is not None)]
+    parts: list[str] = []
     if not plan.embedded:
         parts.append(source.name)
         parts += [source.mode] if source.mode != "video" else []
@@ -94,7 +97,8 @@ def about(plan: Plan, store: Store) -> About:
         profile=plan.profile.name,
         split=source.split,
         seeds=f"seed {numbers}; n = 1, no spread" if n == 1 else f"seeds {numbers}; n = {n}",
-        file_name="-".join(parts),
+        file_name="-".join([*names, *parts]),
+        variant="".join(f"-{part}" for part in parts),
         differences=_differences(plan),
         paper_data=DATASET_TITLES[paper.name],
         size=f"{paper.height} × {paper.width}",

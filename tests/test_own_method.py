@@ -57,6 +57,7 @@ def test_the_example_becomes_a_row_of_a_table(
     (entry,) = read_index(results / "reports").embedded
     assert (entry.page, entry.card.own) == ("table2-gated_keyframe-smoke.html", ["Gated keyframe"])
     assert entry.card.title.endswith("on Cityscapes, with Gated keyframe")
+    assert (results / "reports" / "claims-smoke.html").is_file()  # weighed on what there is
     table = (results / "reports" / "table2-gated_keyframe-smoke.csv").read_text(encoding="utf-8").splitlines()
     ours = [line.split(",") for line in table if line.startswith("Gated keyframe")]
     assert len(ours) >= 5

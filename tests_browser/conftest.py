@@ -34,6 +34,7 @@ from reports.build import build_report
 from reports.claims import write_claims
 from reports.costs import write_costs
 from reports.latency import write_latency
+from reports.provenance import about
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -87,6 +88,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(store, plan_of(0, 1, grid=TABLE2))
     latencies = [latency("smoke", energy=0.125), latency("reference")]
     write_costs(CELLS, COSTS, SPLITS, MEMORIES, out)
-    write_claims(CELLS, COSTS, finished_runs(store, SMOKE), latencies, out)
+    runs = finished_runs(store, SMOKE)
+    write_claims(runs, latencies, about(runs[0].plan, store), out)
     write_latency(latencies, timed_runs(store, latencies), {"MTAN*": 150.49}, out)
     return out

@@ -45,4 +45,4 @@ def test_a_killed_submitter_arrays_and_their_bound(cluster: Cluster, tmp_path: P
     evaluations = [job for title, job in jobs.items() if title.startswith("score street Gated")]
     assert sorted(job.split("_")[1] for job in evaluations) == ["0", "1", "2", "3", "4"]
     assert len({job.split("_")[0] for job in evaluations}) == 1
-    assert (bench.results / "reports" / "table2-smoke.html").is_file()
+    assert (bench.results / "reports" / "table2-gated-smoke.html").is_file()

@@ -30,7 +30,7 @@ def test_a_failed_stage_ends_its_children_and_is_retried(bench: Bench, cluster: 
     broken.unlink()
     assert bench.do("--retry-failed", "--wait") == 0
     assert {state for state, _ in bench.states().values()} == {"done"}
-    assert (bench.results / "reports" / "table2-smoke.csv").is_file()
+    assert (bench.results / "reports" / "table2-gated-smoke.csv").is_file()
     assert bench.submit() == 0  # nothing is left to do
 
 

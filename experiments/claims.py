@@ -1,0 +1,47 @@
+"""The paper's claims, weighed on what is finished of all tables: brought up to date by every run of any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from experiments.embedded import SEEDS, finished_runs, runs_of
+from experiments.grids import GRIDS
+from experiments.latency import read_records
+from experiments.plan import Plan, make_plan, usual_suite
+from experiments.profiles import PROFILES
+from experiments.sources import SUITES_OF
+from experiments.store import Store
+from mila.errors import UserError
+from reports.claims import write_claims
+from reports.files import making_pages
+from reports.provenance import about
+
+
+def judge(plan: Plan, store: Store, results: Path) -> Path | None:
+    """Write the page of claims for the plan's data and profile into `results/reports`; returns its path.
+
+    None where the plan's tasks, augmentation or split are not the usual ones: the claims are not about those.
+    """
+    source = plan.test_data.source
+    usual = PROFILES.get(plan.profile.name, plan.profile).augmentation
+    if (
+        plan.suite != usual_suite(plan.grid, source.name)
+        or plan.profile.augmentation != usual
+        or source.split != "test"
+    ):
+        return None
+    runs = finished_runs(store, plan.profile) if plan.embedded else runs_of(_alike(plan), store)
+    out = results / "reports"
+    with making_pages(out):
+        return write_claims(runs, read_records(results / "latency"), about(plan, store), out)
+
+
+def _alike(plan: Plan) -> Iterator[Plan]:
+    """All tables that the plan's real data set has the tasks and the lengths of clips for."""
+    source = plan.test_data.source
+    for grid in GRIDS.values():
+        if grid.suite in SUITES_OF[source.name]:
+            with suppress(UserError):  # its files may be of fewer tasks than the data set's
+                yield make_plan(grid, plan.profile, source.name, mode=source.mode, seeds=SEEDS, root=source.root)
