@@ -109,7 +109,7 @@ def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: A
         "claims.html.j2",
         claims=lines,
         about=of,
-        on=on,
+        profile_about=runs[0].plan.profile.about,
         sheet=sheet.name,
         beside=[name for name in ("Costs", "Latency") if (out / f"{name.lower()}.html").is_file()],
         count=_count(lines),
