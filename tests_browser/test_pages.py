@@ -20,7 +20,7 @@ WIDTHS = (1440, 390)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TABLES = ("table1-smoke", "table6a-smoke", "table10-smoke", "table4-smoke")
 FIGURES = ("figure4b-smoke", "figure5b-smoke", "figure7-smoke")
-COSTS = ("costs", "claims", "latency")
+COSTS = ("costs", "claims-smoke", "latency")
 
 
 @contextmanager
