@@ -16,7 +16,7 @@ from reports.ablations import ablation_figures
 from reports.attention import sections
 from reports.behind import behind
 from reports.figures import cost_figures, offset_figures
-from reports.files import making_pages, update
+from reports.files import making_pages, update, update_all
 from reports.film import make_film
 from reports.flow import make_flow
 from reports.index import refresh_index, table_card, write_card
@@ -89,9 +89,11 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
     if made_from(page) != digest or not all(
         (out / name).is_file() for name in (*files.values(), f"{of.file_name}.json")
     ):
-        update(out / files["CSV"], to_csv(table, of, flow))
-        update(out / files["LaTeX"], to_latex(table, of, title))
-        update(out / files["Markdown"], to_markdown(table, of, title))
+        beside = {
+            out / files["CSV"]: to_csv(table, of, flow),
+            out / files["LaTeX"]: to_latex(table, of, title),
+            out / files["Markdown"]: to_markdown(table, of, title),
+        }
         origin, panel = made(plan, store, results, flow_result), make_panel(plan, store, results)
         figures = {
             "offset_figures": offset_figures(table, results),
@@ -101,12 +103,13 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
         }
         order = orders(table, results)
         if order:
-            update(out / of.file_name / "order.csv", to_sheet(order))
+            beside[out / of.file_name / "order.csv"] = to_sheet(order)
         looks, film = sections(plan, store), make_film(plan, store)
         if film is not None:
             film.write(out / of.file_name)
         for figure in chain(*figures.values(), *(section.figures for section in looks)):
-            figure.write(out / of.file_name)
+            beside |= figure.files(out / of.file_name)
+        update_all(beside)
         html = render(
             "page.html.j2",
             digest=digest,

@@ -17,7 +17,7 @@ from experiments.grids.grid import Grid
 from mila.versions import environment
 from reports.cost_split import split_figure
 from reports.drawing import Figure, table_of
-from reports.files import update
+from reports.files import update, update_all
 from reports.index import COSTS, Card, refresh_index, write_card
 from reports.published_numbers import module_name
 from reports.render import render
@@ -75,7 +75,7 @@ def write_costs(
     page = out / "costs.html"
     figures = [_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)]
     for figure in figures:
-        figure.write(out / page.stem)
+        update_all(figure.files(out / page.stem))
     update(page.with_suffix(".csv"), _sheet(cells, costs, memories))
     holding = sum(cell.holds for cell in cells)
     html = render(

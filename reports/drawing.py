@@ -17,8 +17,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
 
-from reports.files import update
-
 INK, MUTED, RULE = "#1b1d1f", "#6f7478", "#d5d8db"
 PAGE = "#ffffff"
 """Text on a coloured bar."""
@@ -67,10 +65,9 @@ class Figure:
     file: str
     data: str
 
-    def write(self, folder: Path) -> None:
-        """Write `NAME.svg` and `NAME.csv` into a folder."""
-        update(folder / f"{self.name}.svg", self.file)
-        update(folder / f"{self.name}.csv", self.data)
+    def files(self, folder: Path) -> dict[Path, str]:
+        """`NAME.svg` and `NAME.csv` in a folder."""
+        return {folder / f"{self.name}.svg": self.file, folder / f"{self.name}.csv": self.data}
 
 
 @cache

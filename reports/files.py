@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from mila.errors import UserError
 from mila.files import write_text
+
+WRITERS = 8
+"""Threads that write files."""
 
 
 def update(path: Path, text: str) -> None:
@@ -18,6 +22,13 @@ def update(path: Path, text: str) -> None:
         same = False
     if not same:
         write_text(path, text)
+
+
+def update_all(texts: Mapping[Path, str]) -> None:
+    """`update` several files at once: most of writing is waiting for the disk."""
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for written in [writers.submit(update, path, text) for path, text in texts.items()]:
+            written.result()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from mila.latency import Times
 from reports.claim_sources import dataset_of
 from reports.drawing import table_of
 from reports.figure1 import measured_figures, missing, over_gflops, over_latency
-from reports.files import update
+from reports.files import update, update_all
 from reports.index import Card, refresh_index, write_card
 from reports.published_numbers import read_published
 from reports.render import render
@@ -94,7 +94,7 @@ def write_latency(
     drawn += [figure for figure in map(over_latency, latencies) if figure is not None]
     ours = [figure for record in latencies for figure in measured_figures(runs, record)]
     for figure in (*drawn, *ours):
-        figure.write(out / page.stem)
+        update_all(figure.files(out / page.stem))
     update(page.with_suffix(".csv"), _sheet(latencies))
     parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
     html = render(

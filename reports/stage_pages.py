@@ -21,13 +21,12 @@ from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Tra
 from experiments.store import DamagedRecordError, Record, State, Store
 from reports.curves import curve_figure
 from reports.drawing import Figure
-from reports.files import update
+from reports.files import WRITERS, update
 from reports.render import TEMPLATES, render
 from reports.tables import DATASET_TITLES, TASK_TITLES
 
 FOLDER = "stages"
 _LOG_LINES = 40
-_WRITERS = 8  # threads
 _FILES = ("stage.json", "record.json", "error.txt", "log.txt")
 _HEAD = 200  # characters of a page that hold its digest
 _KINDS = {
@@ -102,7 +101,7 @@ def write_stage_pages(digests: Sequence[tuple[Stage, str]], store: Store, out: P
         out: the folder of all pages.
     """
     writing = []
-    with ThreadPoolExecutor(_WRITERS) as writers:  # most of writing is waiting for the disk
+    with ThreadPoolExecutor(WRITERS) as writers:  # most of writing is waiting for the disk
         for stage, digest in digests:
             path = out / FOLDER / f"{stage.key}.html"
             if made_from(path) != digest:
