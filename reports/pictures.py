@@ -252,5 +252,5 @@ def _encoded(pixels: bytes, shape: tuple[int, int, int]) -> str:
     else:
         image = Image.fromarray(shown)
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG", compress_level=6)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
