@@ -17,7 +17,7 @@ from experiments.plan import Plan
 from experiments.stages import Attend
 from experiments.store import Record, Store
 from mila.errors import UserError
-from reports.drawing import INK, MUTED, RULE, Figure, canvas_of, finish, table_of
+from reports.drawing import INK, MUTED, RULE, Figure, canvas_of, finish, kept, table_of
 from reports.tables import TASK_TITLES
 
 Array = npt.NDArray[Any]
@@ -84,6 +84,7 @@ def weight_figures(looked: Looked) -> list[Figure]:
     return [_weights_of(looked, place) for place in range(len(looked.pairs))]
 
 
+@kept
 def _weights_of(looked: Looked, place: int) -> Figure:
     index, key, current = looked.pairs[place]
     weights = looked.maps["weights"][place]  # [B, h, w, L, L]
@@ -207,6 +208,7 @@ def feature_figures(looked: Looked) -> list[Figure]:
     return [_features_of(looked, place) for place in range(len(looked.pairs))]
 
 
+@kept
 def _features_of(looked: Looked, place: int) -> Figure:
     index, _, current = looked.pairs[place]
     shape = current.shape[0] / current.shape[1]

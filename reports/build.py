@@ -15,6 +15,8 @@ from experiments.store import DamagedRecordError, Store
 from reports.ablations import ablation_figures
 from reports.attention import sections
 from reports.behind import behind
+from reports.digests import combined, made_from
+from reports.drawing import drawn_before
 from reports.figures import cost_figures, offset_figures
 from reports.files import making_pages, update, update_all
 from reports.film import make_film
@@ -28,7 +30,7 @@ from reports.render import render
 from reports.seeds import METHOD
 from reports.settings import cost_networks
 from reports.sheet import to_csv
-from reports.stage_pages import combined, digests_of, made_from, write_stage_pages
+from reports.stage_pages import digests_of, write_stage_pages
 from reports.tables import COST, stage_href
 from reports.terminal import to_terminal
 from reports.tradeoffs import tradeoff_figures
@@ -95,16 +97,18 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
             out / files["Markdown"]: to_markdown(table, of, title),
         }
         origin, panel = made(plan, store, results, flow_result), make_panel(plan, store, results)
-        figures = {
-            "offset_figures": offset_figures(table, results),
-            "ablation_figures": ablation_figures(plan, table, results),
-            "tradeoff_figures": tradeoff_figures(table),
-            "cost_figures": cost_figures(table),
-        }
+        with drawn_before(out / of.file_name):
+            figures = {
+                "offset_figures": offset_figures(table, results),
+                "ablation_figures": ablation_figures(plan, table, results),
+                "tradeoff_figures": tradeoff_figures(table),
+                "cost_figures": cost_figures(table),
+            }
+            looks = sections(plan, store)
         order = orders(table, results)
         if order:
             beside[out / of.file_name / "order.csv"] = to_sheet(order)
-        looks, film = sections(plan, store), make_film(plan, store)
+        film = make_film(plan, store)
         if film is not None:
             film.write(out / of.file_name)
         for figure in chain(*figures.values(), *(section.figures for section in looks)):

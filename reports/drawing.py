@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import cache, wraps
+from html import escape, unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
+
+from reports.digests import code, combined, made_from, told
+
+P = ParamSpec("P")
 
 INK, MUTED, RULE = "#1b1d1f", "#6f7478", "#d5d8db"
 PAGE = "#ffffff"
@@ -100,10 +106,56 @@ def finish(canvas: Canvas, name: str, description: str, data: str) -> Figure:
     file = io.StringIO()
     empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
     FigureCanvasSVG(canvas).print_svg(file, metadata=empty)
-    whole = file.getvalue()
-    svg = whole[whole.index("<svg") :]
+    whole = file.getvalue().replace("<svg ", '<svg style="background:#fff" ', 1)
+    return Figure(name, _for_pages(name, whole), description, whole, data)
+
+
+def _for_pages(name: str, file: str) -> str:
+    svg = file[file.index("<svg") :].replace(' style="background:#fff"', "", 1)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
     for colour, variable in _VARIABLES.items():
         svg = re.sub(colour, f"var({variable}, {colour})", svg, flags=re.IGNORECASE)
-    return Figure(name, svg, description, whole.replace("<svg ", '<svg style="background:#fff" ', 1), data)
+    return svg
+
+
+_drawn: ContextVar[dict[str, Path] | None] = ContextVar("drawn", default=None)
+"""The plots of the page that is being made anew, by what they were drawn from."""
+
+
+@contextmanager
+def drawn_before(folder: Path) -> Iterator[None]:
+    """Inside, functions that are `kept` take from `folder` what they would draw alike."""
+    token = _drawn.set({made_from(path): path for path in folder.glob("*.svg")})
+    try:
+        yield
+    finally:
+        _drawn.reset(token)
+
+
+def kept(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """For a function that draws from its arguments alone: see `drawn_before`."""
+
+    @wraps(draw)
+    def found_or_drawn(*args: P.args, **words: P.kwargs) -> Figure:
+        before = _drawn.get()
+        if before is None:
+            return draw(*args, **words)
+        digest = combined([code(), draw.__module__, draw.__qualname__, told(args), told(words)])
+        path = before.get(digest)
+        if path is not None:
+            with suppress(OSError, ValueError):
+                file, data = path.read_text(encoding="utf-8"), path.with_suffix(".csv").read_text(encoding="utf-8")
+                description = unescape(file[file.index(_SAID) + len(_SAID) : file.index("</desc>")])
+                return Figure(path.stem, _for_pages(path.stem, file), description, file, data)
+        figure = draw(*args, **words)
+        head = f"<!-- made from {digest} -->\n"
+        start, end = figure.file.index("<svg"), figure.file.index(">", figure.file.index("<svg")) + 1
+        said = f"{_SAID}{escape(figure.description)}</desc>"
+        file = figure.file[:start] + head + figure.file[start:end] + said + figure.file[end:]
+        return replace(figure, file=file, svg=_for_pages(figure.name, file))
+
+    return found_or_drawn
+
+
+_SAID = "<desc>"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from experiments.collect import RowResult, Value
-from experiments.plan import RowPlan
+from experiments.collect import RowResult
 from reports.chart import Chart, limits, ticks_in
-from reports.drawing import INK, MARKERS, MUTED, RULE, SERIES, Figure, canvas_of, finish, table_of, width_of
+from reports.drawing import INK, MARKERS, MUTED, RULE, SERIES, Figure, canvas_of, finish, kept, table_of, width_of
 from reports.tables import COST, Cell, Column, ResultTable
 
 _LEFT, _TICK = 33.0, 9.0
@@ -26,15 +26,47 @@ def offset_figures(table: ResultTable, results: Sequence[RowResult]) -> list[Fig
     return [_offset_figure(c, results) for c in table.headline if first[c.task] is c]
 
 
+class _Series(NamedTuple):
+    """A row, in the printed unit.
+
+    Attributes:
+        place: among the video methods, finished or not, so that each keeps its colour; None for a network that treats
+            every frame alike.
+        ys, stds: by offset, or one for every frame.
+    """
+
+    label: str
+    place: int | None
+    ys: tuple[float, ...]
+    stds: tuple[float, ...] | None
+    seeds: int
+
+
 def _offset_figure(column: Column, results: Sequence[RowResult]) -> Figure:
-    known: list[tuple[RowPlan, Value]] = [
-        (r.plan, r.values[column.key]) for r in results if column.key in r.values and not r.plan.is_constant
-    ]
-    videos = [r.plan.label for r in results if r.plan.is_video]  # unfinished ones as well: each keeps its colour
-    names = max((width_of(plan.label) for plan, _ in known), default=0.0)
+    videos = [r.plan.label for r in results if r.plan.is_video]
+    series = []
+    for result in results:
+        value = result.values.get(column.key)
+        if value is None or result.plan.is_constant:
+            continue
+        place = videos.index(result.plan.label) if result.plan.is_video else None
+        stds = None if value.by_offset_std is None else tuple(column.scale * y for y in value.by_offset_std)
+        ys = tuple(column.scale * y for y in value.by_offset)
+        series.append(_Series(result.plan.label, place, ys, stds, value.seeds))
+    return _draw_offsets(column, tuple(series), len(videos))
+
+
+@kept
+def _draw_offsets(column: Column, series: tuple[_Series, ...], videos: int) -> Figure:
+    names = max((width_of(row.label) for row in series), default=0.0)
     width = max(330.0, _LEFT + _APART + names + 220)
-    steps = max((len(value.by_offset) for plan, value in known if plan.is_video), default=1)
-    reached = [y for plan, value in known for y in _reached(column, plan, value)]
+    steps = max((len(row.ys) for row in series if row.place is not None), default=1)
+    reached = [
+        y + d
+        for row in series
+        for y, std in zip(row.ys, row.stds or (0,) * len(row.ys), strict=True)
+        for d in (-std, std)
+    ]
     with canvas_of(width, 240) as canvas:
         box = (_LEFT, 40.0, width - _LEFT - _APART - names, 162.0)
         chart = Chart(canvas, box, (-0.25, steps - 0.75), limits(reached, 0.08))
@@ -42,44 +74,31 @@ def _offset_figure(column: Column, results: Sequence[RowResult]) -> Figure:
         chart.rules_up(ticks_in(*chart.up, 6))
         chart.ground("keyframe offset, frames", range(steps), rules=False)
         labels: list[tuple[float, str, str]] = []
-        for plan, value in known:
-            if not plan.is_video:
-                level = column.scale * value.mean
-                chart.line(chart.across, (level, level), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-                labels.append((level, plan.label, MUTED))
+        for row in series:
+            if row.place is None:
+                style = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
+                chart.line(chart.across, (row.ys[0],) * 2, **style)
+                labels.append((row.ys[0], row.label, MUTED))
                 continue
-            series = videos.index(plan.label)
-            colour, marker = SERIES[series % len(SERIES)], MARKERS[series % len(MARKERS)]
-            ys = [column.scale * y for y in value.by_offset]
+            colour, marker = SERIES[row.place % len(SERIES)], MARKERS[row.place % len(MARKERS)]
             # Side by side, so that the error bars of several seeds can be told apart.
-            shift = 0.05 * (series - (len(videos) - 1) / 2) if value.by_offset_std else 0.0
-            xs = [x + shift for x in range(len(ys))]
-            if value.by_offset_std:
-                chart.error_bars(xs, ys, [column.scale * y for y in value.by_offset_std], colour)
-            chart.line(xs, ys, color=colour, marker=marker, markersize=4.2, linewidth=1.5, zorder=3)
-            labels.append((ys[-1], plan.label, colour))
+            shift = 0.05 * (row.place - (videos - 1) / 2) if row.stds else 0.0
+            xs = [x + shift for x in range(len(row.ys))]
+            if row.stds:
+                chart.error_bars(xs, row.ys, row.stds, colour)
+            chart.line(xs, row.ys, color=colour, marker=marker, markersize=4.2, linewidth=1.5, zorder=3)
+            labels.append((row.ys[-1], row.label, colour))
         chart.name_ends(labels, _TICK)
         name = f"offset-{column.key.replace('_', '-')}"
         said = f"{column.label} of {column.task} by keyframe offset"
-        return finish(canvas, name, said, _offset_data(column, known))
+        return finish(canvas, name, said, _offset_data(column, series))
 
 
-def _reached(column: Column, row: RowPlan, value: Value) -> list[float]:
-    """All heights that a row's line and error bars reach."""
-    if not row.is_video:
-        return [column.scale * value.mean]
-    stds = value.by_offset_std or (0.0,) * len(value.by_offset)
-    return [column.scale * (y + d) for y, std in zip(value.by_offset, stds, strict=True) for d in (-std, std)]
-
-
-def _offset_data(column: Column, known: Sequence[tuple[RowPlan, Value]]) -> str:
+def _offset_data(column: Column, series: Sequence[_Series]) -> str:
     lines: list[tuple[object, ...]] = []
-    for row, value in known:
-        stds = value.by_offset_std or (None,) * len(value.by_offset)
-        for offset, (y, std) in enumerate(zip(value.by_offset, stds, strict=True)):
-            where = offset if row.is_video else "every frame"
-            spread = None if std is None else column.scale * std
-            lines.append((row.label, where, column.scale * y, spread, value.seeds))
+    for row in series:
+        for offset, (y, std) in enumerate(zip(row.ys, row.stds or (None,) * len(row.ys), strict=True)):
+            lines.append((row.label, "every frame" if row.place is None else offset, y, std, row.seeds))
     return table_of(("row", "offset", f"{column.key} ({column.unit})", "std over seeds", "n_seeds"), lines)
 
 
@@ -89,11 +108,16 @@ def cost_figures(table: ResultTable) -> list[Figure]:
     if not lines:
         return []
     what = "Published and measured GFLOPs of each row" if table.published_cost else "Measured GFLOPs of each row"
-    height, left = 46 + 21 * len(lines), 120.75
     rows = [(line.label, _value(line.published.get(COST)), _value(line.measured.get(COST))) for line in lines]
+    return [_draw_costs(what, rows)]
+
+
+@kept
+def _draw_costs(what: str, rows: Sequence[tuple[str, float | None, float | None]]) -> Figure:
+    height, left = 46 + 21 * len(rows), 120.75
     most = max(cost for _, *costs in rows for cost in costs if cost is not None)
     with canvas_of(350, height) as canvas:
-        chart = Chart(canvas, (left, 30, 217, height - 46), (0, 1.04 * most or 1.0), (len(lines) - 0.4, -0.6))
+        chart = Chart(canvas, (left, 30, 217, height - 46), (0, 1.04 * most or 1.0), (len(rows) - 0.4, -0.6))
         chart.ground("GFLOPs a frame", ticks_in(*chart.across, 7), rules=True)
         for y, (label, published, measured) in enumerate(rows):
             chart.line(chart.across, (y, y), color=RULE, linewidth=0.6, zorder=0)
@@ -102,7 +126,7 @@ def cost_figures(table: ResultTable) -> list[Figure]:
                 chart.line([published], [y], marker="o", markersize=7.5, mfc="none", mec=INK, mew=1.1, zorder=2)
             if measured is not None:
                 chart.line([measured], [y], marker="o", markersize=3.6, color=SERIES[0], zorder=3)
-        return [finish(canvas, "cost", what, table_of(("row", "published GFLOPs", "measured GFLOPs"), rows))]
+        return finish(canvas, "cost", what, table_of(("row", "published GFLOPs", "measured GFLOPs"), rows))
 
 
 def _value(cell: Cell | None) -> float | None:

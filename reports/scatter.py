@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.chart import Chart, limits, ticks_in
-from reports.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, width_of
+from reports.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, kept, width_of
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top; points of 1/72 inch."""
@@ -70,6 +70,7 @@ def pareto(points: Sequence[Point], *, higher: bool) -> list[Point]:
     return front
 
 
+@kept
 def scatter(
     name: str, points: Sequence[Point], *, higher: bool, heads: tuple[str, str], across: str, said: str, data: str
 ) -> Figure:

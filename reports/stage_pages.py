@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,15 @@ from experiments.sources import EMBEDDED
 from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train, in_order
 from experiments.store import DamagedRecordError, Record, State, Store
 from reports.curves import curve_figure
+from reports.digests import code, combined, made_from
 from reports.drawing import Figure
 from reports.files import WRITERS, update
-from reports.render import TEMPLATES, render
+from reports.render import render
 from reports.tables import DATASET_TITLES, TASK_TITLES
 
 FOLDER = "stages"
 _LOG_LINES = 40
 _FILES = ("stage.json", "record.json", "error.txt", "log.txt")
-_HEAD = 200  # characters of a page that hold its digest
 _KINDS = {
     "data": "Data",
     "train": "Training",
@@ -236,7 +235,7 @@ def _text(path: Path) -> str:
 def digests_of(stages: Sequence[Stage], store: Store) -> list[tuple[Stage, str]]:
     """`stages` and what they need, in order, each with a digest of its files and of the code that draws its page."""
     return [
-        (stage, combined([_code(), stage.key, store.state(stage), *_files_of(store.folder(stage))]))
+        (stage, combined([code(), stage.key, store.state(stage), *_files_of(store.folder(stage))]))
         for stage in in_order(list(stages))
     ]
 
@@ -247,28 +246,3 @@ def _files_of(folder: Path) -> Iterator[str]:
             yield f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
     with suppress(OSError):
         yield f"pictures {(folder / 'pictures.npz').stat().st_size}"
-
-
-def combined(parts: Iterable[object]) -> str:
-    """A digest of all that a page is made of."""
-    return hashlib.sha256(repr(list(parts)).encode()).hexdigest()[:16]
-
-
-@cache
-def _code() -> str:
-    """Of all that turns records into pages: modules, templates and published numbers."""
-    reports = Path(__file__).parent
-    folders = (reports, reports.parent / "experiments", reports.parent / "mila")
-    modules = (path for folder in folders for path in folder.rglob("*.py"))
-    return combined(
-        path.read_bytes() for path in sorted((*modules, *TEMPLATES.iterdir(), *(reports / "published").iterdir()))
-    )
-
-
-def made_from(path: Path) -> str:
-    """The digest in the first lines of a page; empty where there is no page, or none in it."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(_HEAD).partition("<!-- made from ")[2].partition(" -->")[0]
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from made_results import NASTY, fill, plan_of
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from experiments.grids.ablations import TABLE4, TABLE10
 from experiments.grids.grid import Grid
@@ -338,3 +339,39 @@ def test_trainings_of_a_plan_have_pages(reports: list[Report]) -> None:
     for stage in in_order(plan_of(0, 1).stages()):
         assert (out / f"{stage.key}.html").is_file()
         assert isinstance(stage, Train) <= ("Training" in (out / f"{stage.key}.html").read_text())
+
+
+def test_plots_that_did_not_change_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, store, out = plan_of(0, 1), Store(tmp_path / "store"), tmp_path / "out"
+    fill(store, plan)
+    page = build_report(plan, store, out).page
+
+    def files() -> dict[str, bytes]:
+        return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+    drawn = []
+    draw = FigureCanvasSVG.print_svg
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", lambda *args, **words: (drawn.append(1), draw(*args, **words))[1])
+    before = files()
+    page.unlink()
+    build_report(plan, store, out)
+    assert not drawn
+    assert files() == before
+    # One score less: its row leaves the plots; with it back, all is as it was.
+    record = store.folder(plan.rows[-2].evaluations[0][0]) / "record.json"
+    away = record.rename(record.with_suffix(".away"))
+    build_report(plan, store, out)
+    without = files()
+    assert drawn
+    changed = {Path(name).name for name in before if before[name] != without[name] and name.endswith(".svg")}
+    assert "offset-miou.svg" in changed
+    assert "cost.svg" not in changed
+    assert "tradeoff-miou-published.svg" not in changed
+    away.rename(record)
+    build_report(plan, store, out)
+    assert files() == before
+    # A plot that was damaged is drawn anew.
+    (out / page.stem / "cost.svg").write_text("<!-- made from nothing -->")
+    page.unlink()
+    build_report(plan, store, out)
+    assert files() == before
