@@ -9,14 +9,14 @@ from pathlib import Path
 from experiments.embedded import SEEDS, finished_runs, runs_of
 from experiments.grids import GRIDS
 from experiments.latency import read_records
-from experiments.plan import Plan, make_plan, usual_suite
-from experiments.profiles import PROFILES
+from experiments.plan import Plan, make_plan
 from experiments.sources import SUITES_OF
 from experiments.store import Store
 from mila.errors import UserError
 from reports.claims import write_claims
 from reports.files import making_pages
 from reports.provenance import about
+from reports.settings import unusual
 
 
 def judge(plan: Plan, store: Store, results: Path) -> Path | None:
@@ -24,13 +24,7 @@ def judge(plan: Plan, store: Store, results: Path) -> Path | None:
 
     None where the plan's tasks, augmentation or split are not the usual ones: the claims are not about those.
     """
-    source = plan.test_data.source
-    usual = PROFILES.get(plan.profile.name, plan.profile).augmentation
-    if (
-        plan.suite != usual_suite(plan.grid, source.name)
-        or plan.profile.augmentation != usual
-        or source.split != "test"
-    ):
+    if unusual(plan):
         return None
     runs = finished_runs(store, plan.profile) if plan.embedded else runs_of(_alike(plan), store)
     out = results / "reports"

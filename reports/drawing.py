@@ -119,6 +119,7 @@ def _for_pages(name: str, file: str) -> str:
     return svg
 
 
+_SAID = "<desc>"
 _drawn: ContextVar[dict[str, Path] | None] = ContextVar("drawn", default=None)
 """The plots of the page that is being made anew, by what they were drawn from."""
 
@@ -156,6 +157,3 @@ def kept(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         return replace(figure, file=file, svg=_for_pages(figure.name, file))
 
     return found_or_drawn
-
-
-_SAID = "<desc>"

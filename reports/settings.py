@@ -77,15 +77,19 @@ def options_given(plan: Plan) -> list[str]:
 
     Seeds and where clips come from are said elsewhere.
     """
+    methods = [row.label for row in plan.grid.own_rows]
+    return unusual(plan) + ([f"--method with {_list(methods)}"] if methods else [])
+
+
+def unusual(plan: Plan) -> list[str]:
+    """Those of the options that make all rows others than the paper's."""
     p, source = plan.profile, plan.test_data.source
     usual = {
         "--augmentation": (p.augmentation, PROFILES[p.name].augmentation if p.name in PROFILES else p.augmentation),
         "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
         "--split": (source.split, "test"),
     }
-    given = [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
-    methods = [row.label for row in plan.grid.own_rows]
-    return given + ([f"--method with {_list(methods)}"] if methods else [])
+    return [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
 
 
 def used_depths(plan: Plan) -> list[int]:
