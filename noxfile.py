@@ -87,13 +87,13 @@ def get_slurm(session: nox.Session) -> None:
 def tests_slurm(session: nox.Session) -> None:
     """The SLURM options against a real SLURM of this machine alone, started and stopped by the tests."""
     # a cluster a process; the tests wait for SLURM more than they compute, so one more than there are cores
-    _run(session, "-m", "pytest", "tests_slurm", "-n", "3", "--dist", "worksteal", *session.posargs)
+    _run(session, "-m", "pytest", "tests/slurm", "-n", "3", "--dist", "worksteal", *session.posargs)
 
 
 _FIND_BROWSER = """
 from pathlib import Path
 from playwright.sync_api import sync_playwright
-from tests_browser.conftest import find_chromium
+from tests.browser.conftest import find_chromium
 with sync_playwright() as playwright:
     path = find_chromium() or playwright.chromium.executable_path
 if not Path(path).is_file():
@@ -112,7 +112,7 @@ def get_browser(session: nox.Session) -> None:
 @nox.session(name="tests-browser", venv_backend="none", requires=["env", "get-browser"])
 def tests_browser(session: nox.Session) -> None:
     """The pages in a real browser."""
-    _run(session, "-m", "pytest", "tests_browser", "-n", "2", "--dist", "worksteal", *session.posargs)
+    _run(session, "-m", "pytest", "tests/browser", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 def _reproduce(grid: str, about: str) -> None:
@@ -147,28 +147,28 @@ _reproduce("all", "Every table and figure, sharing every common run; 90 minutes 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])
 def bench_attention(session: nox.Session) -> None:
     """Local attention against the unfold formulation, side by side: time and memory."""
-    _run(session, "-m", "experiments.bench_attention", *session.posargs)
+    _run(session, "-m", "experiments.benchmarks.attention", *session.posargs)
 
 
 @nox.session(name="bench-reading", venv_backend="none", requires=["env"])
 def bench_reading(session: nox.Session) -> None:
     """Training batches from a packed store against decoding the originals: `-- --data-root FOLDER` for your own."""
-    _run(session, "-m", "experiments.bench_reading", *session.posargs)
+    _run(session, "-m", "experiments.benchmarks.reading", *session.posargs)
 
 
 @nox.session(name="bench-runner", venv_backend="none", requires=["env"])
 def bench_runner(session: nox.Session) -> None:
     """Planning and collecting 10,000 stages, the pages of 1,000, and one new record: time and memory, beside bounds."""
-    _run(session, "-m", "experiments.bench_runner", *session.posargs)
+    _run(session, "-m", "experiments.benchmarks.runner", *session.posargs)
 
 
 @nox.session(name="bench-latency", venv_backend="none", requires=["env"])
 def bench_latency(session: nox.Session) -> None:
     """Keyframes, non-keyframes and streams of Tables 1 and 2, timed: `-- --profile reference` at the paper's size."""
-    _run(session, "-m", "experiments.bench_latency", *session.posargs)
+    _run(session, "-m", "experiments.benchmarks.latency", *session.posargs)
 
 
 @nox.session(name="reproduce-costs", venv_backend="none", requires=["env"])
 def reproduce_costs(session: nox.Session) -> None:
     """Every published cost counted anew, costs and memory that the paper does not print, and its claims."""
-    _run(session, "-m", "experiments.costs", *session.posargs)
+    _run(session, "-m", "experiments.commands.costs", *session.posargs)

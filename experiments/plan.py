@@ -26,7 +26,7 @@ from experiments.stages import (
     arguments,
     in_order,
 )
-from mila.data.layouts import ClipMode
+from mila.data.readers.layouts import ClipMode
 from mila.errors import UserError
 from mila.tasks import FLOW, Suite
 

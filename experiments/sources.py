@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mila.data.clips import ClipSource
-from mila.data.layouts import ClipMode, Layout, recognise
 from mila.data.packed import is_packed_store
-from mila.data.worlds import WorldClips, WorldFlow
+from mila.data.readers.layouts import ClipMode, Layout, recognise
+from mila.data.worlds.clips import WorldClips, WorldFlow
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, Suite
 

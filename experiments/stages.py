@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from experiments.models import label_of, module_of
 from experiments.sources import Source
+from mila.common.versions import code_digest
 from mila.data.augment import AugmentationName
 from mila.tasks import FLOW, SUITES
 from mila.training import Schedule
-from mila.versions import code_digest
 from mila.weighting import WeightingName
 
 Arguments = tuple[tuple[str, Any], ...]
@@ -218,7 +218,7 @@ class Measure(Stage):
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""
-        return (module_of(self.model), "mila.cost")
+        return (module_of(self.model), "mila.cost.conventions")
 
 
 @dataclass(frozen=True)

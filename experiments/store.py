@@ -23,9 +23,9 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from experiments.stages import Data, Stage
+from mila.common.files import write_json, write_text
 from mila.data.packed import PackedClips
 from mila.errors import UserError
-from mila.files import write_json, write_text
 
 State = Literal["done", "failed", "damaged", "waiting"]
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
+from mila.common.files import write_atomic
 from mila.data.augment import AugmentationName, augment
 from mila.data.packed import PackedClips
 from mila.errors import UserError
-from mila.files import write_atomic
 from mila.losses import annotated, task_loss
 from mila.video_model import VideoModel
 from mila.weighting import Weighting, WeightingName, make_weighting

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from mila.common.files import write_text
 from mila.errors import UserError
-from mila.files import write_text
 
 WRITERS = 8
 """Threads that write files."""

@@ -14,7 +14,7 @@ from experiments.profiles import PROFILES
 from experiments.stages import Data, Stage, in_order
 from experiments.store import Record, Store
 from reports.settings import Setting, settings, used_depths
-from reports.tables import DATASET_TITLES
+from reports.tables.table import DATASET_TITLES
 
 _DEFAULT_PROFILE = "quick"
 _MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}

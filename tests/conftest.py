@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_files import write_cities, write_plain
+
+from tests.support.fake_files import write_cities, write_plain
 
 # As the runner's workers: one compute thread a process, also in the processes that tests start. Tests run side by side,
 # and their numbers must not depend on the number of cores.

@@ -22,12 +22,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mila.data.clips import ClipSource
-from mila.data.contact_sheet import contact_sheet
-from mila.data.export import export_rooms, export_street
-from mila.data.inspection import inspect, print_inspection
-from mila.data.layouts import ClipMode, Layout, recognise
 from mila.data.prepare import pack, space_needed
-from mila.data.worlds import Split
+from mila.data.readers.layouts import ClipMode, Layout, recognise
+from mila.data.tools.contact_sheet import contact_sheet
+from mila.data.tools.export import export_rooms, export_street
+from mila.data.tools.inspection import inspect, print_inspection
+from mila.data.worlds.clips import Split
 from mila.errors import UserError
 from mila.tasks import Suite
 

@@ -23,12 +23,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
+from mila.common.files import write_atomic, write_json, write_text
+from mila.common.processes import cores, in_parts
+from mila.common.versions import code_digest
 from mila.data.clips import ClipSource
 from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
 from mila.errors import UserError
-from mila.files import write_atomic, write_json, write_text
-from mila.processes import cores, in_parts
-from mila.versions import code_digest
 
 Progress = Callable[[int, int], None]
 

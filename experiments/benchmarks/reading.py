@@ -1,0 +1,120 @@
+"""Reading training batches from a packed store against decoding the originals, side by side in one run.
+
+python -m experiments.benchmarks.reading                         embedded worlds, written in the official layouts
+python -m experiments.benchmarks.reading --data-root FOLDER      a data set of your own
+
+Both read the same clips into one batch of uint8 frames and their targets. The normalisation that follows is the same
+for both, on a GPU done there, and has a column of its own. All files have been read once before, so that the disk is
+left out of it: what is measured is decoding, resizing and computing targets against copying what is packed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mila.data.clips import ClipSource, normalise
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
+from mila.data.readers.layouts import recognise
+from mila.data.tools.export import export_rooms, export_street
+from mila.errors import UserError
+
+_KEYFRAME_INTERVAL = 5
+
+
+def decode_batch(source: ClipSource, indices: list[int], length: int) -> tuple[Any, dict[str, Any]]:
+    """What `PackedClips.read` returns, straight from the data set's own files."""
+    clips = [source.clip(index, length) for index in indices]
+    targets = {name: np.stack([clip.targets[name] for clip in clips]) for name in clips[0].targets}
+    return np.stack([clip.frames for clip in clips]), targets
+
+
+def main() -> int:
+    """Print one line a data set and set of tasks; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="a data set in any layout (not packed)")
+    parser.add_argument("--batch", type=int, default=4, help="clips a batch (default: 4)")
+    parser.add_argument("--rounds", type=int, default=7, help="batches of each kind (default: 7)")
+    options = parser.parse_args()
+    if min(options.batch, options.rounds) < 1:
+        parser.error("--batch and --rounds take numbers from 1 up")
+    console = Console(width=160, highlight=False)
+    heads = ("data", "size", "batch", "decoding, ms", "packed, ms", "faster", "by round", "then normalising, ms")
+    table = Table(*heads, box=None)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            roots = [options.data_root] if options.data_root else _export(Path(folder), options.batch, console)
+            for root in roots:
+                _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    console.print(table, "Medians; one thread; files in the page cache; decoding and packed reads take turns.")
+    return 0
+
+
+def _export(folder: Path, clips: int, console: Console) -> list[Path]:
+    street, rooms = folder / "street as Cityscapes", folder / "rooms as NYUd v2"
+    console.print("Writing embedded videos in the official layouts ...")
+    export_street(street, "train", clips, height=512, width=1024)
+    export_rooms(rooms, train=clips, test=1, length=_KEYFRAME_INTERVAL + 1)
+    return [street, rooms]
+
+
+def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table) -> None:
+    layout, length = recognise(root), _KEYFRAME_INTERVAL + 1
+    if layout.packed:
+        raise UserError(f"{root} is packed already; give the data set's own files.")
+    for suite in layout.suites:
+        source = layout.open(
+            layout.splits[0],
+            suite=suite,
+            mode=layout.modes[0],
+            height=suite.height,
+            width=suite.width,
+            limit=batch * 4,
+        )
+        pack(source, length, packed / suite.name)
+        clips = PackedClips(packed / suite.name)
+        seconds: dict[str, list[float]] = {"decoding": [], "packed": [], "normalising": []}
+        for place in track(range(rounds + 1), f"{root.name}, {suite.name}", transient=True):
+            indices = [(place * batch + i) % len(source) for i in range(batch)]
+            start = time.perf_counter()
+            decode_batch(source, indices, length)
+            decoded = time.perf_counter()
+            frames, _ = clips.read(indices, length)
+            read = time.perf_counter()
+            normalise(torch.from_numpy(frames))
+            end = time.perf_counter()
+            if place:  # the first round warms up
+                for name, spent in zip(seconds, (decoded - start, read - decoded, end - read), strict=True):
+                    seconds[name].append(spent)
+        slow, fast, after = (statistics.median(values) for values in seconds.values())
+        ratios = sorted(a / b for a, b in zip(seconds["decoding"], seconds["packed"], strict=True))
+        table.add_row(
+            f"{layout.title}: {suite.name}",
+            f"{suite.height} x {suite.width}",
+            f"{batch} x {length} frames, {layout.modes[0]}",
+            f"{slow * 1e3:.0f}",
+            f"{fast * 1e3:.1f}",
+            f"{slow / fast:.0f}x",
+            f"{ratios[0]:.0f}x to {ratios[-1]:.0f}x",
+            f"{after * 1e3:.1f}",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

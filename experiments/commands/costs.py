@@ -1,0 +1,90 @@
+"""The published costs counted anew, and what the paper claims: pages and CSV files, in minutes, without any training.
+
+python -m experiments.commands.costs
+
+The claims about accuracy take their verdict from runs that are finished in the store; what is not run is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.costs.audit import Cell, cells, show
+from experiments.costs.latency import read_records, timed_runs
+from experiments.costs.rows import (
+    COSTED,
+    REMEMBERED,
+    SPLIT,
+    RowCost,
+    RowMemory,
+    RowSplit,
+    row_cost,
+    row_memory,
+    row_split,
+)
+from experiments.profiles import PROFILES
+from experiments.runs import finished_runs
+from experiments.store import Store
+from mila.errors import UserError
+from reports.pages.claims import write_claims
+from reports.pages.costs import write_costs
+from reports.pages.latency import write_latency
+from reports.provenance import about
+
+_WORKERS = 2
+"""Each takes most of a gigabyte."""
+
+
+def count_everything() -> tuple[list[Cell], list[RowCost], list[RowSplit], list[RowMemory]]:
+    """The audit's cells, costs that the paper does not print, parts, and memory; on two cores where there are two."""
+    with ProcessPoolExecutor(_WORKERS, multiprocessing.get_context("spawn")) as pool:
+        audit = pool.submit(cells)
+        costs = [pool.submit(row_cost, grid, row) for grid in COSTED for row in grid.rows]
+        splits = [pool.submit(row_split, grid, row) for grid in SPLIT for row in grid.rows]
+        memories = [pool.submit(row_memory, grid, row) for grid in REMEMBERED for row in grid.rows]
+        return (
+            audit.result(),
+            [job.result() for job in costs],
+            [job.result() for job in splits],
+            [job.result() for job in memories],
+        )
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument(
+        "--profile", choices=tuple(PROFILES), default="quick", help="whose finished runs are looked at (default: quick)"
+    )
+    options = parser.parse_args(words)
+    console = Console(soft_wrap=True)
+    try:
+        latencies = read_records(options.results / "latency")
+        store = Store(options.results / "store")
+        runs = finished_runs(store, PROFILES[options.profile])
+        audit, costs, splits, memories = count_everything()
+        counted = {cell.row: cell.measured for cell in audit if (cell.table, cell.column) == (2, "GFLOPs")}
+        out = options.results / "reports"
+        pages = (
+            write_costs(audit, costs, splits, memories, out),
+            write_claims(runs, latencies, about(runs[0].plan, store), out),
+            write_latency(latencies, timed_runs(store, latencies), counted, out),
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(audit, console)
+    for page in pages:
+        console.print(f"Page: {page.resolve()}\nData: {page.with_suffix('.csv').resolve()}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

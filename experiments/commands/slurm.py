@@ -1,0 +1,300 @@
+"""The command line's SLURM options: submit stages, look at them, wait for them, end them, submit again what failed.
+
+Whatever submitted may be closed: what there is to know lies on the disk (`slurm_ledger`) and in SLURM's queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from copy import copy
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.slurm.code_copy import check, snapshot
+from experiments.slurm.job import STAGES
+from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, look, read_queue, require_slurm
+from experiments.slurm.site import make_site, read_site
+from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submit import submit
+from experiments.stages import Stage, in_order
+from experiments.store import Store
+from mila.common.files import write_atomic
+from mila.common.versions import environment
+from mila.errors import UserError
+
+_OPTIONS = ("slurm", "status", "wait", "cancel", "retry_failed")
+
+_LATE = 30.0
+"""Seconds for which a job's files may be late in coming from another machine."""
+_SILENT = 600.0
+"""Seconds after which a queue that gives no answer is given up."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this file."""
+    group = parser.add_argument_group("on a SLURM cluster", "NAME is of a submission; without it, the latest.")
+    text = "submit as jobs; SITE is a TOML file (docs/slurm.md)"
+    group.add_argument("--slurm", metavar="SITE", nargs="?", const="", help=text)
+    group.add_argument("--wait", metavar="NAME", nargs="?", const="", help="until all has ended; then the report")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--status", metavar="NAME", nargs="?", const="", help="say what has become of the jobs")
+    one.add_argument("--cancel", metavar="NAME", nargs="?", const="", help="end the jobs")
+    text = "submit again what failed, was cancelled or lost, and what needs it; the code stays as it was"
+    one.add_argument("--retry-failed", metavar="NAME", nargs="?", const="", help=text)
+
+
+def is_wanted(options: argparse.Namespace) -> bool:
+    """Whether any of them was given."""
+    return any(getattr(options, name) is not None for name in _OPTIONS)
+
+
+def run(
+    options: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    stages_of: Callable[[argparse.Namespace], list[Stage]],
+    console: Console,
+) -> int:
+    """Do what the options say; returns the exit code: 0, or 1 where a stage did not end well.
+
+    Args:
+        options: of the command line.
+        parser: that made them.
+        stages_of: the stages that options ask for.
+        console: for people.
+
+    Raises:
+        UserError: there is no SLURM, or it refuses; the site file is wrong; there is no such submission.
+    """
+    site = read_site(Path(options.slurm)) if options.slurm else {}
+    require_slurm()
+    ledger = Ledger(options.results)
+    if options.cancel is not None:
+        _cancel(ledger, ledger.find(options.cancel), console)
+        return 0
+    if options.status is not None:
+        name = ledger.find(options.status)
+        _show(name, _ask(ledger, name), console)
+        return _code(_ask(ledger, name))
+    if options.retry_failed is not None:
+        name = ledger.find(options.retry_failed)
+        _retry(ledger, name, site if options.slurm is not None else None, console)
+    elif options.slurm is not None:
+        new = _submit(options, parser, stages_of, site, ledger, console)
+        if new is None:
+            return 0
+        name = new
+    else:
+        name = ledger.find(options.wait)
+    return 0 if options.wait is None else _wait(ledger, name, console)
+
+
+def words_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
+    """A command line that gives these options again, without those of this file."""
+    words: list[str] = []
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        if action.dest in _OPTIONS or not action.option_strings or value is None or value == action.default:
+            continue
+        words.append(action.option_strings[-1])
+        if value is not True:
+            words += [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+    return words
+
+
+def _submit(
+    options: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    stages_of: Callable[[argparse.Namespace], list[Stage]],
+    site: dict[str, Any],
+    ledger: Ledger,
+    console: Console,
+) -> str | None:
+    """Submit what is not done; returns the submission's name, or None where all is done."""
+    if options.grid is None:
+        raise UserError("say what to submit with --grid NAME (--list shows the names).")
+    stages_of(options)  # what is wrong is said before anything is written
+    code, methods = snapshot(ledger.code, options.method or [])
+    options = copy(options)
+    options.results = options.results.absolute()
+    options.data_root = None if options.data_root is None else options.data_root.absolute()
+    options.method = methods or None
+    store = Store(options.results / "store")
+    stages = in_order(stages_of(options))
+    todo = [stage for stage in stages if store.state(stage) != "done"]
+    found = len(stages) - len(todo)
+    if not todo:
+        console.print(f"All {found} stages are done; run the same without --slurm for the report.")
+        return None
+    name = ledger.new_name(f"mila-{options.grid}")
+    entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
+    pickled = pickle.dumps({stage.key: stage for stage in todo})
+    write_atomic(ledger.folder(name) / STAGES, lambda file: file.write(pickled))
+    submission = Submission(
+        name=name,
+        submitted=datetime.now(timezone.utc).isoformat(),
+        words=words_of(options, parser),
+        code=str(code),
+        commit=environment("cpu")["commit"],
+        store=str(store.root),
+        device=options.device,
+        time_limit=None if options.time_limit is None else options.time_limit * 60,
+        site=site,
+        entries=entries,
+    )
+    ledger.save(submission)
+    with ledger.change(name) as submission:
+        arrays, shared = _submit_waiting(submission, ledger)
+    console.print(f"{name}: {len(todo) - shared} stages submitted in {arrays} arrays, {found} were done before.")
+    if shared:
+        console.print(f"{shared} stages are those of an earlier submission, whose jobs are still in the queue.")
+    if options.wait is None:
+        words = "" if options.results == Path("results").absolute() else f" --results {options.results}"
+        console.print(f"See it with --status{words}, end it with --cancel, get the report with --wait.")
+    return name
+
+
+def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
+    """Submit the stages without a job, but those that another submission has in the queue; (arrays, such stages)."""
+    entries = submission.entries
+    others = [ledger.load(name) for name in ledger.names() if name != submission.name]
+    theirs = {
+        entry.key: (other.name, entry.job)
+        for other in others
+        if other.store == submission.store
+        for entry in other.entries.values()
+        if entry.job is not None and entry.owner is None and entry.key in entries
+    }
+    try:
+        queue = read_queue([submission.name, *sorted({name for name, _ in theirs.values()})])
+    except QueueError as error:
+        raise _no_answer(error) from error
+    busy, shared = set(), 0
+    for entry in entries.values():
+        if entry.job is None:
+            (Path(submission.store) / entry.kind / entry.key / "error.txt").unlink(missing_ok=True)
+            owner, job = theirs.get(entry.key, ("", None))
+            if job in queue and not queue[job].ended:
+                entry.owner, entry.job = owner, job
+                shared += 1
+        if entry.job in queue and not queue[entry.job].ended:
+            busy.add(entry.key)
+    ledger.save(submission)
+    return submit(submission, ledger, make_site(submission.site), busy), shared
+
+
+def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Console) -> None:
+    with ledger.change(name) as submission:
+        check(Path(submission.code))
+        again = [status for status in _look(submission, ledger) if status.state not in ("done", *GOING)]
+        stuck = [str(status.entry.job) for status in again if status.state == "stuck"]
+        if stuck:
+            subprocess.run(["scancel", *stuck], check=False, capture_output=True)
+        for status in again:
+            status.entry.job, status.entry.owner, status.entry.cancelled = None, None, False
+        if site is not None:
+            submission.site = site
+        if again:
+            arrays, shared = _submit_waiting(submission, ledger)
+            console.print(f"{name}: {len(again) - shared} stages submitted again in {arrays} arrays.")
+        else:
+            console.print(f"{name}: nothing has failed.")
+
+
+def _cancel(ledger: Ledger, name: str, console: Console) -> None:
+    with ledger.change(name) as submission:
+        found = _look(submission, ledger)
+        ending = [s.entry for s in found if s.state in (*IN_QUEUE, "not submitted") and s.entry.owner is None]
+        for entry in ending:
+            entry.cancelled = True
+        ledger.save(submission)
+        # by name: also what was submitted in the moment in which a submission was killed
+        done = subprocess.run(["scancel", "-n", name], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"scancel gave an error ({done.stderr.strip()}); try again.")
+    console.print(f"{name}: {len(ending)} stages cancelled; --retry-failed continues.")
+
+
+def _no_answer(error: QueueError) -> UserError:
+    return UserError(f"SLURM does not answer ({error}); the jobs are not touched by that, try again later.")
+
+
+def _look(submission: Submission, ledger: Ledger) -> list[Status]:
+    try:
+        return look(submission, ledger)
+    except QueueError as error:
+        raise _no_answer(error) from error
+
+
+def _ask(ledger: Ledger, name: str) -> list[Status]:
+    return _look(ledger.load(name), ledger)
+
+
+def _code(found: list[Status]) -> int:
+    return 0 if all(status.state in ("done", *GOING) for status in found) else 1
+
+
+def _show(name: str, found: list[Status], console: Console) -> None:
+    counts = Counter(status.state for status in found)
+    console.print(f"{name}: {len(found)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
+    table = Table("stage", "kind", "job", "state", "why", box=None)
+    for status in found:
+        if status.state != "done":
+            entry = status.entry
+            table.add_row(entry.title, entry.kind, entry.job or "", status.state, status.reason)
+    if table.row_count:
+        console.print(table)
+
+
+def _wait(ledger: Ledger, name: str, console: Console) -> int:
+    """Say what ends until nothing is left that could; then the report, where all is done."""
+    start = answered = time.monotonic()
+    lost_since: dict[str, float] = {}
+    told: set[str] = set()
+    while True:
+        now = time.monotonic()
+        try:
+            found = look(ledger.load(name), ledger)
+            answered = now
+        except QueueError as error:
+            if now - answered > _SILENT:
+                raise _no_answer(error) from error
+            time.sleep(10)
+            continue
+        lost = {status.entry.key for status in found if status.state == "lost"}
+        lost_since = {key: lost_since.get(key, now) for key in lost}
+        late = {key for key, since in lost_since.items() if now - since < _LATE}
+        for status in found:
+            key = status.entry.key
+            if status.state not in IN_QUEUE and key not in told | late:
+                told.add(key)
+                reason = f": {status.reason}" if status.reason else ""
+                line = f"[{len(told)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
+                console.print(line, markup=False, highlight=False)
+        if not late and not any(status.state in GOING for status in found):
+            break
+        time.sleep(min(15.0, 1.0 + (now - start) / 30))
+    if _code(found):
+        _show(name, found, console)
+        print("not everything was done; --retry-failed submits the rest again.", file=sys.stderr)
+        return 1
+    return _report(ledger.load(name))
+
+
+def _report(submission: Submission) -> int:
+    """Let the code as it was write the report of the same command."""
+    code = Path(submission.code)
+    check(code)
+    words = [sys.executable, str(code / "experiments" / "run.py"), *submission.words, "--report"]
+    path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(words, cwd=code, env=os.environ | {"PYTHONPATH": path}, check=False).returncode

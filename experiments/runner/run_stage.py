@@ -1,0 +1,150 @@
+"""One attempt at a stage: its lock, its clock, its log, and how it ended. Runs in a worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+from experiments.runner import process_group as ranks
+from experiments.runner.stage_functions import EXECUTE, Attempt, Stop
+from experiments.runner.stage_log import StageTimeoutError, limited, logged
+from experiments.stages import Stage, Train
+from experiments.store import DamagedRecordError, Store
+from mila.common.files import write_json
+from mila.common.versions import environment
+from mila.distributed import LostRankError
+from mila.errors import UserError
+from mila.training import DivergedError, StoppedError
+
+_TELL_EVERY = 0.3  # seconds
+_LOG_EVERY = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave."""
+
+    key: str
+    error: str | None = None
+    bad_input: bool = False
+
+
+def run_stage(
+    stage: Stage,
+    store: Store,
+    device: str,
+    *,
+    stop: Stop | None = None,
+    where: Mapping[str, str] | None = None,
+    time_limit: float | None = None,
+) -> Outcome:
+    """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
+
+    An error is written into the stage's folder and returned, never raised; an interruption is raised and leaves the
+    stage to be continued.
+
+    Args:
+        stage: what to do.
+        store: where results go.
+        device: where to compute.
+        stop: asked by a training after each step, see `mila.training.train`.
+        where: what else the record shall say about where it was made.
+        time_limit: seconds after which the attempt fails; what its training has saved is kept.
+
+    Raises:
+        StoppedError: a training was asked to stop.
+    """
+    try:
+        with store.lock(stage):
+            state = store.state(stage)
+            if state == "damaged":
+                store.record(stage)  # says what is wrong
+            if state != "done":
+                with logged(store.begin(stage) / "log.txt"), limited(time_limit):
+                    _attempt(stage, store, device, stop, where or {})
+    except StoppedError:
+        raise
+    except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
+        return _failed(stage, store, str(error), str(error))
+    except UserError as error:
+        return _failed(stage, store, str(error), str(error), bad_input=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return _failed(stage, store, traceback.format_exc(), out_of_memory(stage, device))
+        path = store.folder(stage) / "error.txt"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
+            return _failed(stage, store, traceback.format_exc(), sentence)
+        return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
+    return Outcome(stage.key)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, PyTorch or CUDA had no memory left."""
+    said = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and ("not enough memory" in said or "can't allocate memory" in said)
+    )
+
+
+def out_of_memory(stage: Stage, device: str) -> str:
+    """The sentence for people."""
+    where = "the GPU" if device == "cuda" else "this machine"
+    what = "the profile's batch or frame size" if isinstance(stage, Train) else "the profile's frame size"
+    return f"{where} has too little memory; reduce --jobs, or {what}, or use another --device."
+
+
+def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
+    folder = store.folder(stage)
+    about = {**environment(device), **where}
+    if ranks.ranks() > 1 and isinstance(stage, Train):
+        about["processes"] = ranks.ranks()
+    print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
+    clock = _Clock(folder)
+    result = EXECUTE[type(stage)](stage, store, Attempt(folder, device, clock.tell, stop))
+    finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
+    print(f"finished after {clock.seconds:.1f} s in all")
+
+
+def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
+    with contextlib.suppress(OSError):  # on a full disk there is no place for the reason either
+        store.fail(stage, details)
+        with logged(store.folder(stage) / "log.txt"):
+            print(f"failed: {sentence}")
+    return Outcome(stage.key, sentence, bad_input)
+
+
+class _Clock:
+    """Writes how far a stage is, and adds up its seconds over interruptions."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "progress.json"
+        try:
+            self._before = float(json.loads(self._path.read_text())["seconds"])
+        except (OSError, ValueError, KeyError):
+            self._before = 0.0
+        self._start = time.monotonic()
+        self._told, self._logged = 0.0, self._start
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._start
+
+    def tell(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told > _TELL_EVERY or done == total:
+            self._told = now
+            write_json(self._path, {"done": done, "total": total, "seconds": self.seconds})
+        if now - self._logged > _LOG_EVERY:
+            self._logged = now
+            print(f"{done} of {total}, {self.seconds:.0f} s")

@@ -1,0 +1,233 @@
+"""What each kind of stage does: from a stage and the store to the result of its record.
+
+Runs in a worker process; writes only into the stage's own folder.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.models import build
+from experiments.runner import process_group as ranks
+from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
+from experiments.store import Store
+from mila.common.files import write_atomic
+from mila.cost.conventions import PUBLISHED, count
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
+from mila.errors import UserError
+from mila.evaluation import evaluate, predict
+from mila.tasks import SUITES
+from mila.training import Progress, load_checkpoint, save_checkpoint, train
+from mila.video_model import VideoModel
+from mila.visualisation import attention, film
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a stage works with.
+
+    Attributes:
+        folder: its own, where it writes.
+        device: where it computes.
+        progress: told how far it is.
+        stop: asked by a training after each step, see `mila.training.train`.
+    """
+
+    folder: Path
+    device: str
+    progress: Progress
+    stop: Stop | None
+
+
+def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
+    source = stage.source.open()
+    if not stage.source.is_packed:
+        pack(source, stage.length, attempt.folder / "clips", attempt.progress)
+    return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
+
+
+def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> VideoModel:
+    """The model of a finished training, with its weights, or those of another of its `Train.states`.
+
+    Raises:
+        UserError: the file is damaged or holds another model.
+    """
+    clips = store.clips(stage.data)
+    model = build(stage.model, clips.suite, dict(stage.arguments))
+    path = store.folder(stage) / state_file
+    state = load_checkpoint(path, stage.key)
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not hold a {stage.model!r} of these arguments; delete {path.parent} and run again."
+        ) from error
+    return model
+
+
+def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips, folder = store.clips(stage.data), attempt.folder
+    curve: list[dict[str, float]] = []
+    if stage.schedule is None:
+        torch.manual_seed(stage.seed)
+        model = build(stage.model, clips.suite, dict(stage.arguments))
+        model.fit(clips.targets())
+    else:
+        model = _initial(stage, store, clips)
+        with ranks.together(stage.key, attempt.device):
+            curve = _run_schedule(
+                stage,
+                model,
+                clips,
+                folder,
+                attempt.device,
+                progress=attempt.progress,
+                stop=attempt.stop,
+                end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
+            )
+    save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return {
+        "curve": curve,
+        "steps": int(curve[-1]["step"]) if curve else 0,
+        "clips": len(clips),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def help_train(stage: Train, store: Store, device: str) -> None:
+    """Take part in a training that another process does as a stage; called in its process group. Writes nothing."""
+    clips = store.clips(stage.data)
+    _run_schedule(stage, _initial(stage, store, clips), clips, store.folder(stage), device)
+
+
+def _run_schedule(
+    stage: Train, model: VideoModel, clips: PackedClips, folder: Path, device: str, **told: Any
+) -> list[dict[str, float]]:
+    """Train as the stage says, alike on all ranks; `told` are further arguments of `mila.training.train`."""
+    assert stage.schedule is not None
+    return train(
+        model,
+        clips,
+        stage.schedule,
+        stage.seed,
+        folder / "checkpoint.pt",
+        stage.key,
+        weighting=stage.weighting,
+        augmentation=stage.augmentation,
+        device=device,
+        **told,
+    )
+
+
+def _initial(stage: Train, store: Store, clips: PackedClips) -> VideoModel:
+    """The model as its training begins."""
+    torch.manual_seed(stage.seed)
+    model = build(stage.model, clips.suite, dict(stage.arguments))
+    for start in stage.starts:
+        theirs = load_model(start.stage, store).get_submodule(start.theirs)
+        model.get_submodule(start.ours).load_state_dict(theirs.state_dict())
+    return model
+
+
+def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int) -> None:
+    """Keep the state after an epoch, if it is one of those that are scored."""
+    name = f"epoch-{epoch:04d}.pt"
+    if name in stage.states(clips):
+        state = {key: value.cpu() for key, value in model.state_dict().items()}
+        save_checkpoint(folder / name, stage.key, {"model": state})
+
+
+def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips = store.clips(stage.data)
+    metrics, states, model = _score(stage, store, attempt.device, attempt.progress)
+    shown = picture_indices(len(clips), stage.pictures)
+    _keep_arrays(attempt.folder / "pictures.npz", predict(model, clips, stage.offset, shown, attempt.device))
+    return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}
+
+
+def score(
+    stage: Evaluate, store: Store, device: str, progress: Progress
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
+    return _score(stage, store, device, progress)[:2]
+
+
+def _score(
+    stage: Evaluate, store: Store, device: str, progress: Progress
+) -> tuple[dict[str, float], dict[str, dict[str, float]], VideoModel]:
+    """What `score` returns, and the model in its final state."""
+    clips = store.clips(stage.data)
+    names = stage.train.states(len(store.clips(stage.train.data)))
+    states = {}
+    for place, name in enumerate(names):
+
+        def tell(done: int, total: int, place: int = place) -> None:
+            progress(place * total + done, len(names) * total)
+
+        model = load_model(stage.train, store, name)
+        states[name] = evaluate(model, clips, stage.offset, device=device, progress=tell)
+    first = next(iter(states.values()))
+    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states, model
+
+
+def picture_indices(clips: int, pictures: int) -> list[int]:
+    """Which clips are kept as pictures: evenly spread over the split, chosen by no result."""
+    pictures = min(clips, pictures)
+    return [(2 * i + 1) * clips // (2 * pictures) for i in range(pictures)]
+
+
+def _measure(stage: Measure, _store: Store, _attempt: Attempt) -> dict[str, Any]:
+    suite = SUITES[stage.suite]
+    with torch.device("meta"):  # counting needs shapes, not half a gigabyte of numbers
+        model = build(stage.model, suite, dict(stage.arguments))
+    cost = count(model, suite.height, suite.width, PUBLISHED)
+    return {
+        "gflops": cost.gflops,
+        "keyframe": cost.keyframe / 1e9,
+        "non_keyframe": cost.non_keyframe / 1e9,
+        "parameters": cost.parameters,
+        "height": suite.height,
+        "width": suite.width,
+        "convention": PUBLISHED.name,
+    }
+
+
+def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips = store.clips(stage.data)
+    shown = picture_indices(len(clips), stage.pictures)
+    maps = attention(load_model(stage.train, store), clips, shown, stage.offset, attempt.device)
+    _keep_arrays(attempt.folder / "attention.npz", maps)
+    return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
+
+
+def _film(stage: Film, store: Store, attempt: Attempt) -> dict[str, Any]:
+    clips, model = store.clips(stage.data), load_model(stage.train, store)
+    _keep_arrays(attempt.folder / "film.npz", film(model, clips, range(len(clips)), attempt.device))
+    return {"clips": len(clips), "frames": clips.length, "keyframe_interval": model.keyframe_interval}
+
+
+def _keep_arrays(path: Path, arrays: Mapping[str, torch.Tensor]) -> None:
+    values = {name: array.numpy() for name, array in arrays.items()}
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **values))
+
+
+EXECUTE: dict[type[Stage], Callable[[Any, Store, Attempt], dict[str, Any]]] = {
+    Data: _data,
+    Train: _train,
+    Evaluate: _evaluate,
+    Measure: _measure,
+    Attend: _attend,
+    Film: _film,
+}
+"""How each kind is done."""

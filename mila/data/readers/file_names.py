@@ -1,0 +1,139 @@
+"""The names that each layout gives its files: what a file holds for a clip, and which files have no such name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mila.errors import UserError
+
+Content = Literal["frame", "segmentation", "depth", "normals"]
+
+_SPLIT = "(train|train_extra|val|test)"
+_STEM = r"[^/]+/[^/]+_\d{6}_\d{6}"  # CITY/CITY_SSSSSS_FFFFFF
+_TIME = r"\d+(\.\d+)?-\d+"  # TIME-STAMP
+
+
+class FileNames:
+    """The names of one layout.
+
+    Args:
+        folders: in which files must be named so, as patterns of `Path.glob` below the data set's folder. A pattern
+            with an ending is one of files, and stands for the folders that hold such a file.
+        patterns: what files of a name hold, by a regular expression for the path below the data set's folder. Its
+            group `item`, if any, is what the annotated image and its labels have in common.
+    """
+
+    def __init__(self, folders: tuple[str, ...], patterns: dict[str, tuple[Content, ...]]) -> None:
+        self._folders = folders
+        self._patterns = [(re.compile(pattern), frozenset(holds)) for pattern, holds in patterns.items()]
+
+    def holds(self, root: Path, path: Path) -> frozenset[Content]:
+        """What the file `path` of the data set in `root` holds for a clip."""
+        return self._match(path.relative_to(root).as_posix())[0]
+
+    def survey(self, root: Path) -> Survey:
+        """Look at every name in the folders of the layout.
+
+        Raises:
+            UserError: a folder cannot be read.
+        """
+        strays: list[str] = []
+        images: set[str] = set()
+        labelled: set[str] = set()
+        for path in self._files(root):
+            holds, item, known = self._match(path)
+            if not known:
+                strays.append(path)
+            if item is not None:
+                (labelled if "segmentation" in holds else images).add(item)
+        return Survey(tuple(sorted(strays)), len(images - labelled))
+
+    def _match(self, path: str) -> tuple[frozenset[Content], str | None, bool]:
+        for pattern, holds in self._patterns:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return holds, match.groupdict().get("item"), True
+        return frozenset(), None, False
+
+    def _files(self, root: Path) -> Iterator[str]:
+        """Paths below `root` of all files below the layout's folders."""
+
+        def refuse(error: OSError) -> None:
+            raise UserError(
+                f"{error.filename} cannot be read ({error.strerror}); give this user the right to read it."
+            ) from error
+
+        tops: set[Path] = set()
+        for pattern in self._folders:
+            found = root.glob(pattern)
+            tops.update((path.parent for path in found) if "." in pattern else filter(Path.is_dir, found))
+        for top in tops:
+            for folder, _, names in os.walk(top, onerror=refuse):
+                where = Path(folder).relative_to(root).as_posix()
+                yield from (f"{where}/{name}" for name in names)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the names in a data set's folder tell.
+
+    Attributes:
+        strays: files without an official name, by their path below the data set's folder.
+        unlabelled: how many images that could be annotated have no labels.
+    """
+
+    strays: tuple[str, ...]
+    unlabelled: int
+
+
+_CITYSCAPES = FileNames(
+    ("gtFine", "leftImg8bit", "leftImg8bit_sequence", "disparity", "camera"),
+    {
+        rf"leftImg8bit/(?P<item>(train|val|test)/{_STEM})_leftImg8bit\.(png|jpg)": ("frame",),
+        rf"(leftImg8bit|leftImg8bit_sequence)/{_SPLIT}/{_STEM}_leftImg8bit\.(png|jpg)": ("frame",),
+        rf"gtFine/(?P<item>(train|val|test)/{_STEM})_gtFine_labelIds\.png": ("segmentation",),
+        rf"gtFine/{_SPLIT}/{_STEM}_gtFine_(color|instanceIds|instanceTrainIds|labelTrainIds)\.png": (),
+        rf"gtFine/{_SPLIT}/{_STEM}_gtFine_polygons\.json": (),
+        rf"disparity/{_SPLIT}/{_STEM}_disparity\.png": ("depth",),
+        rf"camera/{_SPLIT}/{_STEM}_camera\.json": (),
+    },
+)
+_PLAIN = FileNames(
+    ("rgb", "labels13", "labels40", "depth"),
+    {
+        r"rgb/(?P<item>\d{4})\.(png|jpg)": ("frame",),
+        r"labels(13|40)/(?P<item>\d{4})\.png": ("segmentation",),
+        r"depth/\d{4}\.png": ("depth", "normals"),
+    },
+)
+_MTAN = FileNames(
+    tuple(f"{part}/{kind}" for part in ("train", "val") for kind in ("image", "label", "label_*", "depth", "normal")),
+    {
+        r"(train|val)/image/\d+\.npy": ("frame",),
+        r"(train|val)/label(_\d+)?/\d+\.npy": ("segmentation",),
+        r"(train|val)/depth/\d+\.npy": ("depth",),
+        r"(train|val)/normal/\d+\.npy": ("normals",),
+    },
+)
+_OFFICIAL = FileNames(
+    ("*/r-*.ppm", "raw/*/r-*.ppm"),
+    {
+        r"nyu_depth_v2_labeled\.mat": ("segmentation", "depth", "normals"),
+        rf"(raw/)?[^/]+/r-{_TIME}\.ppm": ("frame",),
+        rf"(raw/)?[^/]+/(d-{_TIME}\.pgm|a-{_TIME}\.dump|INDEX\.txt)": (),
+    },
+)
+
+OF_TITLE = {
+    "Cityscapes, official folders": _CITYSCAPES,
+    "MTAN's arrays of Cityscapes": _MTAN,
+    "MTAN's arrays of NYUd v2": _MTAN,
+    "NYUd v2, official file": _OFFICIAL,
+    "NYUd v2, plain folders": _PLAIN,
+}
+"""By the title of the layout (`mila.data.readers.layouts.Layout`)."""

@@ -1,0 +1,223 @@
+"""Which data set a folder holds, and in which layout: recognised by what lies in it.
+
+| layout                                 | recognised by                                                      |
+|----------------------------------------|--------------------------------------------------------------------|
+| packed store (`mila.data.packed`)      | `frames.npy` in `train`, `val` or `test`                           |
+| NYUd v2, official                      | `nyu_depth_v2_labeled.mat`                                         |
+| MTAN's arrays of NYUd v2               | `train/image` or `val/image`, with `label` beside it               |
+| MTAN's arrays of Cityscapes            | the same with `label_7` or `label_19`                              |
+| Cityscapes, official                   | `gtFine`, `leftImg8bit` or `leftImg8bit_sequence`                  |
+| NYUd v2, plain folders                 | any of `rgb`, `depth`, `labels13`, `labels40`, their split files   |
+
+Where a folder holds several of them, the first of this list counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from mila.data.clips import ClipSource
+from mila.data.packed import PackedClips, is_packed_store
+from mila.data.readers.cityscapes import Cityscapes
+from mila.data.readers.images import check_folder
+from mila.data.readers.mtan_trees import LABELS, MTANTree, is_mtan_tree
+from mila.data.readers.nyuv2 import NYUv2
+from mila.data.readers.nyuv2_mat import LABELLED
+from mila.data.readers.nyuv2_official import NYUv2Official
+from mila.errors import UserError
+from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2_40, SUITES, Suite
+
+ClipMode = Literal["video", "pan", "still"]
+"""Where clips come from: the frames before the annotated one, a moving crop of it, or its repetition."""
+
+Dataset = Literal["nyuv2", "cityscapes"]
+
+_CITYSCAPES = ("gtFine", "leftImg8bit_sequence", "leftImg8bit")
+_PLAIN = ("rgb", "depth", "labels13", "labels40", "train.txt", "test.txt")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds.
+
+    Attributes:
+        root: the folder.
+        title: data set and layout, for people.
+        dataset: which data set.
+        suites: the sets of tasks that it has targets for, the default first.
+        modes: where its clips can come from, the default first; `video` where there are frames of one.
+        splits: those that are there.
+        scored: the split that the field reports: of Cityscapes the official val, whose labels are public.
+        packed: whether it is a packed store, which training reads as it is.
+    """
+
+    root: Path
+    title: str
+    dataset: Dataset
+    suites: tuple[Suite, ...]
+    modes: tuple[ClipMode, ...]
+    splits: tuple[str, ...]
+    scored: str
+    packed: bool
+    _reader: Callable[..., ClipSource]
+
+    def open(
+        self,
+        split: str,
+        *,
+        suite: Suite,
+        mode: ClipMode,
+        height: int,
+        width: int,
+        limit: int | None = None,
+        problems: list[str] | None = None,
+    ) -> ClipSource:
+        """One split as a `ClipSource`.
+
+        Args:
+            split: one of `splits`.
+            suite: one of `suites`.
+            mode: one of `modes`.
+            height: height of frames and targets, pixels.
+            width: width of frames and targets, pixels.
+            limit: use the first so many items only.
+            problems: see `ClipSource`.
+
+        Raises:
+            UserError: there is no such suite, mode or split here, or what the reader of the layout finds wrong.
+        """
+        for what, value, known in (
+            ("tasks", suite.name, tuple(s.name for s in self.suites)),
+            ("clips of mode", mode, self.modes),
+            ("split", split, self.splits),
+        ):
+            if value not in known:
+                raise UserError(
+                    f"{self.root} has no {what} {value!r}: {self.title} has {', '.join(known)}; choose one of these."
+                )
+        how: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
+        with _reading(self.root):
+            return self._reader(self.root, split, suite=suite, **how)
+
+
+def recognise(root: str | Path) -> Layout:
+    """What `root` holds.
+
+    Raises:
+        UserError: `root` is no folder, or holds none of the layouts, or none of the splits of its layout.
+    """
+    root = Path(root)
+    with _reading(root):
+        check_folder(root, "the folder of a data set")
+        layout = _recognise(root)
+    if not layout.splits:
+        raise UserError(
+            f"{root} looks like {layout.title}, but holds no split (train, val or test) of it; unpack it in full."
+        )
+    return layout
+
+
+@contextmanager
+def _reading(root: Path) -> Iterator[None]:
+    """Turns what the file system refuses into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or root} cannot be read ({error.strerror or error}); give this user the right to read it."
+        ) from error
+
+
+def _recognise(root: Path) -> Layout:
+    if is_packed_store(root):
+        return _packed(root)
+    make = partial(Layout, root, packed=False)
+    stills: tuple[ClipMode, ...] = ("pan", "still")
+    if (root / LABELLED).exists():
+        modes = ("video", *stills) if _has_raw_video(root) else stills
+        suites: tuple[Suite, ...] = (NYUV2, NYUV2_40)
+        return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", _reader=_official)
+    if is_mtan_tree(root):
+        parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
+        names = [name for name, folder in LABELS.items() if all((root / part / folder).is_dir() for part in parts)]
+        if not names:
+            raise UserError(
+                f"{root} has MTAN's image folders, but no {', '.join(LABELS.values())} beside them; unpack the "
+                "archive in full."
+            )
+        dataset: Dataset = "nyuv2" if names[0] == "nyuv2" else "cityscapes"
+        title = f"MTAN's arrays of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
+        suites = tuple(SUITES[name] for name in names if name.startswith(dataset))
+        return make(title, dataset, suites, stills, parts, "val", _reader=MTANTree)
+    if any((root / name).is_dir() for name in _CITYSCAPES):
+        splits = tuple(split for split in ("train", "val", "test") if (root / "gtFine" / split).is_dir())
+        modes = ("video", *stills) if (root / "leftImg8bit_sequence").is_dir() else stills
+        suites = (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19)
+        return make("Cityscapes, official folders", "cityscapes", suites, modes, splits, "val", _reader=_cityscapes)
+    if any((root / name).exists() for name in _PLAIN):
+        splits = tuple(split for split in ("train", "test") if (root / f"{split}.txt").is_file())
+        labels = {"labels13": NYUV2, "labels40": NYUV2_40}
+        suites = tuple(suite for name, suite in labels.items() if (root / name).is_dir()) or (NYUV2,)
+        return make("NYUd v2, plain folders", "nyuv2", suites, stills, splits, "test", _reader=_plain)
+    raise UserError(
+        f"{root} holds no data set that is known here: no packed store, no {LABELLED}, none of MTAN's train/image and "
+        f"val/image, and none of {', '.join((*_CITYSCAPES, *_PLAIN))}; correct the path or unpack the data set."
+    )
+
+
+def _packed(root: Path) -> Layout:
+    splits = tuple(split for split in ("train", "val", "test") if (root / split).is_dir())
+    first = PackedClips(root / splits[0])
+    dataset: Dataset = "nyuv2" if first.suite.name.startswith("nyuv2") else "cityscapes"
+    scored = "val" if "val" in splits else "test"
+    title = f"packed store of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
+    mode: Any = first.mode
+    return Layout(root, title, dataset, (first.suite,), (mode,), splits, scored, True, _reader=_open_packed)
+
+
+def _has_raw_video(root: Path) -> bool:
+    """Whether a scene's folder, in `root` or `root/raw`, holds a colour frame."""
+    folders = (folder for top in (root, root / "raw") if top.is_dir() for folder in top.iterdir() if folder.is_dir())
+    return any(path.name.startswith("r-") and path.suffix == ".ppm" for folder in folders for path in folder.iterdir())
+
+
+def _official(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+
+
+def _plain(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+    return NYUv2(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+
+
+def _cityscapes(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+    depth: Any = "metres" if suite == CITYSCAPES_METRES else "disparity"
+    return Cityscapes(root, split, classes=19 if suite == CITYSCAPES19 else 7, depth=depth, **how)
+
+
+def _open_packed(
+    root: Path,
+    split: str,
+    *,
+    suite: Suite,
+    mode: str,
+    height: int,
+    width: int,
+    limit: int | None,
+    problems: Any,  # noqa: ARG001
+) -> ClipSource:
+    clips = PackedClips(root / split, limit=limit)
+    if clips.suite != suite or clips.mode != mode:
+        raise UserError(
+            f"{root / split} has {clips.suite.name} in mode {clips.mode}, unlike the other splits beside it."
+        )
+    if (clips.height, clips.width) != (height, width):
+        raise UserError(
+            f"{root / split} was prepared at {clips.height} x {clips.width} pixels (height x width), but "
+            f"{height} x {width} are wanted; prepare the data set at that size, or choose a profile of the store's."
+        )
+    return clips

@@ -1,0 +1,228 @@
+"""Ray casting: which primitive every ray meets first, how deep, with which normal, and where that point moves.
+
+Every primitive is a convex unit shape in its own frame, so a ray o + t d becomes o' + t d' there; with the
+ray's direction scaled to d_z = 1 in the camera frame, t is the depth along the optical axis. Each primitive is
+only met with the rays inside its projected bounding box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mila.data.worlds.scene import BOX, CYLINDER, Scene
+
+Array = npt.NDArray[Any]
+NEAR = 0.05
+"""Nothing closer than this, in metres, is seen."""
+
+_CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+_EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; the centre of pixel (row i, column j) has the image coordinates x = j, y = i.
+
+    Attributes:
+        fx, fy: focal lengths in pixels.
+        cx, cy: principal point in pixels.
+        rotation: camera-to-world rotation, float64 `[3, 3]`; camera frame x right, y down, z forward.
+        position: position in the world in metres, float64 `[3]`.
+        baseline: metres between the two cameras that the disparity stands for (0: the world has no disparity).
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    rotation: Array
+    position: Array
+    baseline: float = 0.0
+
+    def project(self, points: Array) -> tuple[Array, Array, Array]:
+        """Image coordinates x, y and depth of world points `[3, ...]`; behind the camera, depth <= 0."""
+        return self.project_direction(points - self.position.reshape(3, *[1] * (points.ndim - 1)))
+
+    def project_direction(self, directions: Array) -> tuple[Array, Array, Array]:
+        """Image coordinates x, y of the points at infinity in world directions `[3, ...]`, and their z."""
+        x, y, z = np.tensordot(self.rotation.T, directions, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.fx * x / z + self.cx, self.fy * y / z + self.cy, z
+
+    def rays(self, height: int, width: int) -> tuple[Array, Array]:
+        """Columns' x / z `[W]` and rows' y / z `[H]` of the rays through the pixel centres."""
+        return (np.arange(width) - self.cx) / self.fx, (np.arange(height) - self.cy) / self.fy
+
+
+class View(NamedTuple):
+    """A scene at one time as one camera sees it.
+
+    Attributes:
+        camera: the camera.
+        rotation, centre: pose of every primitive, float64 `[P, 3, 3]`, `[P, 3]`.
+        shape: int `[P]`.
+        matrix, origin: camera frame -> unit frame of every primitive, float64 `[P, 3, 3]`, `[P, 3]`.
+        box: float64 `[P, 4]`, image coordinates x0, y0, x1, y1 that enclose each primitive (empty: x1 < x0).
+    """
+
+    camera: Camera
+    rotation: Array
+    centre: Array
+    shape: Array
+    matrix: Array
+    origin: Array
+    box: Array
+
+
+def view(scene: Scene, camera: Camera, time: float) -> View:
+    """The scene at a time, ready to be cast."""
+    rotation, centre = scene.pose(time)
+    inverse = np.swapaxes(rotation, 1, 2) / scene.half[:, :, None]
+    matrix = inverse @ camera.rotation
+    origin = (inverse @ (camera.position - centre)[:, :, None])[:, :, 0]
+    box = bounds(camera, rotation, centre, scene.half)
+    return View(camera, rotation, centre, scene.shape, matrix, origin, box)
+
+
+def bounds(camera: Camera, rotation: Array, centre: Array, half: Array) -> Array:
+    """Image boxes x0, y0, x1, y1 `[P, 4]` around oriented boxes, clipped at the near plane."""
+    corners = centre[:, None] + (_CORNERS * half[:, None]) @ np.swapaxes(rotation, 1, 2)
+    local = (corners - camera.position) @ camera.rotation
+    start, end = local[:, _EDGES[:, 0]], local[:, _EDGES[:, 1]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cut = np.clip((NEAR - start[..., 2:]) / (end[..., 2:] - start[..., 2:]), 0, 1)
+        crossing = start + (end - start) * np.nan_to_num(cut)
+        points = np.concatenate([local, crossing], 1)
+        x = camera.fx * points[..., 0] / points[..., 2] + camera.cx
+        y = camera.fy * points[..., 1] / points[..., 2] + camera.cy
+    outside = points[..., 2] < NEAR * 0.999
+    low = [np.where(outside, np.inf, v).min(1) for v in (x, y)]
+    high = [np.where(outside, -np.inf, v).max(1) for v in (x, y)]
+    return np.stack([*low, *high], 1)
+
+
+def windows(box: Array, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
+    """Index and pixel window i0, i1, j0, j1 of every image box that holds a pixel centre."""
+    limit = np.array((width, height, width, height))
+    finite = np.clip(box, -1, limit)
+    first = np.maximum(np.ceil(finite[:, :2] - 1e-3), 0).astype(int)
+    last = np.minimum(np.floor(finite[:, 2:] + 1e-3) + 1, limit[:2]).astype(int)
+    kept = np.flatnonzero((last > first).all(1)).tolist()
+    return [(k, first[k, 1].item(), last[k, 1].item(), first[k, 0].item(), last[k, 0].item()) for k in kept]
+
+
+def cast(seen: View, height: int, width: int) -> tuple[Array, Array]:
+    """The first hit of the ray through every pixel centre.
+
+    Returns:
+        surface int32 `[H, W]` (-1: none) and depth float32 `[H, W]` (+inf: none).
+    """
+    depth = np.full((height, width), np.inf, np.float32)
+    surface = np.full((height, width), -1, np.int32)
+    dx, dy = (v.astype(np.float32) for v in seen.camera.rays(height, width))
+    dy = dy[:, None]
+    matrix, shape = seen.matrix.astype(np.float32), seen.shape.tolist()
+    origin = seen.origin.astype(np.float32)
+    with np.errstate(all="ignore"):
+        for k, i0, i1, j0, j1 in windows(seen.box, height, width):
+            x, y, m = dx[j0:j1], dy[i0:i1], matrix[k]
+            ray = [m[axis, 0] * x + (m[axis, 1] * y + m[axis, 2]) for axis in range(3)]
+            enter, leave = _interval(shape[k], origin[k], ray)
+            closest = depth[i0:i1, j0:j1]
+            hit = enter < leave
+            hit &= enter > NEAR
+            hit &= enter < closest
+            np.copyto(closest, enter, where=hit)
+            np.copyto(surface[i0:i1, j0:j1], k, where=hit)
+    return surface, depth
+
+
+def cast_points(seen: View, x: Array, y: Array) -> tuple[Array, Array]:
+    """The first hit of the rays through any image coordinates `[N]`: surface int32 and depth float64 `[N]`."""
+    depth = np.full(x.shape, np.inf)
+    surface = np.full(x.shape, -1, np.int32)
+    camera = seen.camera
+    with np.errstate(all="ignore"):
+        for k, (x0, y0, x1, y1) in enumerate(seen.box):
+            near = np.flatnonzero((x >= x0 - 1e-3) & (x <= x1 + 1e-3) & (y >= y0 - 1e-3) & (y <= y1 + 1e-3))
+            if near.size == 0:
+                continue
+            dx, dy = (x[near] - camera.cx) / camera.fx, (y[near] - camera.cy) / camera.fy
+            ray = [row[0] * dx + row[1] * dy + row[2] for row in seen.matrix[k]]
+            enter, leave = _interval(int(seen.shape[k]), seen.origin[k], ray)
+            hit = (enter < leave) & (enter > NEAR) & (enter < depth[near])
+            depth[near[hit]] = enter[hit]
+            surface[near[hit]] = k
+    return surface, depth
+
+
+def _interval(shape: int, origin: Array, ray: list[Array]) -> tuple[Array, Array]:
+    """Where rays enter and leave a unit shape; a miss leaves before it enters, or is not a number."""
+    if shape == BOX:
+        enter, leave = _slab(origin[0], ray[0])
+        for axis in (1, 2):
+            first, last = _slab(origin[axis], ray[axis])
+            np.maximum(enter, first, out=enter)
+            np.minimum(leave, last, out=leave)
+        return enter, leave
+    axes = (0, 2) if shape == CYLINDER else (0, 1, 2)
+    a = sum(ray[axis] * ray[axis] for axis in axes)
+    b = sum(origin[axis] * ray[axis] for axis in axes)
+    c = sum(origin[axis] * origin[axis] for axis in axes) - 1
+    root = np.sqrt(b * b - a * c)
+    enter, leave = (-b - root) / a, (root - b) / a
+    if shape == CYLINDER:
+        first, last = _slab(origin[1], ray[1])
+        np.maximum(enter, first, out=enter)
+        np.minimum(leave, last, out=leave)
+    return enter, leave
+
+
+def _slab(origin: Any, ray: Array) -> tuple[Array, Array]:
+    inverse = 1 / ray
+    middle, reach = inverse * -origin, np.abs(inverse)
+    return middle - reach, middle + reach
+
+
+def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array]:
+    """Exact motion of the seen points to the next view.
+
+    Args:
+        scene: the scene of both views.
+        now: the view of this frame.
+        then: the view of the next frame.
+        surface: int32 `[H, W]`, what `cast` returned for `now`.
+        depth: float32 `[H, W]`, likewise.
+
+    Returns:
+        Flow float32 `[2, H, W]` in pixels, x then y (no hit: that of the direction, so of the rotation only), and
+        visible bool `[H, W]`: the point is between the outermost pixel centres of the next view and nothing hides it.
+    """
+    height, width = surface.shape
+    dx, dy = now.camera.rays(height, width)
+    direction = np.stack([*np.meshgrid(dx, dy), np.ones((height, width))])
+    world = np.tensordot(now.camera.rotation, direction, 1)
+    sky = surface < 0
+    index = np.where(sky, 0, surface)
+    finite = np.where(sky, 1.0, depth.astype(np.float64))
+    points = world * finite + now.camera.position[:, None, None]
+    for k in scene.motions:
+        here = surface == k
+        if here.any():
+            turn = then.rotation[k] @ now.rotation[k].T
+            points[:, here] = turn @ (points[:, here] - now.centre[k][:, None]) + then.centre[k][:, None]
+    x, y, z = then.camera.project(points)
+    away = then.camera.project_direction(world)
+    x, y, z = (np.where(sky, far, near) for far, near in zip(away, (x, y, z), strict=True))
+    visible = (z > NEAR) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    found, reached = cast_points(then, x[visible], y[visible])
+    seen_sky = sky[visible]
+    with np.errstate(invalid="ignore"):
+        same = (found == index[visible]) & (np.abs(reached - z[visible]) < 1e-3 * z[visible])
+    visible[visible] = np.where(seen_sky, found < 0, same)
+    motion_field = np.stack([x - np.arange(width), y - np.arange(height)[:, None]])
+    return motion_field.astype(np.float32), visible

@@ -1,0 +1,101 @@
+"""Where the numbers of claims come from: the paper's tables, counted costs, finished runs, measured times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from experiments.costs.latency import LatencyRecord, find_row
+from experiments.costs.rows import COSTED
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid
+from experiments.grids.multi_task import TABLE1, TABLE2
+from experiments.runs import Runs
+from mila.tasks import NYUV2
+from reports.claims.statements import At, Number, Source, digits
+from reports.published.numbers import PublishedCell, read_published
+
+_COLUMNS = {"GFLOPs": "gflops", "convolutions": "conv_layers", "parameters (M)": "params_millions"}
+
+
+@lru_cache(maxsize=32)
+def _published(table: int, dataset: str) -> dict[str, dict[str, PublishedCell]]:
+    return read_published(table, dataset)
+
+
+def published(cell: At) -> Number | None:
+    """The paper's own number."""
+    found = _published(cell.table, cell.dataset).get(cell.row, {}).get(cell.metric)
+    return None if found is None else Number(found.value, found.text)
+
+
+def dataset_of(grid: Grid) -> str:
+    """A grid's data set as `published.csv` names it."""
+    return "nyuv2" if grid.suite == NYUV2 else "cityscapes"
+
+
+def counted(lines: Sequence[Mapping[str, str]], *, complete: bool) -> Source:
+    """Costs as published or complete: those of the audit, and those that the paper does not print.
+
+    Args:
+        lines: of `reports.pages.costs.read_costs`.
+        complete: which of the two.
+    """
+    names = {(str(grid.table), row.label): row.published for grid in COSTED for row in grid.rows}
+    datasets = {str(grid.table): dataset_of(grid) for grid in (TABLE1, TABLE2, *COSTED)}  # Table 7 is of none
+    numbers: dict[At, float] = {}
+    for line in lines:
+        table, row, quantity = line["table"], line["row"], line["quantity"]
+        printed = bool(line["published"])
+        if not printed and quantity != "GFLOPs, average":
+            continue
+        if not printed:
+            row = names[table, row] or row
+        elif table == "7":
+            row = f"feature propagation module / {row} / {line['size']}"
+        at = At(int(table), datasets.get(table, ""), row, _COLUMNS[quantity] if printed else "gflops")
+        numbers[at] = float(line["measured_complete" if complete else "measured_as_published"])
+
+    def find(cell: At) -> Number | None:
+        value = numbers.get(cell)
+        return None if value is None else Number(value, f"{value:.4g}")
+
+    return find
+
+
+def measured(runs: Sequence[Runs]) -> Source:
+    """Scores of finished runs in the printed units: means over seeds of the means over offsets, and at two offsets."""
+    numbers: dict[At, Number] = {}
+    for run in runs:
+        grid = run.plan.grid
+        scales = {m.name: m.scale for task in run.plan.suite.tasks for m in task.metrics}
+        for result in run.results:
+            row = result.plan.published or result.plan.label
+            for metric, value in result.values.items():
+                stds = value.by_offset_std or (None,) * len(value.by_offset)
+                several = [(metric, value.mean, value.std)]
+                if len(value.by_offset) > 1:
+                    ends = (("first", 0), ("last", -1))
+                    several += [(f"{metric}@{what}", value.by_offset[i], stds[i]) for what, i in ends]
+                for name, mean, std in several:
+                    mean, std = scales[metric] * mean, None if std is None else scales[metric] * std
+                    at = At(grid.table, dataset_of(grid), row, name)
+                    numbers[at] = Number(mean, f"{mean:.4g}", std, value.seeds)
+    return numbers.get
+
+
+def timed(record: LatencyRecord) -> Source:
+    """Milliseconds a frame of whole streams, medians; told apart where the quartiles do not overlap."""
+
+    def find(cell: At) -> Number | None:
+        if cell.metric != "latency":
+            return None
+        for grid in GRIDS.values():
+            row = find_row(record.rows, grid.name, cell.row)
+            if row is not None and (grid.table, dataset_of(grid)) == (cell.table, cell.dataset):
+                times = row.latency.stream
+                half = 1e3 * max(times.upper - times.median, times.median - times.lower)
+                return Number(1e3 * times.median, f"{digits(1e3 * times.median, 3)} ms", half)
+        return None
+
+    return find

@@ -1,0 +1,220 @@
+"""The page of latency: how long every model takes on the machines at hand, and what of its saving is realised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from experiments.costs.latency import LatencyRecord, LatencyRow, find_row
+from experiments.grids import GRIDS
+from experiments.profiles import PROFILES
+from experiments.runs import Runs
+from mila.cost.latency import Times
+from reports.claims.sources import dataset_of
+from reports.files import update, update_all
+from reports.pages.index import Card, refresh_index, write_card
+from reports.plots.drawing import table_of
+from reports.plots.figure1 import measured_figures, missing, over_gflops, over_latency
+from reports.published.numbers import read_published
+from reports.render import render
+
+_REFERENCE = "D101-MultiTask"
+_PAIRS = (
+    ("MILA", "MTAN*"),
+    ("MILA", "Cross-Stitch*"),
+    ("MILA", "D101-MultiTask"),
+    ("MILA w/o MF&TS", "D101-MultiTask"),
+)
+"""What the text says MILA saves against."""
+
+
+@dataclass(frozen=True)
+class LatencyLine:
+    """A model, as text; times in ms with quartiles, empty where there is none.
+
+    `numbers` are those by which the table is sorted, by column; empty where there is none.
+    """
+
+    label: str
+    keyframe: tuple[str, str]
+    non_keyframe: tuple[str, str]
+    stream: tuple[str, str]
+    rate: str
+    gflops: str
+    gflops_saved: str
+    time_saved: str
+    energy: str
+    numbers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A saving in per cent: as printed, counted on the networks that were timed, and of their time."""
+
+    name: str
+    published: str
+    counted: str
+    realised: str
+
+
+@dataclass(frozen=True)
+class GridPart:
+    """The models of a grid in a record."""
+
+    title: str
+    size: str
+    lines: tuple[LatencyLine, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class RecordPart:
+    """A record in the page."""
+
+    record: LatencyRecord
+    about: str
+    grids: tuple[GridPart, ...]
+
+
+def write_latency(
+    latencies: Sequence[LatencyRecord], runs: Sequence[Runs], counted: Mapping[str, float], out: Path
+) -> Path:
+    """Write `latency.html`, its CSV file, plots and card into the folder `out`; returns the page's path.
+
+    Args:
+        latencies: what was timed.
+        runs: finished ones, of any profiles, for the plots of measured mIoU.
+        counted: GFLOPs as published of Table 2's rows.
+        out: the folder.
+    """
+    page = out / "latency.html"
+    drawn = [over_gflops(counted)]
+    drawn += [figure for figure in map(over_latency, latencies) if figure is not None]
+    ours = [figure for record in latencies for figure in measured_figures(runs, record)]
+    for figure in (*drawn, *ours):
+        update_all(figure.files(out / page.stem))
+    update(page.with_suffix(".csv"), _sheet(latencies))
+    parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
+    html = render(
+        "latency.html.j2",
+        parts=parts,
+        folder=page.stem,
+        published=drawn,
+        measured=ours,
+        missing=[said.split("`") for said in missing(runs, latencies)],
+        costs=(out / "costs.html").is_file(),
+    )
+    update(page, html)
+    about = (
+        f"Keyframes, non-keyframes and whole streams: {', '.join(f'{r.profile} on {r.device}' for r in latencies)}."
+        if latencies
+        else "Nothing is timed yet: nox -s bench-latency."
+    )
+    files = (("CSV", "latency.csv"),)
+    write_card(page, Card(title="Latency", about=about, files=files, answers=("Figure 1",)))
+    refresh_index(out)
+    return page
+
+
+def _grids(record: LatencyRecord) -> tuple[GridPart, ...]:
+    parts = []
+    for name, group in groupby(record.rows, lambda row: row.grid):
+        rows, grid = list(group), GRIDS[name]
+        against = find_row(rows, name, _REFERENCE)
+        size = f"{rows[0].height} × {rows[0].width} pixels, {len(grid.suite.tasks)} tasks"
+        lines = tuple(_line(row, against) for row in rows)
+        parts.append(GridPart(f"Table {grid.table}. {grid.title}", size, lines, _pairs(rows)))
+    return tuple(parts)
+
+
+def _line(row: LatencyRow, against: LatencyRow | None) -> LatencyLine:
+    latency = row.latency
+    saved = against is not None and against is not row
+    return LatencyLine(
+        label=row.label,
+        keyframe=_text(latency.keyframe),
+        non_keyframe=_text(latency.non_keyframe),
+        stream=_text(latency.stream),
+        rate=_digits(1 / latency.stream.median),
+        gflops=_digits(row.complete_gflops),
+        gflops_saved=_saved(row.complete_gflops, against.complete_gflops) if saved and against else "–",
+        time_saved=_saved(latency.stream.median, against.latency.stream.median) if saved and against else "–",
+        energy="–" if latency.energy is None else _digits(latency.energy),
+        numbers={
+            "keyframe": str(latency.keyframe.median),
+            "other": "" if latency.non_keyframe is None else str(latency.non_keyframe.median),
+            "stream": str(latency.stream.median),
+            "gflops": str(row.complete_gflops),
+            "energy": "" if latency.energy is None else str(latency.energy),
+        },
+    )
+
+
+def _text(times: Times | None) -> tuple[str, str]:
+    if times is None:
+        return "–", ""
+    return _digits(1e3 * times.median), f"{_digits(1e3 * times.lower)} to {_digits(1e3 * times.upper)}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, or the whole number where it has more."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def _saved(ours: float, theirs: float) -> str:
+    return f"{100 * (1 - ours / theirs):.0f} %".replace("-", "−")
+
+
+def _pairs(rows: Sequence[LatencyRow]) -> tuple[Pair, ...]:
+    grid = GRIDS[rows[0].grid]
+    printed = read_published(grid.table, dataset_of(grid))
+    pairs = []
+    for ours, theirs in _PAIRS:
+        first, second = (find_row(rows, grid.name, name) for name in (ours, theirs))
+        if first is None or second is None or "gflops" not in printed[ours]:
+            continue
+        pairs.append(
+            Pair(
+                f"{ours} against {theirs}",
+                _saved(printed[ours]["gflops"].value, printed[theirs]["gflops"].value),
+                _saved(first.complete_gflops, second.complete_gflops),
+                _saved(first.latency.stream.median, second.latency.stream.median),
+            )
+        )
+    return tuple(pairs)
+
+
+HEADER = (
+    *("profile", "device", "table", "row", "height", "width", "K", "what", "median_ms", "lower_quartile_ms"),
+    *("upper_quartile_ms", "n", "gflops_as_published", "gflops_complete", "joules_a_frame", "finished"),
+)
+
+
+def _sheet(latencies: Sequence[LatencyRecord]) -> str:
+    """One line a model and kind of step; costs and energy stand with whole streams."""
+    lines: list[tuple[object, ...]] = []
+    for record in latencies:
+        for row in record.rows:
+            where = (
+                record.profile,
+                record.device,
+                GRIDS[row.grid].table,
+                row.label,
+                row.height,
+                row.width,
+                row.interval,
+            )
+            for what in ("keyframe", "non_keyframe", "stream"):
+                times: Times | None = getattr(row.latency, what)
+                if times is None:
+                    continue
+                numbers = (1e3 * times.median, 1e3 * times.lower, 1e3 * times.upper, times.count)
+                rest = (
+                    (row.published_gflops, row.complete_gflops, row.latency.energy)
+                    if what == "stream"
+                    else (None, None, None)
+                )
+                lines.append((*where, what, *numbers, *rest, record.finished))
+    return table_of(HEADER, lines)

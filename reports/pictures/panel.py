@@ -1,0 +1,256 @@
+"""The picture panel: frame, truth and predictions of a few clips, as PNG images inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from experiments.collect import RowResult
+from experiments.plan import Plan
+from experiments.store import Record, Store
+from mila.data.colours import (
+    NOT_ANNOTATED,
+    Limits,
+    annotated_pixels,
+    depth_limits,
+    depth_unit,
+    normals_ball,
+    paint,
+    paint_depth,
+)
+from mila.errors import UserError
+from mila.tasks import Task
+from reports.pictures.error_maps import RIGHT, WRONG, error_of, largest_error, paint_error
+from reports.tables.table import TASK_TITLES
+
+Array = npt.NDArray[Any]
+Row = TypeVar("Row")
+
+_WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel
+_COLUMNS = 10  # predictions beside each other that can still be looked at
+_METHODS = 5  # shown where all rows would be more columns
+_BUDGET = 4_000_000  # characters of all pictures of a page: where these are more, fewer clips are shown
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One method at one offset: a column of the panel."""
+
+    label: str
+    offset: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Head:
+    """A method over its columns."""
+
+    label: str
+    columns: int
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How to read the pictures of a task.
+
+    Attributes:
+        classes: (name, colour) of segmentation.
+        image: a scale or a key as PNG data URI; empty for segmentation.
+        ticks: labels of a scale from left to right.
+        text: in words.
+    """
+
+    text: str
+    classes: tuple[tuple[str, str], ...] = ()
+    image: str = ""
+    ticks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskPanel:
+    """Pictures of one task as PNG data URIs, clip by clip: frame, truth, each column's prediction; and their errors."""
+
+    title: str
+    legend: Legend
+    error_legend: Legend
+    rows: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The picture panel.
+
+    Attributes:
+        heads, offsets: the two header lines.
+        starts: whether a column is the first of its method.
+        tasks: one block each.
+        seeds: of the networks shown.
+        without: rows that are measured but left no pictures.
+        chosen: whether these are some of the rows only.
+        left_out: clips that are not shown, because the page would be too large.
+    """
+
+    heads: tuple[Head, ...]
+    offsets: tuple[str, ...]
+    starts: tuple[bool, ...]
+    tasks: tuple[TaskPanel, ...]
+    seeds: str
+    without: tuple[str, ...]
+    chosen: bool
+    left_out: int
+
+
+def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel | None:
+    """The panel of each row's first finished seed; None where there is nothing to show."""
+    models = [r for r in results if not r.plan.is_constant and r.evaluations]
+    kept = [r for r in models if all((record.folder / "pictures.npz").is_file() for record in _ends(r))]
+    some = kept if sum(len(_ends(r)) for r in kept) <= _COLUMNS else spread_evenly(kept, _METHODS)
+    shots, heads = [], []
+    for result in some:
+        records = _ends(result)
+        heads.append(Head(result.plan.label, len(records)))
+        offsets = [f"offset {r.result['offset']}" for r in records] if len(records) > 1 else ["every frame"]
+        shots += [Shot(result.plan.label, offset, r) for offset, r in zip(offsets, records, strict=True)]
+    if not shots or store.state(plan.test_data) != "done":
+        return None
+    try:
+        clips = store.clips(plan.test_data)
+    except UserError:
+        return None
+    indices = [int(i) for i in shots[0].record.result["pictures"]]
+    predictions = [_load(shot.record, indices) for shot in shots]
+    raw = [(clip.frames, clip.targets) for clip in (clips.clip(index, 1) for index in indices)]
+    whole = [_task_panel(task, indices, raw, predictions) for task in plan.suite.tasks]
+    clips_shown = _affordable(whole, _BUDGET)
+    tasks = tuple(replace(panel, rows=panel.rows[:clips_shown]) for panel in whole)
+    seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
+    return Panel(
+        heads=tuple(heads),
+        offsets=tuple(shot.offset for shot in shots),
+        starts=tuple(i == 0 for head in heads for i in range(head.columns)),
+        tasks=tasks,
+        seeds=f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+        without=tuple(r.plan.label for r in models if r not in kept),
+        chosen=len(some) < len(kept),
+        left_out=len(indices) - clips_shown,
+    )
+
+
+def _ends(result: RowResult) -> tuple[Record, ...]:
+    """Its first seed at the first and at the last offset; once, where these are the same."""
+    seed = result.evaluations[0]
+    return (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
+
+
+def spread_evenly(rows: Sequence[Row], n: int) -> list[Row]:
+    """`n` (2 or more) of at least as many rows, by their place alone; the first and the last are among them."""
+    return [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
+
+
+def _affordable(panels: Sequence[TaskPanel], budget: int) -> int:
+    """How many clips can be shown with so many characters of pictures; one at least."""
+    rows = zip(*(panel.rows for panel in panels), strict=True)
+    sizes = [sum(len(image) for _, shown, errors in row for image in (*shown, *errors)) for row in rows]
+    return max(1, sum(total <= budget for total in accumulate(sizes)))
+
+
+def _load(record: Record, indices: list[int]) -> dict[str, dict[int, Array]]:
+    """Predictions by task and clip; a clip that the record has no picture of is missing."""
+    kept = [int(i) for i in record.result["pictures"]]
+    with np.load(record.folder / "pictures.npz") as file:
+        return {name: {i: file[name][kept.index(i)] for i in indices if i in kept} for name in file.files}
+
+
+def _task_panel(
+    task: Task,
+    indices: list[int],
+    raw: list[tuple[npt.NDArray[np.uint8], Mapping[str, Array]]],
+    predictions: list[dict[str, dict[int, Array]]],
+) -> TaskPanel:
+    truths = [targets[task.name] for _, targets in raw]
+    limits = depth_limits(truths) if task.name == "depth" else (0.0, 1.0)
+    shown = [[p.get(task.name, {}).get(index) for p in predictions] for index in indices]
+    errors = [
+        [None if p is None else error_of(task, truth, p) for p in row] for truth, row in zip(truths, shown, strict=True)
+    ]
+    largest = largest_error(task, [error for row in errors for error in row if error is not None])
+    rows = []
+    for index, (frames, _), truth, ours, wrong in zip(indices, raw, truths, shown, errors, strict=True):
+        cells = [
+            _png(frames[-1].transpose(1, 2, 0)),
+            _png(paint(task, truth, limits, annotated_pixels(task, truth))),
+            *("" if p is None else _png(paint(task, p, limits)) for p in ours),
+        ]
+        maps = ["" if error is None else _png(paint_error(task, error, largest)) for error in wrong]
+        rows.append((f"clip {index}", tuple(cells), tuple(maps)))
+    title = TASK_TITLES[task.name].split(",")[0]
+    return TaskPanel(title, _legend(task, limits), _error_legend(task, largest), tuple(rows))
+
+
+def _error_legend(task: Task, largest: float) -> Legend:
+    if task.name == "segmentation":
+        names = (("right", RIGHT), ("wrong class", WRONG), ("not annotated", NOT_ANNOTATED))
+        return Legend("", tuple((name, _hex(colour)) for name, colour in names))
+    ramp = _png(paint_error(task, np.tile(np.linspace(0, largest, 256), (8, 1)), largest))
+    if task.name == "normals":
+        return Legend(
+            "angle to the truth; larger ones have the last colour", (), ramp, ("0°", f"{largest:.0f}° and more")
+        )
+    digits = 2 if largest >= 0.1 else 4
+    text = f"distance to the truth in {depth_unit(task)}; the last colour stands for the largest 5 % of all shown"
+    return Legend(text, (), ramp, ("0", f"{largest:.{digits}f} and more"))
+
+
+def _legend(task: Task, limits: Limits) -> Legend:
+    if task.name == "segmentation":
+        classes = [(name, _hex(colour)) for name, colour in zip(task.classes, task.colours, strict=True)]
+        return Legend("", (*classes, ("not annotated", _hex(NOT_ANNOTATED))))
+    if task.name == "depth":
+        ramp = paint_depth(np.tile(np.linspace(*limits, 256), (8, 1)), limits)
+        digits = 1 if limits[1] >= 1 else 3
+        ticks = tuple(f"{x:.{digits}f}" for x in np.linspace(*limits, 3))
+        return Legend(
+            f"{depth_unit(task)}; one scale for all pictures: the range of the truth; grey: no truth",
+            (),
+            _png(ramp),
+            ticks,
+        )
+    text = "a ball in these colours: red right, green up, blue towards the camera; grey: no truth"
+    return Legend(text, (), _png(normals_ball(48)))
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + bytes(colour).hex()
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> str:
+    """A data URI of `[H, W, 3 or 4]`; up to 256 colours are stored as a palette, which loses nothing."""
+    step = -(-pixels.shape[1] // _WIDEST)
+    shown = pixels[::step, ::step]
+    return _encoded(shown.tobytes(), shown.shape)
+
+
+@lru_cache(maxsize=512)
+def _encoded(pixels: bytes, shape: tuple[int, int, int]) -> str:
+    """Tables and figures show many of the same pictures, and each table a frame once a task."""
+    shown, channels = np.frombuffer(pixels, np.uint8).reshape(shape), shape[2]
+    numbers = np.zeros((*shown.shape[:2], 4), np.uint8)  # a pixel as one number: many times as fast to sort
+    numbers[..., 4 - channels :] = shown
+    colours, places = np.unique(numbers.view(">u4").ravel(), return_inverse=True)
+    if channels == 3 and len(colours) <= 256:
+        image = Image.fromarray(places.reshape(shown.shape[:2]).astype(np.uint8), "P")
+        image.putpalette(colours.view(np.uint8).reshape(-1, 4)[:, 1:].tobytes())
+    else:
+        image = Image.fromarray(shown)
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=6)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

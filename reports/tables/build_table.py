@@ -1,0 +1,148 @@
+"""From collected results and the published numbers to a table: cells, their marks, links and differences."""
+
+from __future__ import annotations
+
+import math
+
+from experiments.collect import RowResult
+from experiments.plan import Plan
+from mila.tasks import NYUV2, Suite
+from reports.published.numbers import PublishedCell, read_published
+from reports.statistics import Better, Mark, interval, measured_marks, published_marks
+from reports.tables.table import COST, TASK_TITLES, Bar, Cell, Check, Column, Line, ResultTable, stage_href
+
+_DECIMALS = 1  # where the paper has no such column
+
+_BARS: dict[str, tuple[str, float]] = {"miou": ("≥", 2.5), "depth_abs": ("≤", 0.7), "normal_mean": ("≤", 0.8)}
+"""What a trained model must reach, as a ratio to the constant predictor."""
+
+
+def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
+    """Put the collected results beside the published numbers.
+
+    Raises:
+        KeyError: a row names a published one that the table does not have.
+    """
+    suite = plan.suite
+    printed = _comparable(plan, read_published(plan.grid.table, "nyuv2" if plan.grid.suite == NYUV2 else "cityscapes"))
+    columns = _columns(suite, printed, results)
+    bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
+    constant = next((r for r in results if r.plan.is_constant), None)
+    marks = {c.key: _published_marks(c.key, c.better, printed) for c in columns}
+    marks[COST] = _published_marks(COST, "lower", printed)
+    lines = []
+    for place, result in enumerate(results):
+        name, anchor = result.plan.published, f"row-{place + 1}"
+        cells = {
+            key: Cell(cell.value, cell.text, mark=marks[key].get(name or "", ""))
+            for key, cell in ({} if name is None else printed[name]).items()
+        }
+        measured = _measured(result, columns, results, anchor)
+        same = {COST} | (set() if plan.embedded else {c.key for c in columns})
+        lines.append(
+            Line(
+                label=result.plan.label,
+                constant=result is constant,
+                in_paper=name is not None,
+                published=cells,
+                measured=measured,
+                missing=result.missing,
+                checks=() if result is constant else tuple(_check(bar, result, constant) for bar in bars),
+                seeds=len(result.evaluations),
+                anchor=anchor,
+                difference={
+                    key: _difference(measured[key], cells[key])
+                    for key in cells
+                    if key in same and measured.get(key, Cell()).value is not None
+                },
+            )
+        )
+    spread = any(cell.std is not None for line in lines for cell in line.measured.values())
+    return ResultTable(columns, tuple(lines), bars, spread)
+
+
+def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
+    """Without the numbers of tasks, or in units, that the run at hand does not have."""
+
+    def units(suite: Suite) -> set[tuple[str, str]]:
+        return {(m.name, m.unit) for task in suite.tasks for m in task.metrics}
+
+    kept = {name for name, _ in units(plan.suite) & units(plan.grid.suite)} | {COST}
+    return {row: {key: cell for key, cell in cells.items() if key in kept} for row, cells in printed.items()}
+
+
+def _columns(
+    suite: Suite, printed: dict[str, dict[str, PublishedCell]], results: list[RowResult]
+) -> tuple[Column, ...]:
+    columns = []
+    for task in suite.tasks:
+        for m in task.metrics:
+            cells = [row[m.name] for row in printed.values() if m.name in row]
+            measured = [m.scale * r.values[m.name].mean for r in results if m.name in r.values]
+            as_printed = max((cell.decimals for cell in cells), default=_DECIMALS)
+            decimals = max(as_printed, _needed_decimals(measured))
+            title = TASK_TITLES[task.name]
+            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline, bool(cells)))
+    return tuple(columns)
+
+
+def _needed_decimals(values: list[float]) -> int:
+    """Digits behind the point that show the largest value with three digits; at most four."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return 0 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def _measured(result: RowResult, columns: tuple[Column, ...], results: list[RowResult], anchor: str) -> dict[str, Cell]:
+    rivals = [r for r in results if not r.plan.is_constant]
+    cells = {}
+    for column in columns:
+        value = result.values.get(column.key)
+        if value is None or math.isnan(value.mean):
+            continue
+        marks = measured_marks(
+            [(r.plan.label, r.values[column.key]) for r in rivals if column.key in r.values], column.better
+        )
+        std = None if value.std is None else column.scale * value.std
+        mean, digits = column.scale * value.mean, column.decimals
+        low, high = (None, None) if std is None else interval(mean, std, value.seeds)
+        cells[column.key] = Cell(
+            value=mean,
+            text=f"{mean:.{digits}f}",
+            std=std,
+            spread="" if std is None else f"±{std:.{digits}f}",
+            n=value.seeds,
+            mark=marks.get(result.plan.label, ""),
+            low=low,
+            high=high,
+            interval="" if low is None else f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−"),
+            href=_href(result, anchor),
+        )
+    if result.gflops is not None and result.measure is not None:
+        cells[COST] = Cell(result.gflops, f"{result.gflops:.1f}", href=stage_href(result.measure.key))
+    return cells
+
+
+def _href(result: RowResult, anchor: str) -> str:
+    keys = [record.key for seed in result.evaluations for record in seed]
+    return stage_href(keys[0]) if len(keys) == 1 else f"#{anchor}"
+
+
+def _difference(measured: Cell, published: Cell) -> Cell:
+    """Measured minus published, with the published number's digits."""
+    if measured.value is None or published.value is None:
+        return Cell()
+    value = measured.value - published.value
+    return Cell(value, f"{value:+.{max(1, len(published.text.partition('.')[2]))}f}".replace("-", "−"))
+
+
+def _published_marks(key: str, better: Better, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, Mark]:
+    return published_marks({name: row[key].value for name, row in printed.items() if key in row}, better)
+
+
+def _check(bar: Bar, result: RowResult, constant: RowResult | None) -> Check:
+    ours = result.values.get(bar.column.key)
+    theirs = None if constant is None else constant.values.get(bar.column.key)
+    if ours is None or theirs is None or not theirs.mean or math.isnan(ours.mean / theirs.mean):
+        return Check()
+    ratio = ours.mean / theirs.mean
+    return Check(f"{ratio:.2f}", ratio >= bar.limit if bar.sign == "≥" else ratio <= bar.limit)

@@ -1,0 +1,168 @@
+"""Eqs. 1 and 2 against a loop over pixels, their gradients, and their memory."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.benchmarks.attention import peak_memory, unfold_attention
+from mila.attention import InterFrameLocalAttention, attention_weights, local_attention
+
+
+def per_pixel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int) -> torch.Tensor:
+    """The paper's sums, one pixel and one neighbour at a time."""
+    batch, _, height, width = value.shape
+    radius = window // 2
+    out = torch.zeros_like(value)
+    for b in range(batch):
+        for i in range(height):
+            for j in range(width):
+                around = [
+                    (i + x, j + y)
+                    for x in range(-radius, radius + 1)
+                    for y in range(-radius, radius + 1)
+                    if 0 <= i + x < height and 0 <= j + y < width
+                ]
+                scores = [float(query[b, :, i, j] @ key[b, :, r, c]) for r, c in around]
+                top = max(scores)
+                powers = [math.exp(s - top) for s in scores]
+                for power, (r, c) in zip(powers, around, strict=True):
+                    out[b, :, i, j] += power / sum(powers) * value[b, :, r, c]
+    return out
+
+
+def maps(batch: int, embedding: int, channels: int, height: int, width: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(batch * 1000 + height * 100 + width)
+    shapes = [(batch, c, height, width) for c in (embedding, embedding, channels)]
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    embedding=st.integers(1, 4),
+    channels=st.integers(1, 5),
+    height=st.integers(1, 7),
+    width=st.integers(1, 11),
+    window=st.sampled_from([1, 3, 5, 7]),
+)
+def test_agrees_with_a_loop_over_pixels(
+    batch: int, embedding: int, channels: int, height: int, width: int, window: int
+) -> None:
+    query, key, value = maps(batch, embedding, channels, height, width)
+    expected = per_pixel(query, key, value, window)
+    torch.testing.assert_close(local_attention(query, key, value, window), expected, rtol=0, atol=1e-12)
+
+
+def test_global_is_the_window_that_covers_everything() -> None:
+    query, key, value = maps(2, 3, 4, 5, 6)
+    expected = per_pixel(query, key, value, 11)
+    torch.testing.assert_close(local_attention(query, key, value, "global"), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(local_attention(query, key, value, 11), expected, rtol=0, atol=1e-12)
+
+
+def test_global_in_chunks_changes_neither_values_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = [t.requires_grad_() for t in maps(2, 3, 4, 5, 6)]
+    whole = local_attention(*tensors, "global")
+    expected = torch.autograd.grad(whole.square().sum(), tensors)
+    monkeypatch.setattr("mila.attention._GLOBAL_SCORES", 2 * 30 * 7)
+    chunked = local_attention(*tensors, "global")
+    torch.testing.assert_close(chunked, whole)
+    for got, want in zip(torch.autograd.grad(chunked.square().sum(), tensors), expected, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, "global"])
+def test_gradients(window: int | str) -> None:
+    tensors = [t.requires_grad_() for t in maps(2, 2, 3, 4, 5)]
+    assert torch.autograd.gradcheck(lambda *t: local_attention(*t, window), tensors)
+
+
+def test_second_gradients() -> None:
+    tensors = [t.requires_grad_() for t in maps(1, 2, 2, 3, 4)]
+    assert torch.autograd.gradgradcheck(lambda *t: local_attention(*t, 3), tensors)
+
+
+def test_inputs_of_any_memory_layout() -> None:
+    query, key, value = maps(2, 3, 4, 6, 7)
+    expected = local_attention(query, key, value, 3)
+    strided = [t.to(memory_format=torch.channels_last) for t in (query, key)]
+    flipped = value.flip(-1).flip(-1).transpose(2, 3).contiguous().transpose(2, 3)
+    torch.testing.assert_close(local_attention(*strided, flipped, 3), expected)
+
+
+def test_weights_sum_to_one_and_neighbours_outside_get_none() -> None:
+    query, key, _ = maps(1, 3, 1, 4, 5)
+    weights = attention_weights(query, key, 5)
+    torch.testing.assert_close(weights.sum((-1, -2)), torch.ones(1, 4, 5, dtype=torch.float64))
+    corner = weights[0, 0, 0]
+    assert corner[:2].eq(0).all()
+    assert corner[:, :2].eq(0).all()
+    assert corner[2:, 2:].gt(0).all()
+
+
+def test_features_follow_a_shift() -> None:
+    """A map moved by two pixels is found again: distinctive features pull from where they came."""
+    value = torch.randn(1, 4, 8, 9, generator=torch.Generator().manual_seed(0))
+    code = (
+        torch.nn.functional.normalize(torch.randn(1, 24, 8, 9, generator=torch.Generator().manual_seed(1)), dim=1) * 20
+    )
+    moved = local_attention(code.roll(2, 3), code, value, 5)
+    torch.testing.assert_close(moved[..., 2:], value.roll(2, 3)[..., 2:], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("window", [0, 2, -1, "local"])
+def test_wrong_windows_are_refused(window: int | str) -> None:
+    query, key, value = maps(1, 2, 2, 3, 3)
+    with pytest.raises(ValueError, match="odd number or 'global'"):
+        local_attention(query, key, value, window)  # type: ignore[arg-type]
+
+
+def test_wrong_shapes_are_refused() -> None:
+    query, key, value = maps(1, 2, 2, 3, 3)
+    with pytest.raises(ValueError, match="one shape"):
+        local_attention(query[:, :1], key, value, 3)
+    with pytest.raises(ValueError, match="share batch, height and width"):
+        local_attention(query, key, value[..., 1:], 3)
+
+
+def test_module_is_eq_1_on_h_of_both_maps() -> None:
+    torch.manual_seed(0)
+    ila = InterFrameLocalAttention(6, embedding=4, window=3).double()
+    current, previous = (torch.randn(1, 6, 4, 5, dtype=torch.float64) for _ in range(2))
+    with torch.no_grad():
+        expected = per_pixel(ila.h(current), ila.h(previous), previous, 3)
+        torch.testing.assert_close(ila(current, previous, previous), expected, rtol=0, atol=1e-12)
+        scaled = InterFrameLocalAttention(6, embedding=4, window=3, scaled=True).double()
+        scaled.load_state_dict(ila.state_dict())
+        expected = per_pixel(ila.h(current) / 2, ila.h(previous), previous, 3)
+        torch.testing.assert_close(scaled(current, previous, previous), expected, rtol=0, atol=1e-12)
+
+
+def test_h_is_one_convolution_of_table_7() -> None:
+    ila = InterFrameLocalAttention(512)
+    assert sum(p.numel() for p in ila.parameters()) == 512 * 36 * 9  # 0.166 M, "0.2M"
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_nothing_is_unfolded(backward: bool) -> None:
+    """Peak extra memory, result and gradients included, is at most 4 value maps; unfolding alone takes L^2 of them."""
+    tensors = [torch.randn(1, c, 33, 65, requires_grad=backward) for c in (36, 36, 512)]
+
+    def call() -> object:
+        out = local_attention(*tensors, 5)
+        return torch.autograd.grad(out.sum(), tensors) if backward else out
+
+    call()
+    value_map = 512 * 33 * 65 * 4
+    assert value_map < peak_memory(call) < 4 * value_map
+
+
+def test_the_benchmark_compares_like_with_like() -> None:
+    query, key, value = maps(2, 3, 4, 6, 7)
+    torch.testing.assert_close(unfold_attention(query, key, value, 5), per_pixel(query, key, value, 5))
+    assert peak_memory(lambda: torch.empty(1000, dtype=torch.float64)) == 8000

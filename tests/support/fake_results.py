@@ -1,0 +1,103 @@
+"""Plans on embedded data, and stores whose records are written by hand, for the tests of reports."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.grids.grid import Grid
+from experiments.grids.multi_task import TABLE1
+from experiments.plan import Plan, make_plan
+from experiments.profiles import SMOKE
+from experiments.stages import Attend, Data, Evaluate, Film, Look, Measure, Stage, Train, in_order
+from experiments.store import Store
+from mila.data.prepare import pack
+from mila.tasks import NYUV2
+from tests.support.fake_clips import FakeClips
+
+NASTY = "<script>alert('x')</script>"
+FILM = 7
+"""Frames of a film."""
+ENVIRONMENT = {"python": "3.11.0", "processor": NASTY, "device": "cpu", "commit": "0123456789ab"}
+
+
+def plan_of(*seeds: int, grid: Grid = TABLE1) -> Plan:
+    return make_plan(grid, SMOKE, "rooms" if grid.suite == NYUV2 else "street", mode="video", seeds=seeds)
+
+
+def scores(plan: Plan, row: int, seed: int, offset: int) -> dict[str, float]:
+    """The last row leads in mIoU by far, in depth by less than the spreads."""
+    metrics = [m for task in plan.suite.tasks for m in task.metrics]
+    if plan.rows[row].is_constant:
+        return {m.name: {"miou": 0.05, "depth_abs": 0.92, "normal_mean": 50.0}.get(m.name, 0.25) for m in metrics}
+    known = {
+        "miou": 0.13 + 0.02 * row + 0.01 * seed + 0.001 * offset,
+        "depth_abs": 0.54 - 0.01 * row + 0.02 * seed,
+        "normal_mean": 49.0 - row,
+    }
+    return {m.name: known.get(m.name, 0.5) for m in metrics}
+
+
+def fill(store: Store, plan: Plan) -> None:
+    """Finish every stage of a plan with made-up results."""
+    rows = {e.key: i for i, row in enumerate(plan.rows) for seed in row.evaluations for e in seed}
+    for stage in in_order(plan.stages()):
+        store.begin(stage)
+        store.finish(
+            stage,
+            result(stage, plan, rows, store),
+            seconds=1.5,
+            finished="2026-01-02T03:04:05+00:00",
+            environment=ENVIRONMENT,
+        )
+
+
+def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
+    if isinstance(stage, Data):
+        if stage == plan.test_data:
+            height, width = plan.profile.size(plan.suite)
+            pack(FakeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
+        elif any(isinstance(look, Film) and look.data == stage for row in plan.rows for look in row.looks):
+            height, width = plan.profile.size(plan.suite)
+            pack(FakeClips(1, plan.suite, height, width), FILM, store.folder(stage) / "clips")
+        return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
+    if isinstance(stage, Measure):
+        return {"gflops": 42.25, "height": 288, "width": 384}
+    if isinstance(stage, Train):
+        weights = {"weight_segmentation": 1.2345, "weight_depth": 0.8} if stage.weighting == "uncertainty" else {}
+        return {"curve": [{"step": 4, "depth": 0.1, **weights}], "steps": 4, "clips": 2, "parameters": 10}
+    if isinstance(stage, Look):
+        return look(stage, plan, store)
+    assert isinstance(stage, Evaluate)
+    if stage in plan.flow:
+        return {"metrics": {"epe": 0.6 + 0.2 * stage.train.seed, "epe_zero": 2.0}, "offset": 0, "pictures": []}
+    height, width = plan.profile.size(plan.suite)
+    pictures = {
+        "segmentation": np.full((2, height, width), 3, np.int8),
+        "depth": np.full((2, 1, height, width), 2.0, np.float32),
+        "normals": np.full((2, 3, height, width), -0.5, np.float32),
+    }
+    np.savez_compressed(store.folder(stage) / "pictures.npz", **pictures)  # type: ignore[arg-type]
+    metrics = scores(plan, rows[stage.key], stage.train.seed, stage.offset)
+    return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
+
+
+def look(stage: Look, plan: Plan, store: Store) -> dict[str, object]:
+    """Weights that fall from 1 to 24 parts of 300 along the window, and features that rise along a row."""
+    height, width = plan.profile.size(plan.suite)
+    tasks = len(plan.suite.tasks)
+    if isinstance(stage, Attend):
+        weights = np.tile((25 - np.arange(25.0)).reshape(5, 5) / 325, (2, tasks, 5, 6, 1, 1))
+        features = np.arange(2 * tasks * 5 * 6, dtype=np.float32).reshape(2, tasks, 5, 6)
+        maps = {"weights": weights, "encoded": features, "carried": features, "fused": features[:, ::-1] ** 2}
+        np.savez_compressed(store.folder(stage) / "attention.npz", **maps)  # type: ignore[arg-type]
+        return {"offset": stage.offset, "pictures": [0, 1], "window": 5}
+    shapes = {"segmentation": (), "depth": (1,), "normals": (3,)}
+    film = {
+        f"{which}/{task.name}": np.full(
+            (1, FILM, *shapes[task.name], height, width), value, np.int8 if task.name == "segmentation" else np.float16
+        )
+        for which, value in (("stream", 2), ("slow", 5))
+        for task in plan.suite.tasks
+    }
+    np.savez_compressed(store.folder(stage) / "film.npz", **film)  # type: ignore[arg-type]
+    return {"clips": 1, "frames": FILM, "keyframe_interval": 5}
