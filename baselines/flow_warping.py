@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from baselines.flownet import FlowNet, Normalisation
 from mila.backbone import DeepLabResNet
-from mila.modules import Norm, TaskDecoders, to_predictions
+from mila.modules import TaskDecoders, to_predictions
+from mila.names import Norm
 from mila.propagation import Compared, Propagation, Relation
 from mila.tasks import FLOW, Suite
 from mila.video_model import Part, VideoModel

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mila.backbone import DeepLabResNet
-from mila.modules import Norm, TaskDecoders
+from mila.modules import TaskDecoders
+from mila.names import Norm
 from mila.tasks import Suite
 from mila.video_model import FrameModel
 

@@ -10,7 +10,7 @@ geometric loss: the default is the equal weights of all other rows, the other is
 from __future__ import annotations
 
 from mila.model import MILA
-from mila.modules import Norm
+from mila.names import Norm
 from mila.tasks import Suite
 
 

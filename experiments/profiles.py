@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mila.data.augment import AugmentationName
-from mila.modules import Norm
+from mila.names import AugmentationName, Norm
+from mila.schedule import Schedule
 from mila.tasks import Suite
-from mila.training import Schedule
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 from experiments.models import label_of, module_of
 from experiments.sources import Source
 from mila.common.versions import code_digest
-from mila.data.augment import AugmentationName
+from mila.names import AugmentationName, WeightingName
+from mila.schedule import Schedule
 from mila.tasks import FLOW, SUITES
-from mila.training import Schedule
-from mila.weighting import WeightingName
 
 Arguments = tuple[tuple[str, Any], ...]
 """Constructor arguments of a model, sorted by name; hashable."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.metrics import SuiteSums
-from mila.training import Progress
 from mila.video_model import VideoModel
 
 

@@ -16,7 +16,8 @@ from mila.attention import InterFrameLocalAttention, Window
 from mila.backbone import DeepLabResNet, scaled_channels
 from mila.branch import Branch, Emitted, Memory, Slot
 from mila.mimicry import Mimicry
-from mila.modules import Norm, TaskDecoders
+from mila.modules import TaskDecoders
+from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.tasks import Suite
 from mila.video_model import Part, VideoModel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 from mila.backbone import OUTPUT_STRIDE
+from mila.names import Norm
 from mila.tasks import Suite, TaskName
 
 
@@ -21,9 +21,6 @@ def squeeze_excitation(channels: int, reduction: int = 16) -> nn.Module:
     The paper does not name the reduction; 16 is the field's default (facts, 4.9).
     """
     return SqueezeExcitation(channels, max(1, channels // reduction))
-
-
-Norm = Literal["none", "batch", "group"]
 
 
 class Fusion(nn.Module):

@@ -7,12 +7,10 @@ far, and a run that was killed gives the same numbers as any other.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +19,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
 from mila.common.files import write_atomic
-from mila.data.augment import AugmentationName, augment
+from mila.common.types import Progress
+from mila.data.augment import augment
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 from mila.losses import annotated, task_loss
+from mila.names import AugmentationName, WeightingName
+from mila.schedule import Schedule
 from mila.video_model import VideoModel
-from mila.weighting import Weighting, WeightingName, make_weighting
-
-Progress = Callable[[int, int], None]
-"""Is told (done, total)."""
+from mila.weighting import Weighting, make_weighting
 
 _CURVE_POINTS = 50
 """About how many points a training curve keeps."""
@@ -41,47 +39,6 @@ class DivergedError(UserError):
 
 class StoppedError(Exception):
     """A training was asked to stop, and has saved its checkpoint."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast (Section 4.1: Adam, 1e-4, batch 4, 50 epochs).
-
-    Attributes:
-        epochs: passes over the training clips.
-        batch: clips a step.
-        lr: learning rate of Adam.
-        betas: of Adam; (0.9, 0.99) in the paper.
-        decay: `"none"` keeps the rate, `"cosine"` takes it to 0 over the run, `"step"` divides it by 10 (appendix A)
-            after `decay_at` of the run. When the paper does so it does not say.
-        decay_at: of the steps, before the rate of `"step"` falls.
-    """
-
-    epochs: float
-    batch: int = 4
-    lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    decay: Literal["none", "cosine", "step"] = "none"
-    decay_at: float = 0.8
-
-    def steps(self, clips: int) -> int:
-        """Optimiser steps on a training set of `clips` clips; an incomplete last batch of an epoch is left out."""
-        return max(1, round(self.epochs * self.steps_an_epoch(clips)))
-
-    def steps_an_epoch(self, clips: int) -> int:
-        """Full batches in one pass."""
-        return max(1, clips // self.batch)
-
-    def rate(self, step: int, total: int) -> float:
-        """Learning rate at `step` of `total`."""
-        if self.decay == "cosine":
-            return self.lr * 0.5 * (1 + math.cos(math.pi * step / total))
-        return self.lr * 0.1 if self.decay == "step" and step >= self.decay_at * total else self.lr
-
-    def last_epochs(self, clips: int, count: int) -> list[int]:
-        """The last `count` full epochs, numbered from 1, whose ends are reached."""
-        full = self.steps(clips) // self.steps_an_epoch(clips)
-        return list(range(max(1, full - count + 1), full + 1))
 
 
 def batch_of(step: int, clips: int, batch: int, interval: int, seed: int) -> tuple[list[int], int]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-WeightingName = Literal["equal", "uncertainty", "dwa", "geometric"]
+from mila.names import WeightingName
 
 
 class Weighting(nn.Module, ABC):

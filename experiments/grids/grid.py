@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from experiments.models import file_of
 from experiments.stages import Arguments, arguments
+from mila.names import WeightingName
 from mila.tasks import Suite
-from mila.weighting import WeightingName
 
 
 @dataclass(frozen=True)

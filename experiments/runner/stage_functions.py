@@ -19,13 +19,14 @@ from experiments.runner import process_group as ranks
 from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
 from experiments.store import Store
 from mila.common.files import write_atomic
+from mila.common.types import Progress
 from mila.cost.conventions import PUBLISHED, count
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.tasks import SUITES
-from mila.training import Progress, load_checkpoint, save_checkpoint, train
+from mila.training import load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
 from mila.visualisation import attention, film
 

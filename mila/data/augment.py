@@ -34,9 +34,9 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
 from mila.data.clips import denormalise, normalise
+from mila.names import AugmentationName
 from mila.tasks import Suite
 
-AugmentationName = Literal["none", "mtan", "default"]
 DepthKind = Literal["metric", "disparity"]
 
 _INFINITELY_FAR = 1 / 65535

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.types import Array
 from mila.tasks import VOID, Task
 
-Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 Limits = tuple[float, float]
 

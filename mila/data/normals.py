@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from mila.common.types import FloatArray
+
 Single = npt.NDArray[np.float32]
 
 SENSOR_NOISE = 1.5e-3
@@ -112,7 +113,7 @@ def normals_from_depth(
     return (plane * scale.astype(np.float32)).astype(np.float32)
 
 
-def _integrals(valid: npt.NDArray[np.bool_], u: Array, v: Array, w: Array) -> Array:
+def _integrals(valid: npt.NDArray[np.bool_], u: FloatArray, v: FloatArray, w: FloatArray) -> FloatArray:
     """Integral images `[10, H + 1, W + 1]` of the moments 1, u, v, w, uu, uv, vv, uw, vw, ww over valid pixels."""
     one = valid.astype(np.float64)
     moments = (one, one * u, one * v, w, one * (u * u), one * (u * v), one * (v * v), w * u, w * v, w * w)
@@ -122,7 +123,7 @@ def _integrals(valid: npt.NDArray[np.bool_], u: Array, v: Array, w: Array) -> Ar
     return sums
 
 
-def _fit_planes(integrals: Array, u: Array, v: Array, radius: int) -> Single:
+def _fit_planes(integrals: FloatArray, u: FloatArray, v: FloatArray, radius: int) -> Single:
     """a, b, c and the mean squared residual of the window round each pixel, `[4, H, W]`; residual inf: no plane."""
     height, width = integrals.shape[1] - 1, integrals.shape[2] - 1
     top, bottom = (np.clip(np.arange(height) + k, 0, height) for k in (-radius, radius + 1))

@@ -25,12 +25,11 @@ from rich.filesize import decimal
 
 from mila.common.files import write_atomic, write_json, write_text
 from mila.common.processes import cores, in_parts
+from mila.common.types import Progress
 from mila.common.versions import code_digest
 from mila.data.clips import ClipSource
 from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
 from mila.errors import UserError
-
-Progress = Callable[[int, int], None]
 
 _JOURNAL = "unfinished.jsonl"
 _PART = 1.0  # seconds of work that are handed out at a time

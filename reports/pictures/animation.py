@@ -7,23 +7,20 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from experiments.plan import Plan
 from experiments.stages import Film
 from experiments.store import Store
 from mila.common.files import write_atomic
+from mila.common.types import Array
 from mila.data.colours import Pixels, depth_limits, paint
 from mila.data.tools.canvas import ALARM, LINE, MUTED, SMALL, Pen, wrapped
 from mila.errors import UserError
 from mila.tasks import Suite
 from reports.tables.table import TASK_TITLES
-
-Array = npt.NDArray[Any]
 
 _WIDTHS = (208, 160, 112, 80)  # of a picture in pixels; the largest that keeps the animation small enough
 _BUDGET = 2_000_000  # bytes

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,11 +15,10 @@ from matplotlib.patches import Rectangle
 from experiments.plan import Plan
 from experiments.stages import Attend
 from experiments.store import Record, Store
+from mila.common.types import Array
 from mila.errors import UserError
 from reports.plots.drawing import INK, MUTED, RULE, Figure, canvas_of, finish, kept, table_of
 from reports.tables.table import TASK_TITLES
-
-Array = npt.NDArray[Any]
 
 _POINTS = ((1 / 3, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1 / 3), (2 / 3, 2 / 3))
 """Looked at in every clip, as parts of height and width: chosen by no result."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.types import Array
 from mila.data.colours import NOT_ANNOTATED, annotated_pixels
 from mila.tasks import Task
 
-Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 RIGHT, WRONG = (236, 236, 236), (213, 94, 0)

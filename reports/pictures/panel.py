@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from PIL import Image
 from experiments.collect import RowResult
 from experiments.plan import Plan
 from experiments.store import Record, Store
+from mila.common.types import Array
 from mila.data.colours import (
     NOT_ANNOTATED,
     Limits,
@@ -32,7 +33,6 @@ from mila.tasks import Task
 from reports.pictures.error_maps import RIGHT, WRONG, error_of, largest_error, paint_error
 from reports.tables.table import TASK_TITLES
 
-Array = npt.NDArray[Any]
 Row = TypeVar("Row")
 
 _WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel

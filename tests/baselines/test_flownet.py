@@ -24,8 +24,9 @@ from mila.errors import UserError
 from mila.evaluation import evaluate
 from mila.losses import task_loss
 from mila.modules import upsample
+from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, FLOW
-from mila.training import Schedule, train
+from mila.training import train
 
 SMALL = 1 / 64
 

@@ -31,8 +31,8 @@ from experiments.stages import Data, Evaluate, Stage, Train, in_order
 from experiments.store import Store
 from mila.common import versions
 from mila.errors import UserError
+from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, FLOW, NYUV2
-from mila.training import Schedule
 from mila.weighting import make_weighting
 from tests.support.paths import ROOT
 

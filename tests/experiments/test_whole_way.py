@@ -16,8 +16,9 @@ from mila.data.worlds.clips import WorldClips
 from mila.evaluation import evaluate
 from mila.metrics import SuiteSums
 from mila.model import MILA
+from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES
-from mila.training import Schedule, train
+from mila.training import train
 from tests.support.fake_files import open_cities, sample
 
 METRICS = {m.name for task in CITYSCAPES.tasks for m in task.metrics}

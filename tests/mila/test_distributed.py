@@ -31,7 +31,6 @@ from experiments.slurm.site import make_site
 from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
 from experiments.store import Store
-from mila.data.augment import AugmentationName
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
@@ -48,10 +47,11 @@ from mila.distributed import (
 )
 from mila.errors import UserError
 from mila.model import MILA
+from mila.names import AugmentationName, WeightingName
+from mila.schedule import Schedule
 from mila.tasks import NYUV2, VOID
-from mila.training import DivergedError, Schedule, StoppedError, train
+from mila.training import DivergedError, StoppedError, train
 from mila.video_model import VideoModel
-from mila.weighting import WeightingName
 
 # Processes are forked from a server that has imported everything: starting one takes no second.
 CONTEXT = multiprocessing.get_context("forkserver")

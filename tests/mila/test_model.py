@@ -22,9 +22,10 @@ from mila.backbone import OUTPUT_STRIDE
 from mila.losses import task_loss
 from mila.model import MILA
 from mila.modules import TaskDecoder, upsample
+from mila.names import WeightingName
 from mila.tasks import CITYSCAPES, NYUV2, VOID
 from mila.video_model import VideoModel
-from mila.weighting import WeightingName, make_weighting
+from mila.weighting import make_weighting
 
 SMALL: dict[str, Any] = {"width": 0.0625}
 

@@ -24,10 +24,11 @@ from mila.evaluation import evaluate, predict
 from mila.losses import task_loss
 from mila.metrics import SuiteSums
 from mila.model import MILA
+from mila.names import WeightingName
+from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, NYUV2
-from mila.training import Schedule, batch_of, load_checkpoint, save_checkpoint, train
+from mila.training import batch_of, load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
-from mila.weighting import WeightingName
 
 LENGTH = 4
 

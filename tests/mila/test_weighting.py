@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mila.names import WeightingName
 from mila.tasks import CITYSCAPES, NYUV2, Suite
-from mila.weighting import DynamicWeightAverage, Geometric, Uncertainty, WeightingName, make_weighting
+from mila.weighting import DynamicWeightAverage, Geometric, Uncertainty, make_weighting
 
 NAMES: tuple[WeightingName, ...] = ("equal", "uncertainty", "dwa", "geometric")
 VALUES = {"segmentation": 2.5, "depth": 0.3, "normals": 0.7}

@@ -26,7 +26,7 @@ from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
 from experiments.store import Store
-from mila.training import Schedule
+from mila.schedule import Schedule
 from reports.pages.build import Report, build_report
 from reports.pictures.panel import _png, spread_evenly
 from reports.plots.chart import spread

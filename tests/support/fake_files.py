@@ -10,12 +10,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from mila.common.types import Array
 from mila.data.clips import ClipSource
 from mila.data.readers.cityscapes import Cityscapes
 from mila.data.readers.layouts import recognise
 from tests.support.paths import SHARED
-
-Array = npt.NDArray[np.uint8]
 
 
 def ramp(height: int, width: int, shift: int = 0) -> Array:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mila.common.types import Array
 from mila.data.clips import Clip
 from mila.data.normals import normals_from_depth
 from mila.data.readers.images import check_folder, check_options, fingerprint, nearest
@@ -34,7 +35,6 @@ from mila.errors import UserError
 from mila.tasks import VOID, Suite
 
 Signs = tuple[int, int, int]
-Array = npt.NDArray[Any]
 
 LABELS = {"nyuv2": "label", "cityscapes": "label_7", "cityscapes19": "label_19"}
 """Folder of the labels by name of the suite; depth of Cityscapes in metres is in no tree."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ import scipy.io
 from PIL import Image
 
 from mila.common.files import write_atomic, write_json
+from mila.common.types import Progress
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION
 from mila.data.readers.cityscapes_labels import label_ids
 from mila.data.readers.nyuv2_camera import CAMERA_FILE, NYUD_V2, ColourCamera
@@ -23,9 +24,6 @@ from mila.data.tools.nyuv2_mat_writer import LabelledWriter
 from mila.data.worlds.clips import STREET_BASELINE, STREET_FX, Split, WorldClips
 from mila.errors import UserError
 from mila.tasks import NYUV2
-
-Progress = Callable[[int, int], object]
-"""Called after each clip that is written, with how many are, and how many are to be."""
 
 _CITY = "street"
 _ANNOTATED = FRAMES_TO_ANNOTATION - 1

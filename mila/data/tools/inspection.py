@@ -6,7 +6,7 @@ where its longest clip can be read (`mila.data.tools.read_through`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,6 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mila.common.types import Progress
 from mila.data.clips import ClipSource
 from mila.data.packed import PackedClips
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION
@@ -26,8 +27,6 @@ from mila.data.readers.stills import check_length
 from mila.data.tools.read_through import Reader
 from mila.errors import UserError
 from mila.tasks import Suite
-
-Progress = Callable[[int, int], None]
 
 _SHOWN_PROBLEMS = 50
 _SHOWN_STRAYS = 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mila.common.processes import cores, in_parts
+from mila.common.types import Progress
 from mila.data.clips import ClipSource
 from mila.data.readers.cityscapes_files import metres_times_pixels
 from mila.data.readers.file_names import Content, FileNames
@@ -41,7 +42,7 @@ class Reader:
     names: FileNames
     video: bool
 
-    def read_all(self, workers: int | None = None, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    def read_all(self, workers: int | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with the items, one sentence a file, in the order of the items.
 
         Args:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.types import Array
 from mila.data.clips import Clip
 from mila.data.worlds.ray_casting import Camera, View, cast, flow, view
 from mila.data.worlds.rooms import rooms_scene
@@ -28,7 +29,6 @@ from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES_METRES, FLOW, NYUV2, 
 
 World = Literal["street", "rooms"]
 Split = Literal["train", "val", "test"]
-Array = npt.NDArray[Any]
 
 VERSION = 1
 """Raise it with every change of what is rendered: it tells the stages that read a world that the data differs."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from mila.common.types import Array
+
 Vec = tuple[float, float, float]
 Motion = Callable[[float], tuple[Array, Array]]
 """Time in frames -> rotation `[3, 3]` and translation `[3]` that carry the rest pose to the pose at that time."""

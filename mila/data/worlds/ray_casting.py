@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mila.common.types import Array
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
 
-Array = npt.NDArray[Any]
 NEAR = 0.05
 """Nothing closer than this, in metres, is seen."""
 

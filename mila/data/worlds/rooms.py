@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 
-from mila.data.worlds.motions import Array, Motion, about, hinge, roll, sway
+from mila.common.types import Array
+from mila.data.worlds.motions import Motion, about, hinge, roll, sway
 from mila.data.worlds.rooms_furniture import Furnisher
 from mila.data.worlds.rooms_layout import CEILING, FLOOR, OBJECTS, WALL
 from mila.data.worlds.scene import BOX, CYLINDER, ELLIPSOID, Builder, Lights, Place, Scene

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mila.data.worlds.motions import Array, Motion, Vec
+from mila.common.types import Array
+from mila.data.worlds.motions import Motion, Vec
 
 BOX, ELLIPSOID, CYLINDER = 0, 1, 2  # the cylinder's axis is its own y
 

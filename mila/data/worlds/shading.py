@@ -10,12 +10,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mila.common.types import Array
 from mila.data.worlds.ray_casting import View, bounds, windows
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
 
-Array = npt.NDArray[Any]
 _CELLS = 256
 _REACH = 0.35  # metres that a contact shadow reaches around what casts it
 

@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 
-from mila.data.worlds.motions import Array, Motion, Vec, about
+from mila.common.types import Array
+from mila.data.worlds.motions import Motion, Vec, about
 from mila.data.worlds.scene import BOX, ELLIPSOID, Builder, Lights, Material, Place, Scene
 from mila.data.worlds.street_actors import CONSTRUCTION, FLAT, NATURE, foliage, person, pole, tree, vehicle
 

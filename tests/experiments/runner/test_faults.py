@@ -31,7 +31,7 @@ from experiments.runner.stage_functions import Attempt
 from experiments.stages import Evaluate, Stage, in_order
 from experiments.store import Store
 from mila.errors import UserError
-from mila.training import Schedule
+from mila.schedule import Schedule
 
 
 @dataclass(frozen=True)

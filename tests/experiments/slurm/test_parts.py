@@ -26,8 +26,9 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
+from mila.schedule import Schedule
 from mila.tasks import NYUV2
-from mila.training import Schedule, StoppedError, train
+from mila.training import StoppedError, train
 from tests.support.paths import ROOT
 
 # --- the site file ---------------------------------------------------------------------------------------------------

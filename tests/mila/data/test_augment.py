@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
 
 from baselines.multi_task import MultiTask
-from mila.data.augment import PROTOCOLS, AugmentationName, augment, depth_kind
+from mila.common.types import Array
+from mila.data.augment import PROTOCOLS, augment, depth_kind
 from mila.data.clips import denormalise, normalise
 from mila.data.normals import normals_from_depth
 from mila.data.packed import PackedClips
@@ -29,10 +29,11 @@ from mila.data.worlds.rooms import rooms_scene
 from mila.data.worlds.shading import shade
 from mila.data.worlds.street import street_scene
 from mila.losses import task_loss
+from mila.names import AugmentationName
+from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, VOID, Metric, Suite
-from mila.training import Schedule, batch_of, train
+from mila.training import batch_of, train
 
-Array = npt.NDArray[Any]
 SEED = 7
 SUITES = {"street": CITYSCAPES, "rooms": NYUV2}
 PROTOCOLS_THAT_CHANGE: tuple[AugmentationName, ...] = ("mtan", "default")

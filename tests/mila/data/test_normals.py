@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mila.common.types import Array
 from mila.data.normals import normals_from_depth
 
 HEIGHT, WIDTH = 240, 320
 CAMERA = (259.4, 259.7, 162.8, 126.9)
 STEP = 1 / 25.5  # metres between two values of NYUd v2's 8-bit depth
-
-Array = npt.NDArray[np.float64]
 
 
 def rays() -> Array:

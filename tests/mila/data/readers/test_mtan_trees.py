@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from mila.common.types import Array
 from mila.data.readers.mtan_trees import MTANTree, Signs
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, SUITES, VOID
 from tests.support.fake_files import open_split
 
 HEIGHT, WIDTH = 36, 48
-
-Array = npt.NDArray[Any]
 
 
 def room(number: int) -> tuple[Array, Array]:
