@@ -24,9 +24,11 @@ from experiments.grids.grid import Grid
 from experiments.grids.own import own_row
 from experiments.plan import Plan, make_plan
 from experiments.profiles import PROFILES
-from experiments.runner import process_group as ranks
-from experiments.runner.launch import Summary, default_jobs, find_device, launch, use_one_thread
-from experiments.runner.stage_functions import help_train
+from experiments.runner import process_group
+from experiments.runner.launch import Summary, launch
+from experiments.runner.rank_environment import rank, world_size
+from experiments.runner.stage_functions import join_training
+from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout
 from experiments.stages import Stage, Train, in_order
 from experiments.store import Store
@@ -90,7 +92,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    if ranks.ranks() > 1:
+    if world_size() > 1:
         _check_several(options)
     if options.list:
         _list(console)
@@ -114,7 +116,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     stages = _stages(
         plans, options.rows
     )  # looks at the data, so that what is missing is said before anything is written
-    if ranks.rank() > 0:
+    if rank() > 0:
         _follow(stages, store, device)
         return 0
     try:
@@ -126,8 +128,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     summary = Summary()
     if not options.report:
         limit = None if options.time_limit is None else options.time_limit * 60
-        jobs = options.jobs or (1 if ranks.ranks() > 1 else default_jobs(device))
-        with ranks.leading():
+        jobs = options.jobs or (1 if world_size() > 1 else default_jobs(device))
+        with process_group.leading():
             summary = launch(stages, store, jobs, device, console, limit)
         console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():
@@ -184,7 +186,7 @@ def _follow(stages: list[Stage], store: Store, device: str) -> None:
     """What all processes but the first do: take part in every training."""
     use_one_thread(device)
     trainings = {stage.key: stage for stage in stages if isinstance(stage, Train)}
-    ranks.follow(lambda key: help_train(trainings[key], store, device), device)
+    process_group.follow(lambda key: join_training(trainings[key], store, device), device)
 
 
 def _look(options: argparse.Namespace, console: Console) -> int:

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from experiments.runner.launch import start_worker
 from experiments.runner.stage_functions import score
+from experiments.runner.workers import start_worker
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.errors import UserError
