@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.grids.grid import From, Grid, Row
+from experiments.grids.grid import Grid, InitialWeights, Row
 from experiments.models import accepted
 from experiments.profiles import Profile
 from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
@@ -18,11 +18,11 @@ from experiments.stages import (
     Data,
     Evaluate,
     Film,
-    Look,
     Measure,
     Stage,
     Start,
     Train,
+    Visual,
     arguments,
     in_order,
 )
@@ -51,14 +51,14 @@ class RowPlan:
         label, published: see `Row`.
         evaluations: by seed, one stage an offset.
         measure: cost at the paper's size; None for the constant predictor, which costs nothing.
-        looks: what is kept of its first seed to be looked at.
+        visuals: what is kept of its first seed to be looked at.
     """
 
     label: str
     published: str | None
     evaluations: tuple[tuple[Evaluate, ...], ...]
     measure: Measure | None = None
-    looks: tuple[Look, ...] = ()
+    visuals: tuple[Visual, ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -109,7 +109,7 @@ class Plan:
         needed = {stage.key for stage in in_order(evaluations)}
         flow = [e for e in self.flow if e.train.key in needed]
         costs = [row.measure for row in some if row.measure is not None]
-        return [*evaluations, *flow, *costs, *(look for row in some for look in row.looks)]
+        return [*evaluations, *flow, *costs, *(visual for row in some for visual in row.visuals)]
 
 
 def make_plan(
@@ -187,14 +187,14 @@ class _RowMaker:
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
             Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
-            tuple(self._looks(row, trains[0], offsets)),
+            tuple(self._visuals(row, trains[0], offsets)),
         )
 
-    def _looks(self, row: Row, train: Train, interval: int) -> Iterator[Look]:
+    def _visuals(self, row: Row, train: Train, interval: int) -> Iterator[Visual]:
         """What the grid keeps to be looked at, of a model that has it."""
-        if "attention" in self.grid.looks and row.model == "mila" and interval > 1:
+        if "attention" in self.grid.visuals and row.model == "mila" and interval > 1:
             yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
-        if "film" in self.grid.looks and interval > 1:
+        if "film" in self.grid.visuals and interval > 1:
             yield Film(f"film of {train.title}", train, self._film_data())
 
     def _film_data(self) -> Data:
@@ -260,7 +260,7 @@ class _RowMaker:
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
-    def _first(self, start: From, paper: dict[str, Any], seed: int) -> Train:
+    def _first(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
         if start.network == "flownet" or start.depth is None:
             return self._flownet(seed)
