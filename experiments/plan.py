@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.grids.grid import Grid, InitialWeights, Row
-from experiments.models import accepted
+from experiments.models import DEPTHS, WEIGHTS, accepted, is_mila
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
+from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split, world_of
 from experiments.stages import (
     Arguments,
     Attend,
@@ -26,21 +26,17 @@ from experiments.stages import (
     arguments,
     in_order,
 )
-from mila.data.readers.layouts import ClipMode
 from mila.errors import UserError
 from mila.tasks import FLOW, Suite
+
+if TYPE_CHECKING:
+    from mila.data.readers.layouts import ClipMode  # needs PyTorch
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
 _FILM_FRAMES = 16
 """Of a film, where the data have as many in a row: three keyframe intervals of 5, and the next keyframe."""
-
-_DEPTHS = ("depth", "slow", "fast")
-"""Constructor arguments that are depths of DeepLab-ResNets."""
-
-_WEIGHTS = {"depth": "weights", "slow": "slow_weights", "fast": "fast_weights"}
-"""Constructor arguments that give their ImageNet weights."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +188,7 @@ class _RowMaker:
 
     def _visuals(self, row: Row, train: Train, interval: int) -> Iterator[Visual]:
         """What the grid keeps to be looked at, of a model that has it."""
-        if "attention" in self.grid.visuals and row.model == "mila" and interval > 1:
+        if "attention" in self.grid.visuals and is_mila(row.model) and interval > 1:
             yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
         if "film" in self.grid.visuals and interval > 1:
             yield Film(f"film of {train.title}", train, self._film_data())
@@ -245,7 +241,7 @@ class _RowMaker:
         The encoders whose depths are called `started` begin as networks that were trained here.
         """
         profile = self.profile
-        depths = {name: profile.depths[paper[name]] for name in _DEPTHS if paper.get(name) is not None}
+        depths = {name: profile.depths[paper[name]] for name in DEPTHS if paper.get(name) is not None}
         sizes: dict[str, Any] = {
             "width": profile.width,
             "zero_init_residual": profile.zero_init_residual,
@@ -255,7 +251,7 @@ class _RowMaker:
         }
         sizes |= {
             name: profile.weights[paper[of]]
-            for of, name in _WEIGHTS.items()
+            for of, name in WEIGHTS.items()
             if of not in started and paper.get(of) in profile.weights
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
@@ -288,6 +284,6 @@ class _RowMaker:
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world: DataName = "rooms" if self.test_data.source.suite.name.startswith("nyuv2") else "street"
+        world = world_of(shown.suite)
         source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
         return Data(f"flow {world} {split}", source, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.models import file_of
+from experiments.models import DepthName, file_of
 from experiments.stages import Arguments, arguments
 from mila.names import WeightingName
 from mila.tasks import Suite
@@ -25,7 +25,7 @@ class InitialWeights:
     ours: str
     network: Literal["multi_task", "single_task", "flownet"]
     theirs: str
-    depth: Literal["depth", "slow", "fast"] | None = None
+    depth: DepthName | None = None
 
 
 PAIR = (
@@ -130,4 +130,4 @@ class Grid:
     def longest_interval(self) -> int:
         """The largest K of its rows."""
         own = (dict(row.arguments).get("keyframe_interval", self.keyframe_interval) for row in self.rows)
-        return max(self.keyframe_interval, *own)
+        return max(self.keyframe_interval, *map(int, own))
