@@ -10,7 +10,7 @@ from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.sources import MODES, world_of
 from experiments.store import Store
 
 SEEDS = tuple(range(10))
@@ -32,7 +32,7 @@ class Runs:
 
 def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -> Plan:
     """A grid on the world that has its tasks, or what stands in for them."""
-    world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+    world = world_of(grid.suite)
     return make_plan(grid, profile, world, mode=MODES[world][0], seeds=seeds)
 
 

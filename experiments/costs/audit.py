@@ -22,7 +22,7 @@ from rich.table import Table
 from experiments.costs.table7 import MODULES, SIZES, TABLE7, WHOLE, Module, Way, cost_alone, ways
 from experiments.grids.grid import Grid, Row
 from experiments.grids.multi_task import TABLE1, TABLE2
-from experiments.models import build
+from experiments.models import build, is_mila
 from mila.cost.conventions import COMPLETE, EXECUTED, PUBLISHED, Convention, Cost, count
 from mila.tasks import CITYSCAPES, NYUV2, Suite
 from reports.published.numbers import PublishedCell, read_published
@@ -149,10 +149,10 @@ def _why_model(row: Row, suite: Suite, printed: PublishedCell, measured: float) 
         (f"input {other.height}x{other.width}", suite, other, PUBLISHED),
         (f"{len(other.tasks)} tasks, input {other.height}x{other.width}", other, other, PUBLISHED),
     ]
-    if row.model == "mila":
+    if is_mila(row.model):
         tried.append((_ONCE.name, suite, suite, _ONCE))
     readings = tuple(Reading(what, _gflops(row, *how)) for what, *how in tried)
-    if row.model == "mila":
+    if is_mila(row.model):
         note = (
             f"{measured - readings[1].value:.2f} of it are the third task's; with h once a frame it is "
             f"{readings[-1].value:.2f}, but only {_slow_fast_cells(_ONCE)} of the {_slow_fast_cells()} "

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from experiments.collect import collect, collect_flow
+from experiments.models import is_mila
 from experiments.plan import Plan
 from experiments.stages import in_order
 from experiments.store import DamagedRecordError, Store
@@ -137,7 +138,7 @@ def _build(plan: Plan, store: Store, out: Path) -> Report:
             behind=behind(table, results, flow_result),
             made=origin,
             starred=any("*" in row.label for row in plan.grid.rows),
-            attends=any(row.model == "mila" for row in plan.grid.rows),
+            attends=any(is_mila(row.model) for row in plan.grid.rows),
             alike=any(r.values and not r.plan.is_video and not r.plan.is_constant for r in results),
             interval=max(len(offsets) for row in plan.rows for offsets in row.evaluations),
             interval_method=METHOD,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sources import EMBEDDED
-from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train, in_order
+from experiments.stages import Attend, Data, Evaluate, Measure, Stage, Train, Visual, in_order
 from experiments.store import DamagedRecordError, Record, State, Store
 from reports.digests import code, combined, made_from
 from reports.files import WRITERS, update
@@ -163,7 +163,7 @@ def _title(stage: Stage, store: Store) -> str:
 
 def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {"State": state}
-    train = stage.train if isinstance(stage, Evaluate | Look) else stage if isinstance(stage, Train) else None
+    train = stage.train if isinstance(stage, Evaluate | Visual) else stage if isinstance(stage, Train) else None
     if train is not None:
         facts["Seed"] = str(train.seed) if train.schedule is not None else "any: nothing in it is random"
         facts["Task weights"] = train.weighting
@@ -211,7 +211,7 @@ def _rounded(value: object) -> str:
 def _data(stage: Stage) -> Data | None:
     if isinstance(stage, Data):
         return stage
-    return stage.data if isinstance(stage, Train | Evaluate | Look) else None
+    return stage.data if isinstance(stage, Train | Evaluate | Visual) else None
 
 
 def _named(data: Data) -> str:

@@ -80,7 +80,7 @@ class Animation:
 
 def make_film(plan: Plan, store: Store) -> Animation | None:
     """The animation of what is finished of a plan's films; None where nothing is."""
-    stages = [(row.label, look) for row in plan.rows for look in row.looks if isinstance(look, Film)]
+    stages = [(row.label, look) for row in plan.rows for look in row.visuals if isinstance(look, Film)]
     done = [(label, stage, store.record(stage)) for label, stage in stages if store.state(stage) == "done"]
     if not done:
         return None

@@ -59,7 +59,7 @@ def _looked_at(plan: Plan, store: Store) -> Iterator[Looked]:
     """What is finished of a plan's looks at attention, and whose clips are still there."""
     names = tuple(TASK_TITLES[task.name].split(",")[0] for task in plan.suite.tasks)
     for row in plan.rows:
-        for stage in row.looks:
+        for stage in row.visuals:
             if not isinstance(stage, Attend) or store.state(stage) != "done":
                 continue
             record = store.record(stage)

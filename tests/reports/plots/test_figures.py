@@ -19,7 +19,7 @@ from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
 from experiments.runner.run_stage import run_stage
-from experiments.stages import Attend, Film, Look, in_order
+from experiments.stages import Attend, Film, Visual, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
@@ -32,8 +32,8 @@ from tests.support.fake_results import FILM, fill, plan_of
 ALL = [grid for grids in FIGURES.values() for grid in grids]
 
 
-def looks(plan: Plan) -> list[Look]:
-    return [look for row in plan.rows for look in row.looks]
+def looks(plan: Plan) -> list[Visual]:
+    return [look for row in plan.rows for look in row.visuals]
 
 
 @pytest.mark.parametrize("grid", ALL, ids=[grid.name for grid in ALL])
@@ -42,7 +42,7 @@ def test_a_figure_trains_nothing_that_tables_do_not(grid: Grid) -> None:
         s.key for table in GRIDS.values() if table.suite == grid.suite for s in plan_of(0, grid=table).stages()
     }
     plan = plan_of(0, grid=grid)
-    assert {stage.key for stage in plan.stages() if not isinstance(stage, Look)} <= of_tables
+    assert {stage.key for stage in plan.stages() if not isinstance(stage, Visual)} <= of_tables
     assert find_grids(grid.name) == (grid,)
     assert grid.heading.startswith(f"Figure {grid.figure}. ")
     needed = {s.key for s in in_order(list(looks(plan)))}
