@@ -23,9 +23,9 @@ from rich.table import Table
 
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
-from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, look, read_queue, require_slurm
+from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
 from experiments.slurm.site import make_site, read_site
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from experiments.slurm.submit import submit
 from experiments.stages import Stage, in_order
 from experiments.store import Store
@@ -35,7 +35,7 @@ from mila.errors import UserError
 
 _OPTIONS = ("slurm", "status", "wait", "cancel", "retry_failed")
 
-_LATE = 30.0
+LOST_AFTER = 30.0
 """Seconds for which a job's files may be late in coming from another machine."""
 _SILENT = 600.0
 """Seconds after which a queue that gives no answer is given up."""
@@ -78,7 +78,7 @@ def run(
     """
     site = read_site(Path(options.slurm)) if options.slurm else {}
     require_slurm()
-    ledger = Ledger(options.results)
+    ledger = Submissions(options.results)
     if options.cancel is not None:
         _cancel(ledger, ledger.find(options.cancel), console)
         return 0
@@ -117,7 +117,7 @@ def _submit(
     parser: argparse.ArgumentParser,
     stages_of: Callable[[argparse.Namespace], list[Stage]],
     site: dict[str, Any],
-    ledger: Ledger,
+    ledger: Submissions,
     console: Console,
 ) -> str | None:
     """Submit what is not done; returns the submission's name, or None where all is done."""
@@ -164,7 +164,7 @@ def _submit(
     return name
 
 
-def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
+def _submit_waiting(submission: Submission, ledger: Submissions) -> tuple[int, int]:
     """Submit the stages without a job, but those that another submission has in the queue; (arrays, such stages)."""
     entries = submission.entries
     others = [ledger.load(name) for name in ledger.names() if name != submission.name]
@@ -193,7 +193,7 @@ def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
     return submit(submission, ledger, make_site(submission.site), busy), shared
 
 
-def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Console) -> None:
+def _retry(ledger: Submissions, name: str, site: dict[str, Any] | None, console: Console) -> None:
     with ledger.change(name) as submission:
         check(Path(submission.code))
         again = [status for status in _look(submission, ledger) if status.state not in ("done", *GOING)]
@@ -211,7 +211,7 @@ def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Cons
             console.print(f"{name}: nothing has failed.")
 
 
-def _cancel(ledger: Ledger, name: str, console: Console) -> None:
+def _cancel(ledger: Submissions, name: str, console: Console) -> None:
     with ledger.change(name) as submission:
         found = _look(submission, ledger)
         ending = [s.entry for s in found if s.state in (*IN_QUEUE, "not submitted") and s.entry.owner is None]
@@ -229,14 +229,14 @@ def _no_answer(error: QueueError) -> UserError:
     return UserError(f"SLURM does not answer ({error}); the jobs are not touched by that, try again later.")
 
 
-def _look(submission: Submission, ledger: Ledger) -> list[Status]:
+def _look(submission: Submission, ledger: Submissions) -> list[Status]:
     try:
-        return look(submission, ledger)
+        return read_states(submission, ledger)
     except QueueError as error:
         raise _no_answer(error) from error
 
 
-def _ask(ledger: Ledger, name: str) -> list[Status]:
+def _ask(ledger: Submissions, name: str) -> list[Status]:
     return _look(ledger.load(name), ledger)
 
 
@@ -256,7 +256,7 @@ def _show(name: str, found: list[Status], console: Console) -> None:
         console.print(table)
 
 
-def _wait(ledger: Ledger, name: str, console: Console) -> int:
+def _wait(ledger: Submissions, name: str, console: Console) -> int:
     """Say what ends until nothing is left that could; then the report, where all is done."""
     start = answered = time.monotonic()
     lost_since: dict[str, float] = {}
@@ -264,7 +264,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
     while True:
         now = time.monotonic()
         try:
-            found = look(ledger.load(name), ledger)
+            found = read_states(ledger.load(name), ledger)
             answered = now
         except QueueError as error:
             if now - answered > _SILENT:
@@ -273,7 +273,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
             continue
         lost = {status.entry.key for status in found if status.state == "lost"}
         lost_since = {key: lost_since.get(key, now) for key in lost}
-        late = {key for key, since in lost_since.items() if now - since < _LATE}
+        late = {key for key, since in lost_since.items() if now - since < LOST_AFTER}
         for status in found:
             key = status.entry.key
             if status.state not in IN_QUEUE and key not in told | late:
