@@ -20,9 +20,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from mila.distributed import LostRankError, is_lost, process_group
-from mila.errors import UserError
-from mila.training import DivergedError, StoppedError
+from mila.distributed import is_lost, process_group
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _HOSTED = "TORCHELASTIC_USE_AGENT_STORE"
 """Set to "True" in the environment where another process hosts the meeting point: torchrun, or this one's parent."""

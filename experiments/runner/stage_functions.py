@@ -18,6 +18,7 @@ from experiments.models import build
 from experiments.runner import process_group as ranks
 from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
 from experiments.store import Store
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_atomic
 from mila.common.types import Progress
 from mila.cost.conventions import PUBLISHED, count
@@ -26,7 +27,7 @@ from mila.data.prepare import pack
 from mila.errors import UserError
 from mila.evaluation import evaluate, predict
 from mila.tasks import SUITES
-from mila.training import load_checkpoint, save_checkpoint, train
+from mila.training import Callbacks, Checkpoint, Recipe, train
 from mila.video_model import VideoModel
 from mila.visualisation import attention, film
 
@@ -41,7 +42,7 @@ class Attempt:
         folder: its own, where it writes.
         device: where it computes.
         progress: told how far it is.
-        stop: asked by a training after each step, see `mila.training.train`.
+        stop: asked by a training after each step, see `mila.training.Callbacks`.
     """
 
     folder: Path
@@ -86,16 +87,10 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
     else:
         model = _initial(stage, store, clips)
         with ranks.together(stage.key, attempt.device):
-            curve = _run_schedule(
-                stage,
-                model,
-                clips,
-                folder,
-                attempt.device,
-                progress=attempt.progress,
-                stop=attempt.stop,
-                end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
+            callbacks = Callbacks(
+                attempt.progress, lambda epoch: _keep(stage, model, folder, epoch, len(clips)), attempt.stop
             )
+            curve = _run_schedule(stage, model, clips, folder, attempt.device, callbacks)
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {
@@ -113,22 +108,18 @@ def help_train(stage: Train, store: Store, device: str) -> None:
 
 
 def _run_schedule(
-    stage: Train, model: VideoModel, clips: PackedClips, folder: Path, device: str, **told: Any
+    stage: Train,
+    model: VideoModel,
+    clips: PackedClips,
+    folder: Path,
+    device: str,
+    callbacks: Callbacks | None = None,
 ) -> list[dict[str, float]]:
-    """Train as the stage says, alike on all ranks; `told` are further arguments of `mila.training.train`."""
+    """Train as the stage says, alike on all ranks."""
     assert stage.schedule is not None
-    return train(
-        model,
-        clips,
-        stage.schedule,
-        stage.seed,
-        folder / "checkpoint.pt",
-        stage.key,
-        weighting=stage.weighting,
-        augmentation=stage.augmentation,
-        device=device,
-        **told,
-    )
+    recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", stage.key)
+    return train(model, clips, recipe, checkpoint, device=device, callbacks=callbacks)
 
 
 def _initial(stage: Train, store: Store, clips: PackedClips) -> VideoModel:

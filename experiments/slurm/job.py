@@ -50,8 +50,7 @@ class StageJob:
         from experiments.runner.run_stage import run_stage
         from experiments.runner.stage_functions import help_train
         from experiments.store import Store
-        from mila.errors import UserError
-        from mila.training import StoppedError
+        from mila.errors import StoppedError, UserError
 
         stages = pickle.loads((self.folder / STAGES).read_bytes())
         stage, store = stages[self.key], Store(self.store)
