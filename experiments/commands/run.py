@@ -33,8 +33,7 @@ from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find
 from experiments.stages import Stage, Train, in_order
 from experiments.store import Store
 from mila.data.augment import PROTOCOLS
-from mila.distributed import LostRankError
-from mila.errors import UserError
+from mila.errors import LostRankError, UserError
 
 
 def _parser() -> argparse.ArgumentParser:
