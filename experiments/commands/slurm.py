@@ -1,19 +1,18 @@
 """The command line's SLURM options: submit stages, look at them, wait for them, end them, submit again what failed.
 
-Whatever submitted may be closed: what there is to know lies on the disk (`slurm_ledger`) and in SLURM's queue.
+Whatever submitted may be closed: what there is to know lies on the disk (`experiments.slurm.submissions`) and in
+SLURM's queue.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import pickle
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from copy import copy
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands.options import Options
+from experiments.commands.plans import stages_of
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, look, read_queue, require_slurm
 from experiments.slurm.site import make_site, read_site
 from experiments.slurm.submissions import Entry, Ledger, Submission
 from experiments.slurm.submit import submit
-from experiments.stages import Stage, in_order
 from experiments.store import Store
 from mila.common.files import write_atomic
 from mila.common.versions import environment
 from mila.errors import UserError
-
-_OPTIONS = ("slurm", "status", "wait", "cancel", "retry_failed")
 
 _LATE = 30.0
 """Seconds for which a job's files may be late in coming from another machine."""
@@ -41,37 +39,8 @@ _SILENT = 600.0
 """Seconds after which a queue that gives no answer is given up."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this file."""
-    group = parser.add_argument_group("on a SLURM cluster", "NAME is of a submission; without it, the latest.")
-    text = "submit as jobs; SITE is a TOML file (docs/slurm.md)"
-    group.add_argument("--slurm", metavar="SITE", nargs="?", const="", help=text)
-    group.add_argument("--wait", metavar="NAME", nargs="?", const="", help="until all has ended; then the report")
-    one = group.add_mutually_exclusive_group()
-    one.add_argument("--status", metavar="NAME", nargs="?", const="", help="say what has become of the jobs")
-    one.add_argument("--cancel", metavar="NAME", nargs="?", const="", help="end the jobs")
-    text = "submit again what failed, was cancelled or lost, and what needs it; the code stays as it was"
-    one.add_argument("--retry-failed", metavar="NAME", nargs="?", const="", help=text)
-
-
-def is_wanted(options: argparse.Namespace) -> bool:
-    """Whether any of them was given."""
-    return any(getattr(options, name) is not None for name in _OPTIONS)
-
-
-def run(
-    options: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stages_of: Callable[[argparse.Namespace], list[Stage]],
-    console: Console,
-) -> int:
+def run(options: Options, console: Console) -> int:
     """Do what the options say; returns the exit code: 0, or 1 where a stage did not end well.
-
-    Args:
-        options: of the command line.
-        parser: that made them.
-        stages_of: the stages that options ask for.
-        console: for people.
 
     Raises:
         UserError: there is no SLURM, or it refuses; the site file is wrong; there is no such submission.
@@ -90,47 +59,29 @@ def run(
         name = ledger.find(options.retry_failed)
         _retry(ledger, name, site if options.slurm is not None else None, console)
     elif options.slurm is not None:
-        new = _submit(options, parser, stages_of, site, ledger, console)
+        new = _submit(options, site, ledger, console)
         if new is None:
             return 0
         name = new
     else:
-        name = ledger.find(options.wait)
+        name = ledger.find(options.wait or "")
     return 0 if options.wait is None else _wait(ledger, name, console)
 
 
-def words_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
-    """A command line that gives these options again, without those of this file."""
-    words: list[str] = []
-    for action in parser._actions:
-        value = getattr(options, action.dest, None)
-        if action.dest in _OPTIONS or not action.option_strings or value is None or value == action.default:
-            continue
-        words.append(action.option_strings[-1])
-        if value is not True:
-            words += [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
-    return words
-
-
-def _submit(
-    options: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stages_of: Callable[[argparse.Namespace], list[Stage]],
-    site: dict[str, Any],
-    ledger: Ledger,
-    console: Console,
-) -> str | None:
+def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Console) -> str | None:
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
     stages_of(options)  # what is wrong is said before anything is written
-    code, methods = snapshot(ledger.code, options.method or [])
-    options = copy(options)
-    options.results = options.results.absolute()
-    options.data_root = None if options.data_root is None else options.data_root.absolute()
-    options.method = methods or None
-    store = Store(options.results / "store")
-    stages = in_order(stages_of(options))
+    code, methods = snapshot(ledger.code, list(options.method or ()))
+    options = replace(
+        options,
+        results=options.results.absolute(),
+        data_root=None if options.data_root is None else options.data_root.absolute(),
+        method=tuple(methods) or None,
+    )
+    store = Store(options.store)
+    stages = stages_of(options)
     todo = [stage for stage in stages if store.state(stage) != "done"]
     found = len(stages) - len(todo)
     if not todo:
@@ -143,12 +94,12 @@ def _submit(
     submission = Submission(
         name=name,
         submitted=datetime.now(timezone.utc).isoformat(),
-        words=words_of(options, parser),
+        words=list(options.words()),
         code=str(code),
         commit=environment("cpu")["commit"],
         store=str(store.root),
         device=options.device,
-        time_limit=None if options.time_limit is None else options.time_limit * 60,
+        time_limit=options.seconds_limit,
         site=site,
         entries=entries,
     )
@@ -260,7 +211,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
     """Say what ends until nothing is left that could; then the report, where all is done."""
     start = answered = time.monotonic()
     lost_since: dict[str, float] = {}
-    told: set[str] = set()
+    ended: set[str] = set()
     while True:
         now = time.monotonic()
         try:
@@ -276,10 +227,10 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
         late = {key for key, since in lost_since.items() if now - since < _LATE}
         for status in found:
             key = status.entry.key
-            if status.state not in IN_QUEUE and key not in told | late:
-                told.add(key)
+            if status.state not in IN_QUEUE and key not in ended | late:
+                ended.add(key)
                 reason = f": {status.reason}" if status.reason else ""
-                line = f"[{len(told)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
+                line = f"[{len(ended)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
                 console.print(line, markup=False, highlight=False)
         if not late and not any(status.state in GOING for status in found):
             break
