@@ -20,7 +20,7 @@ from experiments.costs.latency import bench, read_records, timed_runs, write_rec
 from experiments.grids import find_grids
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES
-from experiments.runner.launch import find_device
+from experiments.runner.workers import find_device
 from experiments.store import Store
 from mila.errors import UserError
 from reports.pages.costs import read_counted

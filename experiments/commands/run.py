@@ -11,7 +11,6 @@ PyTorch and the plotting libraries are imported by the commands that need them, 
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 
@@ -20,6 +19,8 @@ from rich.console import Console
 from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
+from experiments.runner.rank_environment import world_size
+from experiments.runner.workers import find_device
 from experiments.store import Store
 from mila.errors import UserError
 
@@ -40,7 +41,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _run(options: Options, console: Console) -> int:
     """Do the one thing that the options ask for."""
-    if "WORLD_SIZE" in os.environ:
+    if world_size() > 1:
         _check_several(options)
     if options.list:
         return listing.show(console)
@@ -70,10 +71,6 @@ def _run(options: Options, console: Console) -> int:
 
 def _check_several(options: Options) -> None:
     """Several processes take part in trainings; there is nothing else to share."""
-    from experiments.runner import process_group
-
-    if process_group.ranks() == 1:
-        return
     others = (options.list, options.show, options.verify, options.clean, options.dry_run, options.report)
     if options.grid is None or options.is_about_slurm() or any(others):
         raise UserError("under torchrun a --grid can be run, and nothing else; leave torchrun out.")
@@ -93,8 +90,6 @@ def _count_costs(options: Options) -> int:
 
 
 def _verify(options: Options, name: str, console: Console) -> int:
-    from experiments.runner.launch import find_device
-
     store = Store(options.store)
     stages = stages_of(replace(options, grid=options.grid or "all"))
     return store_commands.verify(name, stages, store, find_device(options.device), console)

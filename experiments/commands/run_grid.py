@@ -11,8 +11,10 @@ from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of_plans
 from experiments.plan import Plan
 from experiments.runner import process_group
-from experiments.runner.launch import Summary, default_jobs, find_device, launch, use_one_thread
-from experiments.runner.stage_functions import help_train
+from experiments.runner.launch import Summary, launch
+from experiments.runner.rank_environment import rank, world_size
+from experiments.runner.stage_functions import join_training
+from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.stages import Stage, Train
 from experiments.store import Store
 from mila.distributed import LostRankError
@@ -33,7 +35,7 @@ def run_grid(options: Options, console: Console) -> int:
     # looks at the data, so that what is missing is said before anything is written
     stages = stages_of_plans(plans, options.rows)
     try:
-        if process_group.rank() > 0:
+        if rank() > 0:
             _follow(stages, store, device)
             return 0
         summary = _run_stages(stages, store, device, options, console)
@@ -60,7 +62,7 @@ def _follow(stages: Sequence[Stage], store: Store, device: str) -> None:
     """What all processes but the first do: take part in every training."""
     use_one_thread(device)
     trainings = {stage.key: stage for stage in stages if isinstance(stage, Train)}
-    process_group.follow(lambda key: help_train(trainings[key], store, device), device)
+    process_group.follow(lambda key: join_training(trainings[key], store, device), device)
 
 
 def _run_stages(stages: list[Stage], store: Store, device: str, options: Options, console: Console) -> Summary:
@@ -73,7 +75,7 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
         ) from error
     if options.report:
         return Summary()
-    jobs = options.jobs or (1 if process_group.ranks() > 1 else default_jobs(device))
+    jobs = options.jobs or (1 if world_size() > 1 else default_jobs(device))
     with process_group.leading():
         summary = launch(stages, store, jobs, device, console, options.seconds_limit)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")

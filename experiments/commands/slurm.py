@@ -30,7 +30,7 @@ from experiments.slurm.submissions import Entry, Ledger, Submission
 from experiments.slurm.submit import submit
 from experiments.store import Store
 from mila.common.files import write_atomic
-from mila.common.versions import environment
+from mila.common.versions import suite_commit
 from mila.errors import UserError
 
 _LATE = 30.0
@@ -96,7 +96,7 @@ def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Con
         submitted=datetime.now(timezone.utc).isoformat(),
         words=list(options.words()),
         code=str(code),
-        commit=environment("cpu")["commit"],
+        commit=suite_commit(),
         store=str(store.root),
         device=options.device,
         time_limit=options.seconds_limit,

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from experiments.runner.workers import start_worker
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.errors import UserError
@@ -100,8 +101,7 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
 
 
 def _recompute(stage: Evaluate, store: Store, device: str) -> dict[str, float]:
-    from experiments.runner.launch import start_worker  # needs PyTorch, which the other commands do not
-    from experiments.runner.stage_functions import score
+    from experiments.runner.stage_functions import score  # needs PyTorch, which the other commands do not
 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=start_worker, initargs=(device,)) as pool:

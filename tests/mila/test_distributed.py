@@ -24,9 +24,9 @@ from torch import Tensor, nn
 import mila.training
 from baselines.multi_task import MultiTask
 from experiments.commands.run import main
-from experiments.runner import process_group as ranks
+from experiments.runner.process_group import follow, leading
 from experiments.runner.run_stage import Outcome, run_stage
-from experiments.runner.stage_functions import help_train
+from experiments.runner.stage_functions import join_training
 from experiments.slurm.site import make_site
 from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
@@ -435,7 +435,7 @@ def take_part(number: int, port: int, root: Path, broken: str) -> list[Outcome] 
     os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     stages, store = make_stages(), Store(root)
     if number == 0:
-        with ranks.leading():
+        with leading():
             outcomes = [run_stage(stage, store, "cpu") for stage in stages.values()]
             if broken == "rank 0":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -447,9 +447,9 @@ def take_part(number: int, port: int, root: Path, broken: str) -> list[Outcome] 
         assert isinstance(stage, Train)
         if stage.title == broken:
             raise OSError("no such disk")
-        help_train(stage, store, "cpu")
+        join_training(stage, store, "cpu")
 
-    ranks.follow(help_along, "cpu")
+    follow(help_along, "cpu")
     return None
 
 
