@@ -24,16 +24,16 @@ from experiments.commands.options import Options
 from experiments.commands.plans import stages_of
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
-from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, look, read_queue, require_slurm
+from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
 from experiments.slurm.site import make_site, read_site
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from experiments.slurm.submit import submit
 from experiments.store import Store
 from mila.common.files import write_atomic
 from mila.common.versions import suite_commit
 from mila.errors import UserError
 
-_LATE = 30.0
+LOST_AFTER = 30.0
 """Seconds for which a job's files may be late in coming from another machine."""
 _SILENT = 600.0
 """Seconds after which a queue that gives no answer is given up."""
@@ -47,33 +47,33 @@ def run(options: Options, console: Console) -> int:
     """
     site = read_site(Path(options.slurm)) if options.slurm else {}
     require_slurm()
-    ledger = Ledger(options.results)
+    submissions = Submissions(options.results)
     if options.cancel is not None:
-        _cancel(ledger, ledger.find(options.cancel), console)
+        _cancel(submissions, submissions.find(options.cancel), console)
         return 0
     if options.status is not None:
-        name = ledger.find(options.status)
-        _show(name, _ask(ledger, name), console)
-        return _code(_ask(ledger, name))
+        name = submissions.find(options.status)
+        _show(name, _ask(submissions, name), console)
+        return _code(_ask(submissions, name))
     if options.retry_failed is not None:
-        name = ledger.find(options.retry_failed)
-        _retry(ledger, name, site if options.slurm is not None else None, console)
+        name = submissions.find(options.retry_failed)
+        _retry(submissions, name, site if options.slurm is not None else None, console)
     elif options.slurm is not None:
-        new = _submit(options, site, ledger, console)
+        new = _submit(options, site, submissions, console)
         if new is None:
             return 0
         name = new
     else:
-        name = ledger.find(options.wait or "")
-    return 0 if options.wait is None else _wait(ledger, name, console)
+        name = submissions.find(options.wait or "")
+    return 0 if options.wait is None else _wait(submissions, name, console)
 
 
-def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Console) -> str | None:
+def _submit(options: Options, site: dict[str, Any], submissions: Ledger, console: Console) -> str | None:
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
     stages_of(options)  # what is wrong is said before anything is written
-    code, methods = snapshot(ledger.code, list(options.method or ()))
+    code, methods = snapshot(submissions.code, list(options.method or ()))
     options = replace(
         options,
         results=options.results.absolute(),
@@ -87,10 +87,10 @@ def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Con
     if not todo:
         console.print(f"All {found} stages are done; run the same without --slurm for the report.")
         return None
-    name = ledger.new_name(f"mila-{options.grid}")
+    name = submissions.new_name(f"mila-{options.grid}")
     entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
     pickled = pickle.dumps({stage.key: stage for stage in todo})
-    write_atomic(ledger.folder(name) / STAGES, lambda file: file.write(pickled))
+    write_atomic(submissions.folder(name) / STAGES, lambda file: file.write(pickled))
     submission = Submission(
         name=name,
         submitted=datetime.now(timezone.utc).isoformat(),
@@ -103,9 +103,9 @@ def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Con
         site=site,
         entries=entries,
     )
-    ledger.save(submission)
-    with ledger.change(name) as submission:
-        arrays, shared = _submit_waiting(submission, ledger)
+    submissions.save(submission)
+    with submissions.change(name) as submission:
+        arrays, shared = _submit_waiting(submission, submissions)
     console.print(f"{name}: {len(todo) - shared} stages submitted in {arrays} arrays, {found} were done before.")
     if shared:
         console.print(f"{shared} stages are those of an earlier submission, whose jobs are still in the queue.")
@@ -115,10 +115,10 @@ def _submit(options: Options, site: dict[str, Any], ledger: Ledger, console: Con
     return name
 
 
-def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
+def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[int, int]:
     """Submit the stages without a job, but those that another submission has in the queue; (arrays, such stages)."""
     entries = submission.entries
-    others = [ledger.load(name) for name in ledger.names() if name != submission.name]
+    others = [submissions.load(name) for name in submissions.names() if name != submission.name]
     theirs = {
         entry.key: (other.name, entry.job)
         for other in others
@@ -140,14 +140,14 @@ def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
                 shared += 1
         if entry.job in queue and not queue[entry.job].ended:
             busy.add(entry.key)
-    ledger.save(submission)
-    return submit(submission, ledger, make_site(submission.site), busy), shared
+    submissions.save(submission)
+    return submit(submission, submissions, make_site(submission.site), busy), shared
 
 
-def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Console) -> None:
-    with ledger.change(name) as submission:
+def _retry(submissions: Submissions, name: str, site: dict[str, Any] | None, console: Console) -> None:
+    with submissions.change(name) as submission:
         check(Path(submission.code))
-        again = [status for status in _look(submission, ledger) if status.state not in ("done", *GOING)]
+        again = [status for status in _look(submission, submissions) if status.state not in ("done", *GOING)]
         stuck = [str(status.entry.job) for status in again if status.state == "stuck"]
         if stuck:
             subprocess.run(["scancel", *stuck], check=False, capture_output=True)
@@ -156,19 +156,19 @@ def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Cons
         if site is not None:
             submission.site = site
         if again:
-            arrays, shared = _submit_waiting(submission, ledger)
+            arrays, shared = _submit_waiting(submission, submissions)
             console.print(f"{name}: {len(again) - shared} stages submitted again in {arrays} arrays.")
         else:
             console.print(f"{name}: nothing has failed.")
 
 
-def _cancel(ledger: Ledger, name: str, console: Console) -> None:
-    with ledger.change(name) as submission:
-        found = _look(submission, ledger)
+def _cancel(submissions: Submissions, name: str, console: Console) -> None:
+    with submissions.change(name) as submission:
+        found = _look(submission, submissions)
         ending = [s.entry for s in found if s.state in (*IN_QUEUE, "not submitted") and s.entry.owner is None]
         for entry in ending:
             entry.cancelled = True
-        ledger.save(submission)
+        submissions.save(submission)
         # by name: also what was submitted in the moment in which a submission was killed
         done = subprocess.run(["scancel", "-n", name], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -180,15 +180,15 @@ def _no_answer(error: QueueError) -> UserError:
     return UserError(f"SLURM does not answer ({error}); the jobs are not touched by that, try again later.")
 
 
-def _look(submission: Submission, ledger: Ledger) -> list[Status]:
+def _look(submission: Submission, submissions: Submissions) -> list[Status]:
     try:
-        return look(submission, ledger)
+        return read_states(submission, submissions)
     except QueueError as error:
         raise _no_answer(error) from error
 
 
-def _ask(ledger: Ledger, name: str) -> list[Status]:
-    return _look(ledger.load(name), ledger)
+def _ask(submissions: Submissions, name: str) -> list[Status]:
+    return _look(submissions.load(name), submissions)
 
 
 def _code(found: list[Status]) -> int:
@@ -207,7 +207,7 @@ def _show(name: str, found: list[Status], console: Console) -> None:
         console.print(table)
 
 
-def _wait(ledger: Ledger, name: str, console: Console) -> int:
+def _wait(submissions: Submissions, name: str, console: Console) -> int:
     """Say what ends until nothing is left that could; then the report, where all is done."""
     start = answered = time.monotonic()
     lost_since: dict[str, float] = {}
@@ -215,7 +215,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
     while True:
         now = time.monotonic()
         try:
-            found = look(ledger.load(name), ledger)
+            found = read_states(submissions.load(name), submissions)
             answered = now
         except QueueError as error:
             if now - answered > _SILENT:
@@ -224,7 +224,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
             continue
         lost = {status.entry.key for status in found if status.state == "lost"}
         lost_since = {key: lost_since.get(key, now) for key in lost}
-        late = {key for key, since in lost_since.items() if now - since < _LATE}
+        late = {key for key, since in lost_since.items() if now - since < LOST_AFTER}
         for status in found:
             key = status.entry.key
             if status.state not in IN_QUEUE and key not in ended | late:
@@ -239,7 +239,7 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
         _show(name, found, console)
         print("not everything was done; --retry-failed submits the rest again.", file=sys.stderr)
         return 1
-    return _report(ledger.load(name))
+    return _report(submissions.load(name))
 
 
 def _report(submission: Submission) -> int:
