@@ -53,8 +53,8 @@ def run(options: Options, console: Console) -> int:
         return 0
     if options.status is not None:
         name = submissions.find(options.status)
-        _show(name, _ask(submissions, name), console)
-        return _code(_ask(submissions, name))
+        _show(name, _read_states_of(submissions, name), console)
+        return _exit_code(_read_states_of(submissions, name))
     if options.retry_failed is not None:
         name = submissions.find(options.retry_failed)
         _retry(submissions, name, site if options.slurm is not None else None, console)
@@ -68,7 +68,7 @@ def run(options: Options, console: Console) -> int:
     return 0 if options.wait is None else _wait(submissions, name, console)
 
 
-def _submit(options: Options, site: dict[str, Any], submissions: Ledger, console: Console) -> str | None:
+def _submit(options: Options, site: dict[str, Any], submissions: Submissions, console: Console) -> str | None:
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
@@ -147,7 +147,7 @@ def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[i
 def _retry(submissions: Submissions, name: str, site: dict[str, Any] | None, console: Console) -> None:
     with submissions.change(name) as submission:
         check(Path(submission.code))
-        again = [status for status in _look(submission, submissions) if status.state not in ("done", *GOING)]
+        again = [status for status in _read_states(submission, submissions) if status.state not in ("done", *GOING)]
         stuck = [str(status.entry.job) for status in again if status.state == "stuck"]
         if stuck:
             subprocess.run(["scancel", *stuck], check=False, capture_output=True)
@@ -164,7 +164,7 @@ def _retry(submissions: Submissions, name: str, site: dict[str, Any] | None, con
 
 def _cancel(submissions: Submissions, name: str, console: Console) -> None:
     with submissions.change(name) as submission:
-        found = _look(submission, submissions)
+        found = _read_states(submission, submissions)
         ending = [s.entry for s in found if s.state in (*IN_QUEUE, "not submitted") and s.entry.owner is None]
         for entry in ending:
             entry.cancelled = True
@@ -180,18 +180,18 @@ def _no_answer(error: QueueError) -> UserError:
     return UserError(f"SLURM does not answer ({error}); the jobs are not touched by that, try again later.")
 
 
-def _look(submission: Submission, submissions: Submissions) -> list[Status]:
+def _read_states(submission: Submission, submissions: Submissions) -> list[Status]:
     try:
         return read_states(submission, submissions)
     except QueueError as error:
         raise _no_answer(error) from error
 
 
-def _ask(submissions: Submissions, name: str) -> list[Status]:
-    return _look(submissions.load(name), submissions)
+def _read_states_of(submissions: Submissions, name: str) -> list[Status]:
+    return _read_states(submissions.load(name), submissions)
 
 
-def _code(found: list[Status]) -> int:
+def _exit_code(found: list[Status]) -> int:
     return 0 if all(status.state in ("done", *GOING) for status in found) else 1
 
 
@@ -235,7 +235,7 @@ def _wait(submissions: Submissions, name: str, console: Console) -> int:
         if not late and not any(status.state in GOING for status in found):
             break
         time.sleep(min(15.0, 1.0 + (now - start) / 30))
-    if _code(found):
+    if _exit_code(found):
         _show(name, found, console)
         print("not everything was done; --retry-failed submits the rest again.", file=sys.stderr)
         return 1
