@@ -17,8 +17,7 @@ from experiments.runner.stage_functions import join_training
 from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.stages import Stage, Train
 from experiments.store import Store
-from mila.distributed import LostRankError
-from mila.errors import UserError
+from mila.errors import LostRankError, UserError
 
 
 def run_grid(options: Options, console: Console) -> int:

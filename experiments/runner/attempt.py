@@ -20,7 +20,7 @@ class Attempt:
         folder: its own, where it writes.
         device: where it computes.
         progress: called with how far it is.
-        stop: asked by a training after each step, see `mila.training.train`.
+        stop: asked by a training after each step, see `mila.training.Callbacks`.
     """
 
     folder: Path

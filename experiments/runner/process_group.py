@@ -22,9 +22,8 @@ import torch.distributed as dist
 
 from experiments.runner.rank_environment import rank, world_size
 from mila import distributed
-from mila.distributed import LostRankError, is_lost
-from mila.errors import UserError
-from mila.training import DivergedError, StoppedError
+from mila.distributed import is_lost
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _HOSTED = "TORCHELASTIC_USE_AGENT_STORE"
 """Set to "True" in the environment where another process hosts the meeting point: torchrun, or this one's parent."""

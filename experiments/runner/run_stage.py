@@ -23,9 +23,7 @@ from experiments.stages import Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.common.files import write_json
 from mila.common.versions import environment
-from mila.distributed import LostRankError
-from mila.errors import UserError
-from mila.training import DivergedError, StoppedError
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _WRITE_EVERY = 0.3  # seconds
 _LOG_EVERY = 30.0
@@ -58,7 +56,7 @@ def run_stage(
         stage: what to do.
         store: where results go.
         device: where to compute.
-        stop: asked by a training after each step, see `mila.training.train`.
+        stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; what its training has saved is kept.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,14 +19,17 @@ from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
 from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
 from experiments.store import Store
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_atomic
 from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
 from mila.tasks import SUITES
-from mila.training import load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
+
+if TYPE_CHECKING:
+    from mila.training import Callbacks
 
 
 def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
 
 
 def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.training import Callbacks
+
     clips, folder = store.clips(stage.data), attempt.folder
     curve: list[dict[str, float]] = []
     if stage.schedule is None:
@@ -65,16 +70,10 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
     else:
         model = _initial(stage, store, clips)
         with process_group.together(stage.key, attempt.device):
-            curve = _run_schedule(
-                stage,
-                model,
-                clips,
-                folder,
-                attempt.device,
-                progress=attempt.progress,
-                stop=attempt.stop,
-                end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
+            callbacks = Callbacks(
+                attempt.progress, lambda epoch: _keep(stage, model, folder, epoch, len(clips)), attempt.stop
             )
+            curve = _run_schedule(stage, model, clips, folder, attempt.device, callbacks)
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {
@@ -92,22 +91,20 @@ def join_training(stage: Train, store: Store, device: str) -> None:
 
 
 def _run_schedule(
-    stage: Train, model: VideoModel, clips: PackedClips, folder: Path, device: str, **told: Any
+    stage: Train,
+    model: VideoModel,
+    clips: PackedClips,
+    folder: Path,
+    device: str,
+    callbacks: Callbacks | None = None,
 ) -> list[dict[str, float]]:
-    """Train as the stage says, alike on all ranks; `told` are further arguments of `mila.training.train`."""
+    """Train as the stage says, alike on all ranks."""
+    from mila.training import Checkpoint, Recipe, train
+
     assert stage.schedule is not None
-    return train(
-        model,
-        clips,
-        stage.schedule,
-        stage.seed,
-        folder / "checkpoint.pt",
-        stage.key,
-        weighting=stage.weighting,
-        augmentation=stage.augmentation,
-        device=device,
-        **told,
-    )
+    recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", stage.key)
+    return train(model, clips, recipe, checkpoint, device=device, callbacks=callbacks)
 
 
 def _initial(stage: Train, store: Store, clips: PackedClips) -> VideoModel:

@@ -51,8 +51,7 @@ class StageJob:
         from experiments.runner.stage_functions import join_training
         from experiments.runner.workers import find_device, use_one_thread
         from experiments.store import Store
-        from mila.errors import UserError
-        from mila.training import StoppedError
+        from mila.errors import StoppedError, UserError
 
         stages = pickle.loads((self.folder / STAGES).read_bytes())
         stage, store = stages[self.key], Store(self.store)

@@ -25,10 +25,10 @@ from mila.common.files import write_json
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
-from mila.errors import UserError
+from mila.errors import StoppedError, UserError
 from mila.schedule import Schedule
 from mila.tasks import NYUV2
-from mila.training import StoppedError, train
+from mila.training import Callbacks, Checkpoint, Recipe, train
 from tests.support.paths import ROOT
 
 # --- the site file ---------------------------------------------------------------------------------------------------
@@ -245,26 +245,30 @@ def test_a_damaged_submission_is_named(submitted: tuple[Submission, Submissions]
 
 def test_a_told_training_stops_after_its_step_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     pack(WorldClips("rooms", "train", clips=4, height=24, width=32), 1, tmp_path / "clips")
-    clips, schedule = PackedClips(tmp_path / "clips"), Schedule(epochs=3, batch=2, lr=1e-3)  # 6 steps
+    clips, recipe = PackedClips(tmp_path / "clips"), Recipe(Schedule(epochs=3, batch=2, lr=1e-3), 0)  # 6 steps
 
     def model() -> MultiTask:
         torch.manual_seed(0)
         return MultiTask(NYUV2, 18, width=0.0625)
 
     whole, part = model(), model()
-    curve = train(whole, clips, schedule, 0, tmp_path / "whole", "me")
+    curve = train(whole, clips, recipe, Checkpoint(tmp_path / "whole", "me"))
     seen: list[int] = []
-    options: dict[str, Any] = {"progress": lambda done, _: seen.append(done)}
     path = tmp_path / "part"
+
+    def go_on(model: MultiTask, stop: Callable[[], bool]) -> list[dict[str, float]]:
+        callbacks = Callbacks(lambda done, _: seen.append(done), stop=stop)
+        return train(model, clips, recipe, Checkpoint(path, "me"), callbacks=callbacks)
+
     with pytest.raises(StoppedError):
-        train(part, clips, schedule, 0, path, "me", stop=lambda: len(seen) == 2, **options)
+        go_on(part, lambda: len(seen) == 2)
     assert path.is_file()
     with pytest.raises(StoppedError):  # told before it began
-        train(model(), clips, schedule, 0, path, "me", stop=lambda: True, **options)
+        go_on(model(), lambda: True)
     with pytest.raises(StoppedError):
-        train(model(), clips, schedule, 0, path, "me", stop=lambda: len(seen) == 3, **options)
+        go_on(model(), lambda: len(seen) == 3)
     part = model()
-    assert train(part, clips, schedule, 0, path, "me", stop=lambda: len(seen) == 6, **options) == curve
+    assert go_on(part, lambda: len(seen) == 6) == curve
     assert seen == [1, 2, 3, 4, 5, 6]  # told at the last step, it is finished
     for one, two in zip(whole.state_dict().values(), part.state_dict().values(), strict=True):
         assert torch.equal(one, two)

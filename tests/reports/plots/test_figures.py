@@ -21,10 +21,10 @@ from experiments.plan import Plan
 from experiments.runner.run_stage import run_stage
 from experiments.stages import Attend, Film, Visual, in_order
 from experiments.store import Store
+from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from mila.training import save_checkpoint
 from reports.pages.build import Report, build_report
 from tests.support.fake_clips import FakeClips
 from tests.support.fake_results import FILM, fill, plan_of
