@@ -9,7 +9,7 @@ from experiments.grids.grid import Row
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
-from reports.tables.table import DATASET_TITLES
+from reports.titles import DATASET_TITLES
 
 _DEPTHS = ("depth", "slow", "fast")
 """Arguments of a row that are depths of DeepLab-ResNets."""

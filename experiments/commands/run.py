@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         return 2
 
     from experiments.commands.claims import judge
-    from reports.pages.build import build_report  # after the work: plotting libraries are no business of the workers
+    from reports.report import build_report  # after the work: plotting libraries are no business of the workers
 
     reports = [build_report(plan, store, options.results / "reports") for plan in plans]
     claims = judge(plans[0], store, options.results)

@@ -18,7 +18,7 @@ import pytest
 from filelock import Timeout
 from PIL import Image
 
-from experiments.collect import collect
+from experiments.collect import collect_rows
 from experiments.commands.run import main
 from experiments.grids import FIGURES, GRIDS, TABLES, find_grids
 from experiments.models import build
@@ -338,18 +338,18 @@ def test_a_row_is_the_mean_over_offsets_then_over_seeds(tmp_path: Path) -> None:
         finish(store, evaluations[0].train, {"curve": []})
         for evaluation in evaluations:
             finish(store, evaluation, {"metrics": {"miou": 0.1 * seed + 0.01 * evaluation.offset}})
-    value = collect(plan(seeds=seeds), store)[-2].values["miou"]
+    value = collect_rows(plan(seeds=seeds), store)[-2].values["miou"]
     assert value.mean == pytest.approx(0.02 + 0.05)
     assert value.std == pytest.approx(np.std([0.02, 0.12], ddof=1))
     assert value.seeds == 2
     assert value.by_offset == pytest.approx([0.05 + 0.01 * o for o in range(5)])
     # Without one of its offsets a seed does not count.
     (store.folder(row.evaluations[1][4]) / "record.json").unlink()
-    result = collect(plan(seeds=seeds), store)[-2]
+    result = collect_rows(plan(seeds=seeds), store)[-2]
     assert result.values["miou"].seeds == 1
     assert result.values["miou"].std is None
     assert result.missing == "1 of 2 seeds run"
-    assert collect(plan(), store)[2].missing == "not run"
+    assert collect_rows(plan(), store)[2].missing == "not run"
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
