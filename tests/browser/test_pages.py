@@ -195,7 +195,7 @@ def test_labels_of_close_points_do_not_cover_each_other(browser: Browser, rows: 
         )
         for i in range(1, rows + 1)
     ]
-    figure = scatter("a", points, higher=True, heads=("Title", "below"), across="GFLOPs", said="", data="")
+    figure = scatter("a", points, higher=True, titles=("Title", "below"), x_label="GFLOPs", description="", data="")
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_content(f"<div style='width: 440px'>{figure.svg}</div>")
     texts = page.locator("svg text").evaluate_all(

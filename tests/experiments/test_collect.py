@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.collect import collect
+from experiments.collect import collect_rows
 from experiments.stages import Stage
 from experiments.store import Store
 from tests.support.smoke_plans import smoke_plan
@@ -26,15 +26,15 @@ def test_a_row_is_the_mean_over_offsets_then_over_seeds(tmp_path: Path) -> None:
         finish(store, evaluations[0].train, {"curve": []})
         for evaluation in evaluations:
             finish(store, evaluation, {"metrics": {"miou": 0.1 * seed + 0.01 * evaluation.offset}})
-    value = collect(smoke_plan(seeds=seeds), store)[-2].values["miou"]
+    value = collect_rows(smoke_plan(seeds=seeds), store)[-2].values["miou"]
     assert value.mean == pytest.approx(0.02 + 0.05)
     assert value.std == pytest.approx(np.std([0.02, 0.12], ddof=1))
     assert value.seeds == 2
     assert value.by_offset == pytest.approx([0.05 + 0.01 * o for o in range(5)])
     # Without one of its offsets a seed does not count.
     (store.folder(row.evaluations[1][4]) / "record.json").unlink()
-    result = collect(smoke_plan(seeds=seeds), store)[-2]
+    result = collect_rows(smoke_plan(seeds=seeds), store)[-2]
     assert result.values["miou"].seeds == 1
     assert result.values["miou"].std is None
     assert result.missing == "1 of 2 seeds run"
-    assert collect(smoke_plan(), store)[2].missing == "not run"
+    assert collect_rows(smoke_plan(), store)[2].missing == "not run"

@@ -20,7 +20,7 @@ from experiments.profiles import SMOKE
 from experiments.stages import in_order
 from experiments.store import Store
 from mila.common.files import write_json, write_text
-from reports.pages.build import build_report
+from reports.report import build_report
 from tests.support.fake_results import fill
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import pytest
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+from experiments.collect import collect_stages
 from experiments.grids.ablations import TABLE4, TABLE10
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1
@@ -22,11 +23,10 @@ from experiments.grids.propagation import TABLE5, TABLE6
 from experiments.stages import Evaluate, Train, in_order
 from experiments.store import Store
 from mila.common.files import write_json
-from reports.pages.build import Report, build_report
 from reports.pages.index import Card, read_index, refresh_index, write_card
 from reports.pages.stage_pages import digests_of, write_stage_pages
+from reports.report import Report, build_report, frame
 from reports.tables.latex_markdown import latex, markdown
-from reports.tables.table import frame
 from tests.support.fake_results import NASTY, fill, plan_of
 
 
@@ -130,7 +130,7 @@ def test_training_curves_and_their_data(tmp_path: Path) -> None:
     store.begin(train)
     (store.folder(train) / "log.txt").write_text("\n".join(f"line {i}" for i in range(100)) + f"\n{NASTY}\n")
     store.finish(train, {"curve": curve, "steps": 4}, seconds=1.0, finished="2026-01-02", environment={})
-    write_stage_pages(digests_of([train], store), store, tmp_path / "out")
+    write_stage_pages(digests_of(collect_stages([train], store)), tmp_path / "out")
     page = (tmp_path / "out" / "stages" / f"{train.key}.html").read_text()
     assert "Depth loss" in page
     assert "line 99" in page
@@ -146,17 +146,17 @@ def test_only_pages_of_changed_stages_are_written_anew(tmp_path: Path) -> None:
     plan, store, out = plan_of(0, grid=TABLE10), Store(tmp_path / "store"), tmp_path / "out"
     fill(store, plan)
     stages = in_order(plan.stages())
-    assert write_stage_pages(digests_of(plan.stages(), store), store, out) == len(stages)
-    assert write_stage_pages(digests_of(plan.stages(), store), store, out) == 0
+    assert write_stage_pages(digests_of(collect_stages(plan.stages(), store)), out) == len(stages)
+    assert write_stage_pages(digests_of(collect_stages(plan.stages(), store)), out) == 0
     score = next(stage for stage in stages if isinstance(stage, Evaluate))
     (store.folder(score) / "record.json").unlink()
     store.fail(score, "Traceback\nValueError: no")
-    assert write_stage_pages(digests_of(plan.stages(), store), store, out) == 1
+    assert write_stage_pages(digests_of(collect_stages(plan.stages(), store)), out) == 1
     page = (out / "stages" / f"{score.key}.html").read_text()
     assert "This stage failed" in page
     assert "ValueError: no" in page
     again = tmp_path / "again"
-    write_stage_pages(digests_of(plan.stages(), store), store, again)
+    write_stage_pages(digests_of(collect_stages(plan.stages(), store)), again)
     for path in (out / "stages").iterdir():
         assert path.read_bytes() == (again / "stages" / path.name).read_bytes()
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from experiments.collect import manifest_of
 from experiments.grids import GRIDS
 from experiments.grids.ablations import TABLE9, TABLE10
 from experiments.grids.grid import Grid
@@ -27,11 +28,11 @@ from experiments.plan import make_plan
 from experiments.profiles import SMOKE
 from experiments.store import Store
 from mila.schedule import Schedule
-from reports.pages.build import Report, build_report
-from reports.pictures.panel import _png, spread_evenly
+from reports.pictures.panel import png_uri, spread_evenly
 from reports.plots.chart import spread
 from reports.provenance import about
 from reports.published.numbers import read_published
+from reports.report import Report, build_report
 from reports.settings import settings
 from tests.support.fake_results import NASTY, fill, plan_of
 from tests.support.paths import ROOT
@@ -215,7 +216,7 @@ def test_same_records_give_the_same_bytes(store: Store, report: Report, tmp_path
 
 
 def test_pictures_of_five_rows_at_first_and_last_offset(page: str) -> None:
-    section = page[page.index('id="pictures"') : page.index('id="behind"')]
+    section = page[page.index('id="pictures"') : page.index('id="scores"')]
     # Frame, truth, three frame-by-frame networks, two video methods at offsets 0 and 4; two clips; three tasks.
     assert section.count("<td") == (2 + 2 * (3 + 2 * 2)) * 2 * 3  # an error below each prediction
     assert section.count(">offset 4<") == 2 * 3
@@ -227,9 +228,9 @@ def test_pictures_of_five_rows_at_first_and_last_offset(page: str) -> None:
 def test_pages_of_large_pictures_show_fewer_clips(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.pictures.panel._BUDGET", 10)
+    monkeypatch.setattr("reports.pictures.panel.BUDGET", 10)
     page = build_report(plan_of(0, 1), store, tmp_path).page.read_text()
-    section = page[page.index('id="pictures"') : page.index('id="behind"')]
+    section = page[page.index('id="pictures"') : page.index('id="scores"')]
     assert section.count("<td") == (2 + 2 * (3 + 2 * 2)) * 1 * 3  # one clip is always shown
     assert "1 more clip would make" in section
 
@@ -239,7 +240,7 @@ def test_pictures_lose_nothing(colours: int, opaque: bool) -> None:
     pixels = np.zeros((20, 20, 3 if opaque else 4), np.uint8)
     pixels[..., 0] = (np.arange(400) % colours % 256).reshape(20, 20)
     pixels[..., 2] = (np.arange(400) % colours // 256).reshape(20, 20)
-    text = _png(pixels).removeprefix("data:image/png;base64,")
+    text = png_uri(pixels).removeprefix("data:image/png;base64,")
     image = Image.open(io.BytesIO(base64.b64decode(text)))
     assert (image.mode == "P") == (opaque and colours <= 256)
     assert np.array_equal(np.asarray(image.convert("RGB" if opaque else "RGBA")), pixels)
@@ -319,7 +320,7 @@ def test_real_data_are_named_and_kept_apart(tmp_path: Path) -> None:
     plan = make_plan(TABLE1, SMOKE, "nyuv2", mode="still", root=real_nyuv2(tmp_path / "nyu"))
     report = build_report(plan, Store(tmp_path / "store"), tmp_path)
     assert report.page.name == "table1-nyuv2-still-smoke.html"
-    data = about(plan, Store(tmp_path / "store")).data
+    data = about(plan, manifest_of(plan.test_data, Store(tmp_path / "store"))).data
     assert data.startswith("real images: NYUd v2, 8-bit depth, JPEG images")
     assert data in report.page.read_text()
     assert "procedural" not in report.page.read_text()
@@ -328,7 +329,7 @@ def test_real_data_are_named_and_kept_apart(tmp_path: Path) -> None:
 
 def test_validation_split_has_its_own_files(tmp_path: Path) -> None:
     plan = make_plan(TABLE1, SMOKE, "rooms", mode="video", split="val")
-    assert about(plan, Store(tmp_path)).file_name == "table1-smoke-val"
+    assert about(plan, manifest_of(plan.test_data, Store(tmp_path))).file_name == "table1-smoke-val"
 
 
 @given(st.lists(st.floats(-3, 3), max_size=12), st.floats(0.01, 0.5))
@@ -503,7 +504,7 @@ def test_tables_without_offsets(grid: Grid, tmp_path: Path) -> None:
     page = report_of(grid, tmp_path, 0).page.read_text()
     assert "By keyframe offset" not in page
     assert "every frame is treated alike" in " ".join(page.split())
-    pictures = page[page.index('id="pictures"') : page.index('id="behind"')]
+    pictures = page[page.index('id="pictures"') : page.index('id="scores"')]
     assert pictures.count('class="method"') == 2 * len(grid.rows)  # one column each, so all rows fit; two tasks
     assert "Offset" not in pictures
 
@@ -520,7 +521,9 @@ def test_options_of_the_command_line_are_named_and_have_pages_of_their_own(tmp_p
     )
     lines = {line.name: line.ours for line in settings(plan)}
     assert lines["Options on the command line"] == "--augmentation mtan, --split val, --method with Mine"
-    assert about(plan, Store(tmp_path)).file_name == "table1-mine-smoke-val-augmentation-mtan"
+    assert (
+        about(plan, manifest_of(plan.test_data, Store(tmp_path))).file_name == "table1-mine-smoke-val-augmentation-mtan"
+    )
 
 
 def test_settings_name_the_networks_that_the_rows_have() -> None:
@@ -557,7 +560,7 @@ def test_networks_are_smaller_only_where_rows_use_smaller_ones(tmp_path: Path) -
     def smaller(grid: Grid, **sizes: object) -> bool:
         profile = replace(SMOKE, **sizes)  # type: ignore[arg-type]
         plan = make_plan(grid, profile, "street", mode="video")
-        return "the networks are smaller" in about(plan, Store(tmp_path)).differences
+        return "the networks are smaller" in about(plan, manifest_of(plan.test_data, Store(tmp_path))).differences
 
     full, fewer = {101: 101, 50: 50, 18: 18}, {101: 101, 50: 34, 18: 18}
     assert not smaller(TABLE10, width=1.0, depths=full)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.collect import RowResult, Value
+from experiments.collect import manifest_of
 from experiments.commands.claims import judge
 from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.costs.values import Cell, RowCost
@@ -20,11 +20,12 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
+from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
 from experiments.store import Store
 from mila.cost.conventions import Cost
 from mila.cost.latency import Latency, Times
-from reports.claims.ledger import LEDGER
+from reports.claims.all_claims import CLAIMS
 from reports.claims.sources import counted, measured, published, timed
 from reports.claims.statements import (
     Adds,
@@ -183,7 +184,7 @@ def test_a_claim_is_the_sum_of_its_parts(parts: list[Verdict], whole: Verdict | 
 
 def by_words(words: str) -> list[Verdict | None]:
     """The verdicts of the paper's own tables on the parts of the one claim with these words."""
-    (claim,) = [claim for claim in LEDGER if words in claim.says]
+    (claim,) = [claim for claim in CLAIMS if words in claim.says]
     return [verdict(s, published) for s in claim.statements]
 
 
@@ -219,7 +220,7 @@ def test_the_paper_s_tables_on_its_claims(words: str, expected: list[Verdict | N
 
 
 def test_every_part_names_printed_cells_or_says_why_not() -> None:
-    for claim in LEDGER:
+    for claim in CLAIMS:
         for statement in claim.statements:
             for cell in statement.cells:
                 unprinted = (
@@ -232,7 +233,7 @@ def test_every_part_names_printed_cells_or_says_why_not() -> None:
 
 
 def test_every_claim_with_a_number_that_was_asked_for_is_there() -> None:
-    said = " ".join(claim.says for claim in LEDGER)
+    said = " ".join(claim.says for claim in CLAIMS)
     for number in ("54%", "46%", "70%", "90%", "48%", "25%", "4%"):
         assert number in said
 
@@ -327,7 +328,7 @@ def test_times_are_told_apart_by_their_quartiles() -> None:
 def out(tmp_path: Path) -> Path:
     write_costs(CELLS, [], [], [], tmp_path)
     run = runs(MILA=(0.31, 0.02), MTAN=(0.25, 0.01))
-    write_claims([run], [], about(run.plan, Store(tmp_path / "store")), tmp_path)
+    write_claims([run], [], about(run.plan, manifest_of(run.plan.test_data, Store(tmp_path / "store"))), tmp_path)
     return tmp_path
 
 
@@ -345,7 +346,7 @@ def test_page_and_sheet(out: Path) -> None:
         ("counted complete", "more than said"),
     ]
     assert any(r["measured_verdict"] == "no run yet" and "reproduce-table5" in r["measured"] for r in rows)
-    assert sum(len(claim.statements) for claim in LEDGER) <= len(rows)
+    assert sum(len(claim.statements) for claim in CLAIMS) <= len(rows)
     page = (out / "claims-smoke.html").read_text()
     assert "not on NYUd v2 or Cityscapes" in page
     assert 'href="costs.html#t2-mila"' in page

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.collect import RowResult, Value
 from experiments.costs.rows import row_cost, row_memory, row_split
 from experiments.costs.values import CONVENTIONS, COSTED, REMEMBERED
 from experiments.grids.ablations import TABLE4
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import QUICK, SMOKE
+from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
 from reports.pages.costs import anchor, read_counted, write_costs
 from reports.pages.latency import write_latency

@@ -25,7 +25,7 @@ from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from reports.pages.build import Report, build_report
+from reports.report import Report, build_report
 from tests.support.fake_clips import FakeClips
 from tests.support.fake_results import FILM, fill, plan_of
 
@@ -123,7 +123,7 @@ def test_features_are_drawn_and_compared(made: dict[str, tuple[Report, str]]) ->
 @pytest.mark.parametrize("name", ["figure7", "figure8"])
 def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Report, str]]) -> None:
     report, page = made[name]
-    image = re.search(r'<img class="film" [^>]*src="data:image/png;base64,([^"]+)"', page)
+    image = re.search(r'<img class="animation" [^>]*src="data:image/png;base64,([^"]+)"', page)
     still = re.search(
         r'<source media="\(prefers-reduced-motion: reduce\), print" srcset="data:image/png;base64,([^"]+)"', page
     )
@@ -133,7 +133,7 @@ def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Repor
         # Frames that are alike are stored once, with the time of both.
         assert getattr(moving, "n_frames", 1) > 1
         first = np.asarray(moving.convert("RGB"))
-    assert (report.page.with_suffix("") / "film.png").read_bytes() == base64.b64decode(image[1])
+    assert (report.page.with_suffix("") / "animation.png").read_bytes() == base64.b64decode(image[1])
     with Image.open(io.BytesIO(base64.b64decode(still[1]))) as standing:
         assert getattr(standing, "n_frames", 1) == 1
         assert np.asarray(standing.convert("RGB")).shape == first.shape

@@ -9,7 +9,5 @@ from reports.claims.cells import Claim
 from reports.claims.multi_task_claims import TASKS
 from reports.claims.propagation_claims import DETAILS
 
-__all__ = ["LEDGER", "Claim"]
-
-LEDGER: tuple[Claim, ...] = (*TASKS, *DETAILS)
+CLAIMS: tuple[Claim, ...] = (*TASKS, *DETAILS)
 """In the paper's order."""
