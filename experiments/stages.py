@@ -256,7 +256,7 @@ class Attend(Visual):
 
 
 @dataclass(frozen=True)
-class Film(Visual):
+class PredictVideo(Visual):
     """Predictions along whole clips, with the model's keyframe interval and with every frame a keyframe."""
 
     kind: ClassVar[str] = "film"

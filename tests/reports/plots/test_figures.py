@@ -19,7 +19,7 @@ from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
 from experiments.runner.run_stage import run_stage
-from experiments.stages import Attend, Film, Visual, in_order
+from experiments.stages import Attend, PredictVideo, Visual, in_order
 from experiments.store import Store
 from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
@@ -165,7 +165,7 @@ def test_looks_are_taken_by_stages(tmp_path: Path) -> None:
     """The two kinds of stages, on a network as it is before training."""
     plan, store = plan_of(0, grid=FIGURE8), Store(tmp_path)
     film = next(look for look in looks(plan) if look.train.model == "mila")
-    assert isinstance(film, Film)
+    assert isinstance(film, PredictVideo)
     attend = Attend("attention", film.train, plan.test_data, offset=4)
     for stage in (film.data, plan.train_data, plan.test_data):
         store.begin(stage)
