@@ -136,7 +136,7 @@ def bench(
                 model.to(device), torch.randn(1, 3, height, width).to(device)
             )
     meter, energy = find_meter(device)
-    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, told=told)
+    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, progress=told)
     return LatencyRecord(
         profile=profile.name,
         device=device,

@@ -29,7 +29,7 @@ from mila.evaluation import evaluate, predict
 from mila.tasks import SUITES
 from mila.training import Callbacks, Checkpoint, Recipe, train
 from mila.video_model import VideoModel
-from mila.visualisation import attention, film
+from mila.visualisation import attention, predict_video
 
 Stop = Callable[[], bool]
 
@@ -205,7 +205,7 @@ def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
 
 def _film(stage: Film, store: Store, attempt: Attempt) -> dict[str, Any]:
     clips, model = store.clips(stage.data), load_model(stage.train, store)
-    _keep_arrays(attempt.folder / "film.npz", film(model, clips, range(len(clips)), attempt.device))
+    _keep_arrays(attempt.folder / "film.npz", predict_video(model, clips, range(len(clips)), attempt.device))
     return {"clips": len(clips), "frames": clips.length, "keyframe_interval": model.keyframe_interval}
 
 

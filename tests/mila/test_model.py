@@ -20,7 +20,7 @@ from baselines.slow_fast import SlowFast
 from baselines.svc import SVC
 from mila.backbone import OUTPUT_STRIDE
 from mila.losses import task_loss
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.modules import TaskDecoder, upsample
 from mila.names import WeightingName
 from mila.tasks import CITYSCAPES, NYUV2, VOID
@@ -53,12 +53,15 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
     "w/o TS": (MILA, {"slow": 34, "task_specific": False}),
     "w/o MF": (MILA, {"slow": 34, "multi_frame": False}),
     "w/o MF&TS": (MILA, {"slow": 34, "multi_frame": False, "task_specific": False}),
-    "fused": (MILA, {"slow": 34, "propagate": "fused"}),
-    "fused w/o MF": (MILA, {"slow": 34, "propagate": "fused", "multi_frame": False}),
+    "fused": (MILA, {"slow": 34, "architecture": Architecture(propagate="fused")}),
+    "fused w/o MF": (MILA, {"slow": 34, "architecture": Architecture(propagate="fused"), "multi_frame": False}),
     "concat": (MILA, {"slow": 34, "propagation": "concat"}),
     "K=1": (MILA, {"slow": 34, "keyframe_interval": 1}),
     "K=2": (MILA, {"slow": 34, "keyframe_interval": 2}),
-    "K=3, global": (MILA, {"slow": 34, "keyframe_interval": 3, "window": "global", "scaled": True}),
+    "K=3, global": (
+        MILA,
+        {"slow": 34, "keyframe_interval": 3, "window": "global", "architecture": Architecture(scaled=True)},
+    ),
     "none": (SlowFast, {"slow": 34, "propagation": "none"}),
     "slow only": (MILA, {"slow": 50, "fast": None, "keyframe_interval": 1, "mimicry": None}),
     "flow": (SlowFast, {"slow": 34, "propagation": "flow", "flow_width": 0.0625, "keyframe_interval": 3}),
@@ -75,10 +78,19 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
     ),
     "fused flow": (
         SlowFast,
-        {"slow": 34, "propagation": "flow", "flow_width": 0.0625, "keyframe_interval": 3, "propagate": "fused"},
+        {
+            "slow": 34,
+            "propagation": "flow",
+            "flow_width": 0.0625,
+            "keyframe_interval": 3,
+            "architecture": Architecture(propagate="fused"),
+        },
     ),
     "svc": (SlowFast, {"slow": 34, "propagation": "svc", "keyframe_interval": 3}),
-    "fused svc": (SlowFast, {"slow": 34, "propagation": "svc", "keyframe_interval": 3, "propagate": "fused"}),
+    "fused svc": (
+        SlowFast,
+        {"slow": 34, "propagation": "svc", "keyframe_interval": 3, "architecture": Architecture(propagate="fused")},
+    ),
     "SVC": (SVC, {"slow": 34}),
     "Accel": (Accel, {"slow": 34, "flow_width": 0.0625}),
     "Accel, R50 update": (Accel, {"slow": 34, "fast": 50, "flow_width": 0.0625, "keyframe_interval": 3}),
@@ -148,7 +160,7 @@ def test_without_multi_frame_only_the_keyframe_gives(model: Callable[..., VideoM
 
 
 def test_fused_features_reach_further() -> None:
-    built = make(MILA, slow=34, propagate="fused")
+    built = make(MILA, slow=34, architecture=Architecture(propagate="fused"))
     assert influences(built, 7, 3) == {0, 1, 2, 3, 4, 5, 6}
 
 
@@ -166,7 +178,10 @@ def test_slow_and_fast_see_their_own_frames() -> None:
     assert calls == [("slow", 2), ("fast", 6)]  # training runs the fast network on the keyframe as well
 
 
-@pytest.mark.parametrize("switches", [{}, {"task_specific": False}, {"multi_frame": False}, {"propagate": "fused"}])
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"task_specific": False}, {"multi_frame": False}, {"architecture": Architecture(propagate="fused")}],
+)
 @torch.no_grad()
 def test_charging_embeddings_anew_changes_no_prediction(switches: dict[str, Any]) -> None:
     model = make(MILA, slow=34, **switches)
@@ -338,8 +353,14 @@ def test_wrong_clips_are_refused(clip: tuple[int, ...], offset: int, message: st
 
 
 @pytest.mark.parametrize(
-    "switches", [{"propagation": "teleport"}, {"propagate": "twice"}, {"window": 4}, {"keyframe_interval": 0}]
+    "switches",
+    [
+        lambda: {"propagation": "teleport"},
+        lambda: {"architecture": Architecture(propagate="twice")},  # type: ignore[arg-type]
+        lambda: {"window": 4},
+        lambda: {"keyframe_interval": 0},
+    ],
 )
-def test_wrong_switches_are_refused(switches: dict[str, Any]) -> None:
+def test_wrong_switches_are_refused(switches: Callable[[], dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match="teleport|twice|window|keyframe interval"):
-        MILA(NYUV2, 18, 18, **SMALL, **switches)
+        MILA(NYUV2, 18, 18, **SMALL, **switches())
