@@ -92,7 +92,7 @@ def einsum(_: nn.Module, query: Tensor, key: Tensor) -> Tensor:
 
 
 def test_local_attention_as_it_is_usually_written() -> None:
-    """Facts, 1.9: 5x5, C = 128, 32x64; true are 13.1 M multiply-accumulates."""
+    """Note 1.9: 5x5, C = 128, 32x64; true are 13.1 M multiply-accumulates."""
     true = 2 * 25 * 128 * 32 * 64
     maps = torch.zeros(1, 128, 32, 64), torch.zeros(1, 128, 32, 64)
 
