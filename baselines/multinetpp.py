@@ -1,4 +1,4 @@
-"""MultiNet++ (Chennupati et al. 2019) on the SlowFast pair (Section 4.2 and facts, 4.4).
+"""MultiNet++ (Chennupati et al. 2019) on the SlowFast pair (Section 4.2 and note 4.4).
 
 The keyframe's features, projected to the fast network's channels, are concatenated with the current frame's as they
 are and fused by a 3x3 convolution; keyframes go straight to the decoders. It is MILA's frame with nothing moved between

@@ -1,9 +1,9 @@
-"""MTAN and Cross-Stitch on SegNet (Badrinarayanan et al. 2017), as in the paper's SegNet rows (facts, 4.2 and 4.3).
+"""MTAN and Cross-Stitch on SegNet (Badrinarayanan et al. 2017), as in the paper's SegNet rows (notes 4.2 and 4.3).
 
 SegNet is VGG16's thirteen convolutions, five max-pools that remember where each maximum was, and the mirror image with
 max-unpools that put values back there. A decoder block changes the number of channels in its first convolution, and
 each task's head is a 3x3 convolution with 64 channels and a 1x1 one, at the size of the image. Counted so by thop,
-heads included, this gives what the public code measures (facts, 1.7): MTAN 193.9 GMACs at 256x512 with two tasks and
+heads included, this gives what the public code measures (note 1.7): MTAN 193.9 GMACs at 256x512 with two tasks and
 217.3 at 288x384 with three, Cross-Stitch 181.7 at 288x384. Decoder blocks that change channels in their last
 convolution give 212.1, 232.6 and 227.6. The paper prints 168, 178 and 213, which neither gives.
 """
@@ -117,7 +117,7 @@ class _Attention(nn.Module):
 
 
 class SegNetMTAN(FrameModel):
-    """MTAN on one shared SegNet: a mask a task at each of the five encoder and five decoder blocks (facts, 4.2).
+    """MTAN on one shared SegNet: a mask a task at each of the five encoder and five decoder blocks (note 4.2).
 
     Encoder: the mask is computed from the block's first convolution, from the second block on concatenated with the
     attended map carried over, and multiplies the block's output; a 3x3 convolution shared by the tasks and a 2x2
@@ -196,7 +196,7 @@ class SegNetMTAN(FrameModel):
 
 
 class SegNetCrossStitch(FrameModel):
-    """Cross-Stitch on SegNet: a whole encoder-decoder a task, stitched at each pool and each unpool (facts, 4.3).
+    """Cross-Stitch on SegNet: a whole encoder-decoder a task, stitched at each pool and each unpool (note 4.3).
 
     The maps that come out of the five pools are stitched, and so are those that come out of the five unpools; each task
     unpools with the indices of its own pools. (Frames of any size work.)

@@ -1,7 +1,7 @@
-"""Spatially variant convolution (Li et al. 2018, "Low-latency video semantic segmentation"; facts, 4.6).
+"""Spatially variant convolution (Li et al. 2018, "Low-latency video semantic segmentation"; note 4.6).
 
 Three convolutions look at the fast features of two frames and predict, for every pixel, the weights of a kernel; the
-keyframe's features are convolved with it. No author code is public. What is known of the sizes (facts, 1.8): 3x3
+keyframe's features are convolved with it. No author code is public. What is known of the sizes (note 1.8): 3x3
 1024->256, 3x3 256->256, 3x3 256->81 make Table 7's 3.14 M parameters.
 """
 

@@ -23,7 +23,7 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stages import Attend, Data, Evaluate, Film, Look, Stage, in_order
+from experiments.stages import Attend, Data, Evaluate, Film, Stage, Visual, in_order
 from experiments.store import DamagedRecordError, Record, Store
 from mila.data.packed import PackedClips
 from mila.errors import UserError
@@ -197,7 +197,7 @@ def _kept(record: Record, name: str) -> KeptArrays:
 def _attention(plan: Plan, store: Store) -> tuple[AttentionResult, ...]:
     """What is finished, and whose clips are still there."""
     found = []
-    for label, stage in _looks(plan):
+    for label, stage in _visuals(plan):
         if isinstance(stage, Attend) and store.state(stage) == "done":
             record, clips = store.record(stage), _clips(stage.data, store)
             if clips is not None:
@@ -209,7 +209,7 @@ def _attention(plan: Plan, store: Store) -> tuple[AttentionResult, ...]:
 def _videos(plan: Plan, store: Store) -> tuple[VideoResult, ...]:
     """What is finished, and whose clips are still there."""
     found = []
-    for label, stage in _looks(plan):
+    for label, stage in _visuals(plan):
         if isinstance(stage, Film) and store.state(stage) == "done":
             record, clips = store.record(stage), _clips(stage.data, store)
             if clips is not None:
@@ -218,8 +218,8 @@ def _videos(plan: Plan, store: Store) -> tuple[VideoResult, ...]:
     return tuple(found)
 
 
-def _looks(plan: Plan) -> list[tuple[str, Look]]:
-    return [(row.label, stage) for row in plan.rows for stage in row.looks]
+def _visuals(plan: Plan) -> list[tuple[str, Visual]]:
+    return [(row.label, stage) for row in plan.rows for stage in row.visuals]
 
 
 def _clips(data: Data, store: Store) -> PackedClips | None:

@@ -11,7 +11,7 @@ from experiments.grids.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.profiles import Profile
 from experiments.results import RowResult
-from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.sources import MODES, world_of
 from experiments.store import Store
 
 SEEDS = tuple(range(10))
@@ -33,7 +33,7 @@ class Runs:
 
 def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -> Plan:
     """A grid on the world that has its tasks, or what stands in for them."""
-    world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+    world = world_of(grid.suite)
     return make_plan(grid, profile, world, mode=MODES[world][0], seeds=seeds)
 
 

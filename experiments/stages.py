@@ -221,7 +221,7 @@ class Measure(Stage):
 
 
 @dataclass(frozen=True)
-class Look(Stage):
+class Visual(Stage):
     """Base of what is kept of a trained model for people to look at; nothing is scored."""
 
     train: Train
@@ -243,7 +243,7 @@ class Look(Stage):
 
 
 @dataclass(frozen=True)
-class Attend(Look):
+class Attend(Visual):
     """Attention weights and task-specific features of a few clips at one keyframe offset (Figures 4 and 5)."""
 
     kind: ClassVar[str] = "attention"
@@ -256,7 +256,7 @@ class Attend(Look):
 
 
 @dataclass(frozen=True)
-class Film(Look):
+class Film(Visual):
     """Predictions along whole clips, with the model's keyframe interval and with every frame a keyframe."""
 
     kind: ClassVar[str] = "film"

@@ -18,14 +18,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
 from experiments.stages import Data, Stage
 from mila.common.files import write_json, write_text
-from mila.data.packed import PackedClips
 from mila.errors import UserError
+
+if TYPE_CHECKING:
+    from mila.data.packed import PackedClips  # needs PyTorch, which records do not
 
 State = Literal["done", "failed", "damaged", "waiting"]
 
@@ -211,6 +213,8 @@ class Store:
         Raises:
             UserError: they are gone or damaged.
         """
+        from mila.data.packed import PackedClips
+
         source = stage.source.open() if stage.source.is_packed else None
         return source if isinstance(source, PackedClips) else PackedClips(self.folder(stage) / "clips")
 

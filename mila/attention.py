@@ -269,7 +269,7 @@ class InterFrameLocalAttention(Propagation):
 
     Args:
         channels: C of the feature maps (512 in the paper's architecture).
-        embedding: C', the width of `h`; 36 without bias gives Table 7's 0.2 M parameters (facts, 1.5).
+        embedding: C', the width of `h`; 36 without bias gives Table 7's 0.2 M parameters (note 1.5).
         window: L, odd, or `"global"` (Table 4); the paper's L is 5 (Section 4.1).
         scaled: divide the inner products by sqrt(C'), which Eq. 2 does not.
     """

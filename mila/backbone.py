@@ -1,6 +1,6 @@
 """DeepLab-ResNet 18/34/50/101: torchvision's ResNet at output stride 8, with a ceil-mode pool and a width switch.
 
-The layout is the one the paper's cost columns count (facts, 1.2): strides of layer3 and layer4 removed, dilation 2 and
+The layout is the one the paper's cost columns count (note 1.2): strides of layer3 and layer4 removed, dilation 2 and
 4 in their place, the stride of a bottleneck in its 3x3, and `ceil_mode` in the max-pool, so that feature i lies on
 input pixel 8 i: 33x65 at 256x512, 37x49 at 288x384, 129x257 at 1024x2048.
 """

@@ -2,7 +2,7 @@
 
 L = alpha L1 + adversarial, where Eq. 3's `-beta min_D` is a discriminator behind a gradient-reversal layer: the
 discriminator learns to tell slow from fast features, the fast network to confuse it. (Eq. 3 prints the inner minimum
-with the usual sign reversed; facts, 5. Here the discriminator minimises its cross-entropy, as in Ganin et al.)
+with the usual sign reversed; note 5. Here the discriminator minimises its cross-entropy, as in Ganin et al.)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MILA (Section 3): a slow network on keyframes, a fast one in between, features carried across frames by ILA.
 
-Where the paper is silent the default is architecture A of the facts (1.5), which reproduces its cost columns: the slow
+Where the paper is silent the default is architecture A (note 1.5), which reproduces its cost columns: the slow
 features are projected 1x1 to the fast network's channels; a frame is fused with what it receives by concatenation and
 a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once a task.
 """
@@ -43,7 +43,7 @@ class MILA(VideoModel):
         scaled: divide Eq. 2's inner products by sqrt(embedding).
         propagate: what is carried on: `"encoded"`, a frame's own features after SE, as Section 3.2 says; `"fused"`,
             its features after fusion, so that information can travel further than one step.
-        fusion_layers: convolutions of each fusion; 1 is what the cost columns say (facts, 1.5).
+        fusion_layers: convolutions of each fusion; 1 is what the cost columns say (note 1.5).
         mimicry: factors (alpha, beta) of Eq. 3, (1, 1) in the paper; None trains without. Both networks are compared
             on the keyframe, where the slow one has run anyway.
         decoder_norm: see `TaskDecoder`.

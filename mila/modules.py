@@ -18,13 +18,13 @@ from mila.tasks import Suite, TaskName
 def squeeze_excitation(channels: int, reduction: int = 16) -> nn.Module:
     """The SE block of a task (Section 3.1): channel attention from the global average; `[B, C, h, w]` to the same.
 
-    The paper does not name the reduction; 16 is the field's default (facts, 4.9).
+    The paper does not name the reduction; 16 is the field's default (note 4.9).
     """
     return SqueezeExcitation(channels, max(1, channels // reduction))
 
 
 class Fusion(nn.Module):
-    """One map from several: concatenation, 3x3 convolution, batch norm, ReLU (architecture A, facts 1.5).
+    """One map from several: concatenation, 3x3 convolution, batch norm, ReLU (architecture A, note 1.5).
 
     Args:
         channels: C of every map that comes in, and of the one that goes out.

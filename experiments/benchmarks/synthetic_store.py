@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from experiments.grids import find_grids
+from experiments.models import is_mila
 from experiments.plan import Plan, make_plan
 from experiments.profiles import QUICK
-from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.sources import MODES, world_of
 from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
@@ -33,7 +34,7 @@ def plans_of(seeds: int) -> list[Plan]:
     """Every grid at profile `quick` on embedded videos, with so many seeds: what `--grid all --seeds ...` plans."""
     plans = []
     for grid in find_grids("all"):
-        world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+        world = world_of(grid.suite)
         plans.append(make_plan(grid, QUICK, world, mode=MODES[world][0], seeds=tuple(range(seeds))))
     return plans
 
@@ -110,7 +111,7 @@ def _result(stage: Stage, draw: np.random.Generator) -> dict[str, Any] | None:
         return {"gflops": float(draw.uniform(10, 100)), "parameters": 10_000_000}
     if isinstance(stage, Train):
         names: list[str] = [task.name for task in stage.data.source.suite.tasks]
-        names += ["mimicry_adversarial", "mimicry_l1"] * (stage.model == "mila")
+        names += ["mimicry_adversarial", "mimicry_l1"] * is_mila(stage.model)
         points = [22 * (1 + i) for i in range(_CURVE)] * (stage.schedule is not None)
         curve = [{"step": step, **{name: float(draw.uniform(0, 1)) for name in names}} for step in points]
         return {"curve": curve, "steps": points[-1] if points else 0, "clips": stage.data.count, "parameters": 1000}

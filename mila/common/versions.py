@@ -1,24 +1,26 @@
-"""Which code a stage runs: a digest over the source of the modules that it reaches, and nothing else.
+"""Which code a stage runs, and what it ran on: a digest of source, and the versions that a record keeps.
 
-An edit to a report or to another baseline leaves finished stages finished; an edit to anything that a stage runs makes
-it a new stage.
+The digest is over the source of the modules that a stage reaches, and nothing else: an edit to a report or to another
+baseline leaves finished stages finished; an edit to anything that a stage runs makes it a new stage.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import platform
 import subprocess
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
 _PACKAGES = ("mila", "baselines")
+_DECIDE_NUMBERS = ("numpy", "torchvision", "scipy", "pillow")
+"""Packages beside PyTorch whose versions decide numbers."""
 
 
 @lru_cache(maxsize=256)
@@ -68,17 +70,26 @@ def _is_module(name: str) -> bool:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """What a record says about where it was made."""
+    """What a record says about where it was made: versions, machine, threads, commit."""
+    import torch  # here, as commands that compute nothing import this module, too
+
     return {
+        "suite": suite_version(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": version("torchvision"),
+        **{package: version(package) for package in _DECIDE_NUMBERS},
         "platform": platform.platform(),
         "processor": _processor(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": suite_commit(),
     }
+
+
+def suite_version() -> str:
+    """The suite's version: that of the code that runs, whatever copy of it is installed."""
+    # imported by its name in words, so that `code_digest` does not see it: a new version number is no new code
+    return str(import_module("mila.version").__version__)
 
 
 def _processor() -> str:
@@ -92,14 +103,21 @@ def _processor() -> str:
 
 
 @lru_cache(maxsize=1)
-def _commit() -> str:
-    """Commit of the working copy, `+` where it has uncommitted changes; `unknown` outside a repository."""
-    folder = Path(__file__).parent
+def suite_commit() -> str:
+    """Commit of the suite's own repository, `+` where its working copy has uncommitted changes.
+
+    `unknown` for a copy of the suite that is no repository of its own, also where it lies inside another one.
+    """
+    root = Path(__file__).resolve().parents[2]  # the folder that holds `mila/`
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # git sets them in hooks
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", *words]
+        return subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return "unknown"
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from experiments.costs.latency import LatencyRecord, find_row
-from experiments.costs.rows import COSTED
+from experiments.costs.values import COSTED
 from experiments.grids import GRIDS
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.runs import Runs

@@ -10,8 +10,7 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from experiments.costs.audit import CONVENTIONS, Cell
-from experiments.costs.rows import RowCost, RowMemory, RowSplit
+from experiments.costs.values import CONVENTIONS, Cell, RowCost, RowMemory, RowSplit
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from mila.common.versions import environment

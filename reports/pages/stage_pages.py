@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments.results import StageResult
 from experiments.sources import EMBEDDED
-from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train
+from experiments.stages import Attend, Data, Evaluate, Measure, Stage, Train, Visual
 from experiments.store import Record, State
 from reports.digests import code, combined, made_from
 from reports.files import WRITERS, update
@@ -160,7 +160,7 @@ def make_stage_page(result: StageResult, titles: Mapping[str, str], digest: str)
 
 def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {"State": state}
-    train = stage.train if isinstance(stage, Evaluate | Look) else stage if isinstance(stage, Train) else None
+    train = stage.train if isinstance(stage, Evaluate | Visual) else stage if isinstance(stage, Train) else None
     if train is not None:
         facts["Seed"] = str(train.seed) if train.schedule is not None else "any: nothing in it is random"
         facts["Task weights"] = train.weighting
@@ -208,7 +208,7 @@ def _rounded(value: object) -> str:
 def _data(stage: Stage) -> Data | None:
     if isinstance(stage, Data):
         return stage
-    return stage.data if isinstance(stage, Train | Evaluate | Look) else None
+    return stage.data if isinstance(stage, Train | Evaluate | Visual) else None
 
 
 def _named(data: Data) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
+from experiments.models import is_mila
 from experiments.results import Results, StageResult
 from reports.files import update, update_all
 from reports.pages.index import Card, write_card
@@ -155,7 +156,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         scores=scores_by_seed(table, rows, results.flow),
         provenance=provenance_of(results),
         starred=any("*" in row.label for row in plan.grid.rows),
-        attends=any(row.model == "mila" for row in plan.grid.rows),
+        attends=any(is_mila(row.model) for row in plan.grid.rows),
         alike=any(r.values and not r.plan.is_video and not r.plan.is_constant for r in rows),
         interval=max(len(offsets) for row in plan.rows for offsets in row.evaluations),
         folder=about.file_name,

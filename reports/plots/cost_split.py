@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.costs.rows import RowSplit
+from experiments.costs.values import RowSplit
 from mila.video_model import Part
 from reports.csv_text import csv_text
 from reports.plots.chart import Chart, ticks_in

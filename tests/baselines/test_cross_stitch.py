@@ -72,7 +72,7 @@ def test_units_start_at_0_9_and_0_1(tasks: int, total: float, units: Any) -> Non
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("size", [(32, 48), (29, 35)])
 @torch.no_grad()
-def test_it_is_what_the_facts_say(depth: int, size: tuple[int, int]) -> None:
+def test_it_is_what_the_notes_say(depth: int, size: tuple[int, int]) -> None:
     model, clip = make(depth), video(1, *size)
     predictions = model(clip, 0)
     maps = {}

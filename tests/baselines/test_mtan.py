@@ -88,7 +88,7 @@ def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("depth", [18, 34, 50])
 @pytest.mark.parametrize("size", [(32, 48), (29, 35)])
 @torch.no_grad()
-def test_it_is_what_the_facts_say(depth: int, size: tuple[int, int]) -> None:
+def test_it_is_what_the_notes_say(depth: int, size: tuple[int, int]) -> None:
     model, clip = make(depth), video(1, *size)
     predictions, expected = model(clip, 0), restate(model, clip[:, 0])
     for task in TASKS:

@@ -177,7 +177,7 @@ def restate_cross_stitch(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
 @BOTH
 @pytest.mark.parametrize("size", [(32, 48), (29, 35), (24, 32), (7, 3)])
 @torch.no_grad()
-def test_it_is_what_the_facts_say(model_type: Callable[..., FrameModel], size: tuple[int, int]) -> None:
+def test_it_is_what_the_notes_say(model_type: Callable[..., FrameModel], size: tuple[int, int]) -> None:
     model, clip = make(model_type).double(), video(1, *size).double()  # 26 convolutions amplify the rounding of floats
     predictions = model(clip, 0)
     expected = (restate_mtan if model_type is SegNetMTAN else restate_cross_stitch)(model, clip[:, 0])

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 import mila.training
 from baselines.multi_task import MultiTask
 from experiments.commands.run import main
-from experiments.runner import process_group as ranks
+from experiments.runner.process_group import follow, leading
 from experiments.runner.run_stage import Outcome, run_stage
-from experiments.runner.stage_functions import help_train
+from experiments.runner.stage_functions import join_training
 from experiments.slurm.site import make_site
 from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
@@ -35,7 +35,6 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.distributed import (
-    LostRankError,
     SyncBatchNorm2d,
     any_rank,
     is_same,
@@ -45,12 +44,12 @@ from mila.distributed import (
     rank,
     synchronise_batch_norm,
 )
-from mila.errors import UserError
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 from mila.model import MILA
 from mila.names import AugmentationName, WeightingName
 from mila.schedule import Schedule
 from mila.tasks import NYUV2, VOID
-from mila.training import DivergedError, StoppedError, train
+from mila.training import Callbacks, Checkpoint, Recipe, train
 from mila.video_model import VideoModel
 
 # Processes are forked from a server that has imported everything: starting one takes no second.
@@ -252,7 +251,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train_case(case: Case, folder: Path, checkpoint: Path, **options: Any) -> Result:
+def train_case(
+    case: Case, folder: Path, path: Path, callbacks: Callbacks | None = None, seconds: float = 15.0
+) -> Result:
     """The curve; the final state, and the last gradients under the parameters' names with `.grad`."""
     model = case.model()
     schedule = Schedule(epochs=STEPS / (6 // case.batch), batch=case.batch, lr=1e-3)
@@ -265,17 +266,8 @@ def train_case(case: Case, folder: Path, checkpoint: Path, **options: Any) -> Re
     if case.double:
         model.double()
     with mock.patch.object(mila.training, "augment", widened if case.double else augment):
-        curve = train(
-            model,
-            Patchy(folder),
-            schedule,
-            5,
-            checkpoint,
-            "me",
-            weighting=case.weighting,
-            augmentation=case.augmentation,
-            **options,
-        )
+        recipe = Recipe(schedule, 5, case.weighting, case.augmentation)
+        curve = train(model, Patchy(folder), recipe, Checkpoint(path, "me", seconds), callbacks=callbacks)
     grads = {f"{name}.grad": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return curve, {**{name: value.clone() for name, value in model.state_dict().items()}, **grads}
 
@@ -294,7 +286,7 @@ def train_and_watch(case: Case, folder: Path, checkpoint: Path) -> Result:
     """On a rank."""
     if rank() > 0:
         watch(checkpoint.parent)
-    return train_case(case, folder, checkpoint, checkpoint_seconds=0.0)
+    return train_case(case, folder, checkpoint, seconds=0.0)
 
 
 def assert_same(given: list[Any], expected: Result, curve: float, state: float) -> None:
@@ -336,14 +328,14 @@ def interrupt(case: Case, folder: Path, checkpoint: Path) -> list[Any]:
         return rank() == 1 and len(asked) == 8
 
     try:
-        train_case(case, folder, checkpoint, stop=stop)
+        train_case(case, folder, checkpoint, Callbacks(stop=stop))
     except StoppedError:
         whole = train_case(case, folder, checkpoint.with_name("whole"))
         steps: list[int] = []
         return [
             len(asked),
             whole,
-            train_case(case, folder, checkpoint, progress=lambda done, _total: steps.append(done)),
+            train_case(case, folder, checkpoint, Callbacks(lambda done, _total: steps.append(done))),
             steps,
         ]
     raise AssertionError("it did not stop")
@@ -366,7 +358,7 @@ def elsewhere(folder: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_not_all_see_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
-        train_case(SHARED_CASE, folder, tmp_path / "c", stop=Late(3))
+        train_case(SHARED_CASE, folder, tmp_path / "c", Callbacks(stop=Late(3)))
     for error in on_ranks(2, tmp_path, elsewhere, folder, tmp_path):
         assert isinstance(error, UserError)
         assert "not all processes see the same" in str(error)
@@ -390,7 +382,7 @@ def infinite(folder: Path, checkpoint: Path) -> None:
     if rank() == 0:
         with torch.no_grad():
             model.get_submodule("decoders.depth").layers[-1].bias.fill_(torch.inf)
-    train(model, Patchy(folder), Schedule(epochs=1, batch=2), 5, checkpoint, "me")
+    train(model, Patchy(folder), Recipe(Schedule(epochs=1, batch=2), 5), Checkpoint(checkpoint, "me"))
 
 
 def test_divergence_is_said_on_all(folder: Path, tmp_path: Path) -> None:
@@ -401,11 +393,11 @@ def test_divergence_is_said_on_all(folder: Path, tmp_path: Path) -> None:
 def die(folder: Path, checkpoint: Path) -> None:
     """On a rank: rank 1 is killed after step 2."""
 
-    def told(done: int, _total: int) -> None:
+    def kill(done: int, _total: int) -> None:
         if rank() == 1 and done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train_case(SHARED_CASE, folder, checkpoint, progress=told)
+    train_case(SHARED_CASE, folder, checkpoint, Callbacks(kill))
 
 
 def test_a_killed_process_ends_the_others(folder: Path, tmp_path: Path) -> None:
@@ -435,7 +427,7 @@ def take_part(number: int, port: int, root: Path, broken: str) -> list[Outcome] 
     os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     stages, store = make_stages(), Store(root)
     if number == 0:
-        with ranks.leading():
+        with leading():
             outcomes = [run_stage(stage, store, "cpu") for stage in stages.values()]
             if broken == "rank 0":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -447,9 +439,9 @@ def take_part(number: int, port: int, root: Path, broken: str) -> list[Outcome] 
         assert isinstance(stage, Train)
         if stage.title == broken:
             raise OSError("no such disk")
-        help_train(stage, store, "cpu")
+        join_training(stage, store, "cpu")
 
-    ranks.follow(help_along, "cpu")
+    follow(help_along, "cpu")
     return None
 
 

@@ -168,7 +168,7 @@ def test_svc_is_one_softmax_kernel_a_pixel_for_all_channels() -> None:
 
 
 def test_svc_has_the_parameters_and_macs_of_table_7() -> None:
-    """3.14 M parameters; 104 GMACs at the features of 1024x2048 (facts, 1.8)."""
+    """3.14 M parameters; 104 GMACs at the features of 1024x2048 (note 1.8)."""
     svc = KernelPrediction(512)
     shapes = [tuple(m.weight.shape) for m in svc.modules() if isinstance(m, nn.Conv2d)]
     assert shapes == [(256, 1024, 3, 3), (256, 256, 3, 3), (81, 256, 3, 3)]
@@ -376,7 +376,7 @@ def test_accel_starts_as_the_average_of_its_branches() -> None:
 
 
 def test_costs_of_accel_and_svc_are_those_of_their_parts() -> None:
-    """At 256x512: R101 93.26, R18 25.22 GMACs (facts, 1.2); 1x1 projection, fusion, kernels, scores by hand."""
+    """At 256x512: R101 93.26, R18 25.22 GMACs (note 1.2); 1x1 projection, fusion, kernels, scores by hand."""
     pixels = 33 * 65
     with torch.device("meta"):
         svc, whole = SVC(CITYSCAPES), Accel(CITYSCAPES)
@@ -391,7 +391,7 @@ def test_costs_of_accel_and_svc_are_those_of_their_parts() -> None:
     cost = count(whole, 256, 512)
     assert cost.keyframe / 1e9 == pytest.approx(93.26, abs=0.01)
     assert cost.non_keyframe / 1e9 == pytest.approx(25.22 + flow / 1e9 + scores, abs=0.02)
-    assert flow / 1e9 == pytest.approx(4.45, abs=0.01)  # half resolution (facts, 1.8)
+    assert flow / 1e9 == pytest.approx(4.45, abs=0.01)  # half resolution (note 1.8)
 
 
 def slow_fast_meta(kind: Any) -> SlowFast:

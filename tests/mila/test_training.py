@@ -14,7 +14,9 @@ import torch
 import mila.training
 from baselines.constant import Constant
 from baselines.multi_task import MultiTask
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_text
+from mila.common.types import Progress
 from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
@@ -27,7 +29,7 @@ from mila.model import MILA
 from mila.names import WeightingName
 from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, NYUV2
-from mila.training import batch_of, load_checkpoint, save_checkpoint, train
+from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
 from mila.video_model import VideoModel
 
 LENGTH = 4
@@ -79,8 +81,19 @@ DECAYS: tuple[Any, ...] = ("none", "cosine", "step")
 SCHEDULE = Schedule(epochs=6, batch=2, lr=1e-3, decay="cosine")  # 18 steps
 
 
-def run(model: VideoModel, clips: PackedClips, path: Path, **options: Any) -> list[dict[str, float]]:
-    return train(model, clips, SCHEDULE, 5, path, "me", **options)
+def run(
+    model: VideoModel,
+    clips: PackedClips,
+    path: Path,
+    weighting: WeightingName = "equal",
+    *,
+    schedule: Schedule = SCHEDULE,
+    seconds: float = 15.0,
+    progress: Progress | None = None,
+) -> list[dict[str, float]]:
+    """Train with seed 5; `seconds` between two checkpoints."""
+    recipe, checkpoint = Recipe(schedule, 5, weighting), Checkpoint(path, "me", seconds)
+    return train(model, clips, recipe, checkpoint, callbacks=Callbacks(progress))
 
 
 def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp_path: Path) -> None:
@@ -99,7 +112,7 @@ def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every_step = run(small(), clips, tmp_path / "a")
-    monkeypatch.setattr(mila.training, "_CURVE_POINTS", 4)
+    monkeypatch.setattr(mila.training, "CURVE_POINTS", 4)
     curve = run(small(), clips, tmp_path / "b")
     assert [p["step"] for p in curve] == [4, 8, 12, 16, 18]
     for before, point in zip([0, 4, 8, 12, 16], curve, strict=True):
@@ -124,20 +137,20 @@ def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
 def test_interrupted_training_gives_the_same_numbers(
     clips: PackedClips, tmp_path: Path, weighting: WeightingName, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mila.training, "_CURVE_POINTS", 4)  # so that no stop is at a point of the curve
+    monkeypatch.setattr(mila.training, "CURVE_POINTS", 4)  # so that no stop is at a point of the curve
     make = small if weighting == "equal" else shared  # what a weighting remembers does not depend on the model
     whole = make()
-    curve = run(whole, clips, tmp_path / "whole", weighting=weighting)
+    curve = run(whole, clips, tmp_path / "whole", weighting)
 
     def until(done: int, _total: int) -> None:
         if done == stop + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(make(), clips, tmp_path / "part", weighting=weighting, progress=until, checkpoint_seconds=0.0)
+        run(make(), clips, tmp_path / "part", weighting, progress=until, seconds=0.0)
     done: list[int] = []
     continued = make(seed=99)  # its own weights must not matter
-    again = run(continued, clips, tmp_path / "part", weighting=weighting, progress=lambda d, _t: done.append(d))
+    again = run(continued, clips, tmp_path / "part", weighting, progress=lambda d, _t: done.append(d))
     assert done == list(range(stop + 1, 19))
     assert again == curve
     for name, value in whole.state_dict().items():
@@ -171,8 +184,8 @@ def test_the_models_own_losses_are_not_weighted(clips: PackedClips, tmp_path: Pa
     """The discriminator sees Eq. 3 alone, a decoder its task's loss alone."""
     step = Schedule(epochs=1 / 3, batch=2)
     equal, weighted = small(), small()
-    train(equal, clips, step, 5, tmp_path / "a", "me")
-    curve = train(weighted, clips, step, 5, tmp_path / "b", "me", weighting="uncertainty")
+    run(equal, clips, tmp_path / "a", schedule=step)
+    curve = run(weighted, clips, tmp_path / "b", "uncertainty", schedule=step)
     theirs = dict(weighted.named_parameters())
     own = [name for name, _ in equal.named_parameters() if "discriminator" in name]
     assert own
@@ -187,7 +200,7 @@ def test_the_models_own_losses_are_not_weighted(clips: PackedClips, tmp_path: Pa
 
 def test_the_curve_keeps_raw_losses_and_the_factors(clips: PackedClips, tmp_path: Path) -> None:
     names: tuple[WeightingName, ...] = ("equal", "uncertainty", "dwa", "geometric")
-    curves = {name: run(shared(), clips, tmp_path / name, weighting=name) for name in names}
+    curves = {name: run(shared(), clips, tmp_path / name, name) for name in names}
     factors = {f"weight_{task}" for task in TASKS}
     raw = curves["equal"][0]
     for name, curve in curves.items():
@@ -220,7 +233,7 @@ def test_weightings_train_two_tasks(tmp_path: Path, weighting: WeightingName) ->
     torch.manual_seed(0)
     model = MultiTask(CITYSCAPES, 18, width=0.0625)
     schedule = Schedule(epochs=4, batch=2, lr=1e-3)
-    curve = train(model, PackedClips(tmp_path / "clips"), schedule, 0, tmp_path / "c", "me", weighting=weighting)
+    curve = run(model, PackedClips(tmp_path / "clips"), tmp_path / "c", weighting, schedule=schedule)
     assert all(math.isfinite(value) for point in curve for value in point.values())
     for task in ("segmentation", "depth"):
         assert curve[-1][task] < curve[0][task]
@@ -230,14 +243,14 @@ def test_frozen_parameters_stay(clips: PackedClips, tmp_path: Path) -> None:
     model = shared()
     model.encoder.requires_grad_(False)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    train(model, clips, Schedule(epochs=1, batch=2), 5, tmp_path / "c", "me", weighting="uncertainty")
+    run(model, clips, tmp_path / "c", "uncertainty", schedule=Schedule(epochs=1, batch=2))
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith("encoder.")
 
 
 def test_an_unknown_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no weighting 'gradnorm'"):
-        run(small(), clips, tmp_path / "c", weighting="gradnorm")
+        run(small(), clips, tmp_path / "c", "gradnorm")
 
 
 def test_a_checkpoint_of_another_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
@@ -246,9 +259,9 @@ def test_a_checkpoint_of_another_weighting_is_refused(clips: PackedClips, tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(small(), clips, tmp_path / "c", progress=until, checkpoint_seconds=0.0)
+        run(small(), clips, tmp_path / "c", progress=until, seconds=0.0)
     with pytest.raises(UserError, match="not a checkpoint of a training with 'geometric' weighting"):
-        run(small(), clips, tmp_path / "c", weighting="geometric")
+        run(small(), clips, tmp_path / "c", "geometric")
 
 
 def test_a_checkpoint_of_something_else_is_refused(clips: PackedClips, tmp_path: Path) -> None:
@@ -302,7 +315,7 @@ def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
     """One step against Kingma and Ba's update by hand: lr * g / (|g| + eps) at step one."""
     model = shared()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    train(model, clips, Schedule(epochs=1 / 3, batch=2, lr=1e-3), 5, tmp_path / "c", "me")
+    run(model, clips, tmp_path / "c", schedule=Schedule(epochs=1 / 3, batch=2, lr=1e-3))
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None
         expected = before[name] - 1e-3 * parameter.grad / (parameter.grad.abs() + 1e-8)

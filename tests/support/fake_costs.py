@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.costs.audit import Cell, Reading
 from experiments.costs.latency import LatencyRecord, LatencyRow
-from experiments.costs.rows import RowCost, RowMemory, RowSplit
+from experiments.costs.values import Cell, Reading, RowCost, RowMemory, RowSplit
 from mila.cost.conventions import Cost, Share
 from mila.cost.latency import Latency, Times
 from mila.cost.memory import Memory

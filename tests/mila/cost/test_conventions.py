@@ -1,4 +1,4 @@
-"""The counter against the published columns (facts, 1) and against arithmetic; it leaves the model alone."""
+"""The counter against the published columns (note 1) and against arithmetic; it leaves the model alone."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from baselines.multi_task import MultiTask
-from mila.common.types import Array
+from mila.common.types import Array, Progress
 from mila.data.augment import PROTOCOLS, augment, depth_kind
 from mila.data.clips import denormalise, normalise
 from mila.data.normals import normals_from_depth
@@ -32,7 +32,7 @@ from mila.losses import task_loss
 from mila.names import AugmentationName
 from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, VOID, Metric, Suite
-from mila.training import batch_of, train
+from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
 
 SEED = 7
 SUITES = {"street": CITYSCAPES, "rooms": NYUV2}
@@ -508,10 +508,19 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return PackedClips(folder)
 
 
-def run(clips: PackedClips, path: Path, seed: int = 0, **options: Any) -> tuple[MultiTask, list[dict[str, float]]]:
+def run(
+    clips: PackedClips,
+    path: Path,
+    augmentation: AugmentationName = "none",
+    *,
+    seed: int = 0,
+    seconds: float = 15.0,
+    progress: Progress | None = None,
+) -> tuple[MultiTask, list[dict[str, float]]]:
     torch.manual_seed(seed)
     model = MultiTask(NYUV2, 18, width=0.0625)
-    return model, train(model, clips, Schedule(epochs=2, batch=2, lr=1e-3), 5, path, "me", **options)  # 6 steps
+    recipe = Recipe(Schedule(epochs=2, batch=2, lr=1e-3), 5, augmentation=augmentation)  # 6 steps
+    return model, train(model, clips, recipe, Checkpoint(path, "me", seconds), callbacks=Callbacks(progress))
 
 
 def test_training_sees_the_augmented_batch(clips: PackedClips, tmp_path: Path) -> None:
@@ -538,7 +547,7 @@ def test_interrupted_augmented_training_gives_the_same_numbers(clips: PackedClip
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(clips, tmp_path / "part", augmentation="default", progress=until, checkpoint_seconds=0.0)
+        run(clips, tmp_path / "part", augmentation="default", progress=until, seconds=0.0)
     done: list[int] = []
     continued, again = run(
         clips, tmp_path / "part", seed=9, augmentation="default", progress=lambda d, _total: done.append(d)

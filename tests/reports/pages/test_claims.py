@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from experiments.collect import manifest_of
 from experiments.commands.claims import judge
-from experiments.costs.audit import Cell
 from experiments.costs.latency import LatencyRecord, LatencyRow
-from experiments.costs.rows import RowCost
+from experiments.costs.values import Cell, RowCost
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.costs.audit import CONVENTIONS
-from experiments.costs.rows import COSTED, REMEMBERED, row_cost, row_memory, row_split
+from experiments.costs.rows import row_cost, row_memory, row_split
+from experiments.costs.values import CONVENTIONS, COSTED, REMEMBERED
 from experiments.grids.ablations import TABLE4
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import QUICK, SMOKE

@@ -19,12 +19,12 @@ from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
 from experiments.runner.run_stage import run_stage
-from experiments.stages import Attend, Film, Look, in_order
+from experiments.stages import Attend, Film, Visual, in_order
 from experiments.store import Store
+from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from mila.training import save_checkpoint
 from reports.report import Report, build_report
 from tests.support.fake_clips import FakeClips
 from tests.support.fake_results import FILM, fill, plan_of
@@ -32,8 +32,8 @@ from tests.support.fake_results import FILM, fill, plan_of
 ALL = [grid for grids in FIGURES.values() for grid in grids]
 
 
-def looks(plan: Plan) -> list[Look]:
-    return [look for row in plan.rows for look in row.looks]
+def looks(plan: Plan) -> list[Visual]:
+    return [look for row in plan.rows for look in row.visuals]
 
 
 @pytest.mark.parametrize("grid", ALL, ids=[grid.name for grid in ALL])
@@ -42,7 +42,7 @@ def test_a_figure_trains_nothing_that_tables_do_not(grid: Grid) -> None:
         s.key for table in GRIDS.values() if table.suite == grid.suite for s in plan_of(0, grid=table).stages()
     }
     plan = plan_of(0, grid=grid)
-    assert {stage.key for stage in plan.stages() if not isinstance(stage, Look)} <= of_tables
+    assert {stage.key for stage in plan.stages() if not isinstance(stage, Visual)} <= of_tables
     assert find_grids(grid.name) == (grid,)
     assert grid.heading.startswith(f"Figure {grid.figure}. ")
     needed = {s.key for s in in_order(list(looks(plan)))}
@@ -138,13 +138,13 @@ def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Repor
         assert getattr(standing, "n_frames", 1) == 1
         assert np.asarray(standing.convert("RGB")).shape == first.shape
     assert f"{FILM} frames" in page
-    assert page.index('id="film"') < page.index('id="pictures"') < page.index('class="results')
+    assert page.index('id="animation"') < page.index('id="pictures"') < page.index('class="results')
 
 
 def test_figure_1_begins_with_its_plot(made: dict[str, tuple[Report, str]]) -> None:
     _, page = made["figure1"]
     assert page.index("tradeoff-miou-measured") < page.index('class="results')
-    assert 'id="film"' not in page
+    assert 'id="animation"' not in page
 
 
 def test_the_index_leads_to_every_figure(made: dict[str, tuple[Report, str]]) -> None:

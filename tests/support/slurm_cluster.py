@@ -1,6 +1,6 @@
 """A real SLURM of one node, all of it on loopback and in one folder; stopped with everything that it started.
 
-Several may run at once. Where the process that started one dies, `python cluster.py FOLDER` ends what it has started.
+Several may run at once. Where the process that started one dies, `python slurm_cluster.py FOLDER` ends what it started.
 """
 
 from __future__ import annotations
