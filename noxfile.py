@@ -93,7 +93,7 @@ def tests_slurm(session: nox.Session) -> None:
 _FIND_BROWSER = """
 from pathlib import Path
 from playwright.sync_api import sync_playwright
-from tests.browser.conftest import find_chromium
+from tests.support.browser import find_chromium
 with sync_playwright() as playwright:
     path = find_chromium() or playwright.chromium.executable_path
 if not Path(path).is_file():

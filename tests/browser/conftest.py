@@ -6,8 +6,6 @@ variable `CHROMIUM` names, one of the system, or one that `playwright install ch
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,17 +27,10 @@ from reports.pages.costs import write_costs
 from reports.pages.latency import write_latency
 from reports.provenance import about
 from reports.report import build_report
+from tests.support.browser import find_chromium
 from tests.support.fake_costs import CELLS, COSTS, MEMORIES, SPLITS
 from tests.support.fake_costs import record as latency
 from tests.support.fake_results import NASTY, fill, plan_of
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-def find_chromium() -> str | None:
-    """The path of a browser; None for the one that Playwright keeps itself."""
-    given = os.environ.get("CHROMIUM")
-    return given or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

@@ -138,13 +138,13 @@ def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Repor
         assert getattr(standing, "n_frames", 1) == 1
         assert np.asarray(standing.convert("RGB")).shape == first.shape
     assert f"{FILM} frames" in page
-    assert page.index('id="film"') < page.index('id="pictures"') < page.index('class="results')
+    assert page.index('id="animation"') < page.index('id="pictures"') < page.index('class="results')
 
 
 def test_figure_1_begins_with_its_plot(made: dict[str, tuple[Report, str]]) -> None:
     _, page = made["figure1"]
     assert page.index("tradeoff-miou-measured") < page.index('class="results')
-    assert 'id="film"' not in page
+    assert 'id="animation"' not in page
 
 
 def test_the_index_leads_to_every_figure(made: dict[str, tuple[Report, str]]) -> None:
