@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from experiments.collect import RowResult, collect
+from experiments.collect import collect_rows
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.profiles import Profile
+from experiments.results import RowResult
 from experiments.sources import MODES, world_of
 from experiments.store import Store
 
@@ -43,4 +44,4 @@ def finished_runs(store: Store, profile: Profile, grids: Iterable[Grid] = tuple(
 
 def runs_of(plans: Iterable[Plan], store: Store) -> list[Runs]:
     """What is finished of some plans."""
-    return [Runs(plan, tuple(collect(plan, store))) for plan in plans]
+    return [Runs(plan, collect_rows(plan, store)) for plan in plans]

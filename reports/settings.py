@@ -10,7 +10,7 @@ from experiments.models import DEPTHS, WEIGHTS
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
-from reports.tables.table import DATASET_TITLES
+from reports.titles import DATASET_TITLES
 
 _NETWORKS = {
     "multi_task": "multi-task-trained encoders",

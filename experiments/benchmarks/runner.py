@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.synthetic_store import fill, plans_of, seeds_for, stages_of
-from experiments.collect import collect, collect_flow
+from experiments.collect import collect_flow, collect_rows
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
-from reports.pages.build import build_report
+from reports.report import build_report
 
 _ROUNDS = 3
 _RUN = Path(__file__).parents[1] / "run.py"
@@ -63,7 +63,7 @@ def collecting(root: Path, seeds: int) -> Cost:
     plans = plans_of(seeds)
     stages_of(plans)  # hashes are kept by the stages
     store = Store(root)
-    return _timed(lambda: [(collect(plan, store), collect_flow(plan, store)) for plan in plans])
+    return _timed(lambda: [(collect_rows(plan, store), collect_flow(plan, store)) for plan in plans])
 
 
 def pages(root: Path, out: Path, seeds: int) -> Cost:

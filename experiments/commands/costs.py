@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.collect import manifest_of
 from experiments.costs.audit import cells, show
 from experiments.costs.latency import read_records, timed_runs
 from experiments.costs.rows import row_cost, row_memory, row_split
@@ -75,7 +76,7 @@ def main(words: list[str] | None = None) -> int:
         out = options.results / "reports"
         pages = (
             write_costs(audit, costs, splits, memories, out),
-            write_claims(runs, latencies, about(runs[0].plan, store), out),
+            write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out),
             write_latency(latencies, timed_runs(store, latencies), counted, out),
         )
     except UserError as error:

@@ -87,7 +87,7 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
 
 def _write_reports(plans: Sequence[Plan], store: Store, options: Options, console: Console) -> None:
     from experiments.commands.claims import judge
-    from reports.pages.build import build_report  # after the work: plotting libraries are no business of the workers
+    from reports.report import build_report  # after the work: plotting libraries are no business of the workers
 
     reports = [build_report(plan, store, options.results / "reports") for plan in plans]
     claims = judge(plans[0], store, options.results)

@@ -8,7 +8,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
-from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train, Visual, in_order
+from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train, Visual, in_order
 from experiments.store import Store
 from mila.data.prepare import pack
 from mila.tasks import NYUV2
@@ -56,7 +56,7 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
         if stage == plan.test_data:
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
-        elif any(isinstance(look, Film) and look.data == stage for row in plan.rows for look in row.visuals):
+        elif any(isinstance(v, PredictVideo) and v.data == stage for row in plan.rows for v in row.visuals):
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(1, plan.suite, height, width), FILM, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
@@ -66,7 +66,7 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
         weights = {"weight_segmentation": 1.2345, "weight_depth": 0.8} if stage.weighting == "uncertainty" else {}
         return {"curve": [{"step": 4, "depth": 0.1, **weights}], "steps": 4, "clips": 2, "parameters": 10}
     if isinstance(stage, Visual):
-        return look(stage, plan, store)
+        return visual_result(stage, plan, store)
     assert isinstance(stage, Evaluate)
     if stage in plan.flow:
         return {"metrics": {"epe": 0.6 + 0.2 * stage.train.seed, "epe_zero": 2.0}, "offset": 0, "pictures": []}
@@ -81,7 +81,7 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
     return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
 
 
-def look(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
+def visual_result(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
     """Weights that fall from 1 to 24 parts of 300 along the window, and features that rise along a row."""
     height, width = plan.profile.size(plan.suite)
     tasks = len(plan.suite.tasks)

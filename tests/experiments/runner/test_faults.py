@@ -18,7 +18,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from experiments.collect import collect
+from experiments.collect import collect_rows
 from experiments.commands import store_commands
 from experiments.commands.run import main
 from experiments.grids import GRIDS
@@ -366,7 +366,7 @@ def test_a_report_is_possible_of_what_is_there(small_run: tuple[Path, Evaluate])
     whole = path.read_text()
     try:
         path.write_text(whole.replace('"offset"', '"ofset"'))
-        (row,) = (r for r in collect(plan(), Store(results / "store")) if r.plan.label == "D101-MultiTask")
+        (row,) = (r for r in collect_rows(plan(), Store(results / "store")) if r.plan.label == "D101-MultiTask")
         assert row.values == {}
         assert row.missing == "a record was changed"
         words = ["--results", str(results), "--profile", "smoke", "--grid", "table1", "--report"]
@@ -381,4 +381,4 @@ def test_planning_and_collecting_scale(tmp_path: Path) -> None:
     whole = plan(seeds=tuple(range(25)))
     stages = in_order(whole.stages())
     assert len({stage.key for stage in stages}) == len(stages) > 900
-    assert all(row.missing == "not run" for row in collect(whole, Store(tmp_path)))
+    assert all(row.missing == "not run" for row in collect_rows(whole, Store(tmp_path)))
