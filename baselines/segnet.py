@@ -67,13 +67,13 @@ def _block(inputs: int, channels: int, convolutions: int) -> nn.Sequential:
     return nn.Sequential(_convolution(inputs, channels), *rest)
 
 
-def _pool(x: Tensor) -> tuple[Tensor, Tensor]:
+def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     """2x2 maxima of `[B, C, h, w]`, and where in h x w each was; ceil-mode, so that every size works."""
     return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
 
 
-def _unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Values of `x` put back to where `_pool` found its maxima in a map of `size`, and 0 elsewhere.
+def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Values of `x` put back to where `pool` found its maxima in a map of `size`, and 0 elsewhere.
 
     `F.max_unpool2d` does the same, but PyTorch refuses it where deterministic kernels are asked for.
     """
@@ -162,11 +162,11 @@ class SegNetMTAN(FrameModel):
             convolutions = cast(nn.Sequential, block)
             firsts.append(convolutions[0](x))
             encoded.append(convolutions[1:](firsts[-1]))
-            x, indices = _pool(encoded[-1])
+            x, indices = pool(encoded[-1])
             places.append(indices)
         unpooled, decoded = [x] * 5, [x] * 5
         for level in reversed(range(5)):
-            unpooled[level] = _unpool(x, places[level], _size(encoded[level]))
+            unpooled[level] = unpool(x, places[level], _size(encoded[level]))
             x = decoded[level] = self.network.decoder[level](unpooled[level])
         predictions: dict[str, Tensor] = {}
         for task in self.suite.tasks:
@@ -247,12 +247,12 @@ class SegNetCrossStitch(FrameModel):
         places, sizes = [], []
         for level in range(5):
             encoded = [network.encoder[level](x) for network, x in zip(networks, maps, strict=True)]
-            pooled, indices = zip(*map(_pool, encoded), strict=True)
+            pooled, indices = zip(*map(pool, encoded), strict=True)
             maps = self.stitch_pooled[level](pooled)
             places.append(indices)
             sizes.append(_size(encoded[0]))
         for level in reversed(range(5)):
-            unpooled = [_unpool(x, own, sizes[level]) for x, own in zip(maps, places[level], strict=True)]
+            unpooled = [unpool(x, own, sizes[level]) for x, own in zip(maps, places[level], strict=True)]
             stitched = self.stitch_unpooled[level](unpooled)
             maps = [network.decoder[level](x) for network, x in zip(networks, stitched, strict=True)]
         return {t.name: self.decoders.predict(t.name, x) for t, x in zip(self.suite.tasks, maps, strict=True)}

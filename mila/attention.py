@@ -29,7 +29,7 @@ Window = int | Literal["global"]
 _TILE = 8
 """Pixels a tile: small tiles waste less of the band ((tile + L - 1) / L), large ones feed the matrix unit better."""
 
-_GLOBAL_SCORES = 1 << 24
+GLOBAL_SCORES = 1 << 24
 """Attention scores that global attention holds at once (64 MiB in float32); queries are taken in chunks of that."""
 
 
@@ -225,7 +225,7 @@ def _global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     def attend(chunk: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(chunk, k, v, scale=1.0)
 
-    size = max(1, _GLOBAL_SCORES // (q.shape[0] * k.shape[1]))
+    size = max(1, GLOBAL_SCORES // (q.shape[0] * k.shape[1]))
     if size >= q.shape[1]:
         out = attend(q, k, v)
     else:

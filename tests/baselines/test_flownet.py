@@ -79,7 +79,7 @@ def test_parameters_layer_by_layer() -> None:
 
 
 def test_cost_at_half_of_1024_x_2048() -> None:
-    """Facts, 1.8: 42.10 GMACs, of which thop sees the transposed convolutions four times."""
+    """Note 1.8: 42.10 GMACs, of which thop sees the transposed convolutions four times."""
     with torch.device("meta"):
         network = FlowNetS()
         frame = torch.empty(1, 3, 512, 1024)

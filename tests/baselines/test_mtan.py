@@ -55,7 +55,7 @@ def pooled(x: Tensor) -> Tensor:
 
 
 def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
-    """Facts, 4.1, task by task, from the state dict; the encoder's blocks are taken as they are."""
+    """Note 4.1, task by task, from the state dict; the encoder's blocks are taken as they are."""
     state, encoder = model.state_dict(), model.encoder
     predictions = {}
     for task in TASKS:
@@ -140,7 +140,7 @@ def test_parameters_of_masks_and_bottlenecks(depth: int, channels: list[int]) ->
     ids=["cityscapes", "nyuv2"],
 )
 def test_cost(suite: Suite, gmacs: float, grids: tuple[int, int]) -> None:
-    """Facts, 1.6, and by hand what is added to a bare encoder: convolutions, and 4 an element of a batch norm."""
+    """Note 1.6, and by hand what is added to a bare encoder: convolutions, and 4 an element of a batch norm."""
     with torch.device("meta"):
         model, bare = MTAN(suite), MultiTask(suite)
     cost = count(model, suite.height, suite.width)

@@ -15,11 +15,11 @@ from baselines.segnet import SegNetCrossStitch, SegNetMTAN
 from mila.cost.conventions import EXECUTED, PUBLISHED, count
 from mila.losses import task_loss
 from mila.modules import upsample
-from mila.tasks import CITYSCAPES, NYUV2, Suite, TaskName
+from mila.tasks import CITYSCAPES, NYUV2, Suite
 from mila.video_model import FrameModel
 from tests.support.fake_models import fake_statistics
 
-TASKS: tuple[TaskName, ...] = ("segmentation", "depth", "normals")
+TASKS = ("segmentation", "depth", "normals")
 FILTERS = (64, 128, 256, 512, 512)
 DECODED = (64, 64, 128, 256, 512)
 CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -144,7 +144,7 @@ def restate_mtan(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
 
 
 def restate_cross_stitch(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
-    """Facts, 4.3, from the state dict: stitched pools, stitched unpools, everybody's own indices."""
+    """Note 4.3, from the state dict: stitched pools, stitched unpools, everybody's own indices."""
     state = model.state_dict()
 
     def stitched(maps: dict[str, Tensor], alpha: Tensor) -> dict[str, Tensor]:
@@ -266,7 +266,7 @@ def parameters(layers: Iterator[Layer]) -> int:
     ids=["cityscapes", "nyuv2"],
 )
 def test_cost(suite: Suite, mtan: tuple[float, float], cross_stitch: tuple[float, float]) -> None:
-    """Facts, 1.7: 194 and 217 for MTAN, 182 for Cross-Stitch on NYUv2, heads included; without heads, golden numbers.
+    """Note 1.7: 194 and 217 for MTAN, 182 for Cross-Stitch on NYUv2, heads included; without heads, golden numbers.
 
     And all of it by hand.
     """
@@ -326,7 +326,7 @@ def fit(model_type: Callable[..., FrameModel], steps: int, width: float) -> tupl
     curve = []
     for _ in range(steps):
         predictions = model(clip, 0)
-        losses = [task_loss(task, predictions[task], targets[task]) for task in TASKS]
+        losses = [task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks]
         curve.append([loss.item() for loss in losses])
         optimiser.zero_grad()
         torch.stack(losses).sum().backward()

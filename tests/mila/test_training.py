@@ -1,30 +1,24 @@
-"""Packed clips, the training loop, evaluation, the constant predictor: determinism, interruption, correctness."""
+"""The training loop: determinism, interruption, correctness."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 import mila.training
-from baselines.constant import Constant
 from baselines.multi_task import MultiTask
-from mila.common.checkpoint import load_checkpoint, save_checkpoint
-from mila.common.files import write_text
+from mila.common.checkpoint import save_checkpoint
 from mila.common.types import Progress
-from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
-from mila.evaluation import evaluate, predict
 from mila.losses import task_loss
-from mila.metrics import SuiteSums
 from mila.model import MILA
 from mila.names import WeightingName
 from mila.schedule import Schedule
@@ -67,17 +61,6 @@ def test_every_epoch_visits_every_clip_once_and_every_offset_comes() -> None:
     assert batch_of(7, 100, 4, 5, seed=2) != batch_of(7, 100, 4, 5, seed=1)
 
 
-def test_the_rate_falls_as_the_schedule_says() -> None:
-    rates = {decay: [Schedule(1, lr=1.0, decay=decay).rate(step, 10) for step in range(10)] for decay in DECAYS}
-    assert rates["none"] == [1.0] * 10
-    assert rates["step"] == [1.0] * 8 + [0.1] * 2
-    assert rates["cosine"][0] == 1.0
-    assert rates["cosine"] == sorted(rates["cosine"], reverse=True)
-    assert Schedule(50, batch=4).last_epochs(2975, 10) == list(range(41, 51))
-    assert Schedule(2.5, batch=4).last_epochs(40, 10) == [1, 2]
-
-
-DECAYS: tuple[Any, ...] = ("none", "cosine", "step")
 SCHEDULE = Schedule(epochs=6, batch=2, lr=1e-3, decay="cosine")  # 18 steps
 
 
@@ -191,9 +174,13 @@ def test_the_models_own_losses_are_not_weighted(clips: PackedClips, tmp_path: Pa
     assert own
     for name, parameter in equal.named_parameters():
         if name in own:
-            assert torch.equal(theirs[name].grad, parameter.grad)
+            grad, other = parameter.grad, theirs[name].grad
+            assert grad is not None
+            assert other is not None
+            assert torch.equal(other, grad)
         for task in TASKS:
             if name.startswith(f"decoders.{task}."):
+                assert parameter.grad is not None
                 expected = parameter.grad * curve[0][f"weight_{task}"]
                 torch.testing.assert_close(theirs[name].grad, expected, rtol=1e-4, atol=1e-7)
 
@@ -250,7 +237,7 @@ def test_frozen_parameters_stay(clips: PackedClips, tmp_path: Path) -> None:
 
 def test_an_unknown_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no weighting 'gradnorm'"):
-        run(small(), clips, tmp_path / "c", "gradnorm")
+        run(small(), clips, tmp_path / "c", cast(Any, "gradnorm"))
 
 
 def test_a_checkpoint_of_another_weighting_is_refused(clips: PackedClips, tmp_path: Path) -> None:
@@ -268,47 +255,14 @@ def test_a_checkpoint_of_something_else_is_refused(clips: PackedClips, tmp_path:
     save_checkpoint(tmp_path / "c", "somebody", {"model": {}})
     with pytest.raises(UserError, match="is a checkpoint of 'somebody', not of 'me'"):
         run(small(), clips, tmp_path / "c")
-    (tmp_path / "torn").write_bytes((tmp_path / "c").read_bytes()[:-20])
-    with pytest.raises(UserError, match="torn cannot be read as a checkpoint"):
-        load_checkpoint(tmp_path / "torn", "me")
-
-
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_checkpoint(tmp_path / "c", "me", {"step": 1})
-
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(tmp_path / "c", "me", {"step": 2})
-    assert load_checkpoint(tmp_path / "c", "me")["step"] == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["c"]
-
-
-def test_written_files_have_the_permissions_of_any_other(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("x")
-    write_text(tmp_path / "atomic", "x")
-    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["atomic", "plain"]
 
 
 def test_divergence_is_said(clips: PackedClips, tmp_path: Path) -> None:
     model = small()
     with torch.no_grad():
-        model.decoders["depth"].layers[-1].bias.fill_(torch.inf)
+        model.get_parameter("decoders.depth.layers.4.bias").fill_(torch.inf)
     with pytest.raises(UserError, match=r"diverged at step 1 of 18 \(.*depth nan, .*\); lower the learning rate"):
         run(model, clips, tmp_path / "c")
-
-
-def test_the_papers_schedule_is_the_default() -> None:
-    schedule = Schedule(epochs=50)
-    assert (schedule.batch, schedule.lr, schedule.betas) == (4, 1e-4, (0.9, 0.99))
-    assert schedule.steps(795) == 50 * 198
-    assert schedule.rate(0, 100) == schedule.rate(99, 100) == 1e-4
-    cosine = Schedule(epochs=1, decay="cosine")
-    assert cosine.rate(0, 100) == 1e-4
-    assert cosine.rate(50, 100) == pytest.approx(5e-5)
 
 
 def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
@@ -320,56 +274,3 @@ def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
         assert parameter.grad is not None
         expected = before[name] - 1e-3 * parameter.grad / (parameter.grad.abs() + 1e-8)
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=2e-6)
-
-
-@pytest.mark.parametrize("offset", [0, 1, 2])
-def test_evaluation_is_the_models_and_batches_do_not_matter(clips: PackedClips, offset: int) -> None:
-    model = small().eval()
-    one, many = (evaluate(model, clips, offset, batch=b) for b in (1, 4))
-    assert one == pytest.approx(many, rel=1e-4)
-    sums = SuiteSums(NYUV2)
-    with torch.no_grad():
-        for index in range(len(clips)):
-            clip = clips.clip(index, LENGTH)
-            frames = normalise(torch.from_numpy(clip.frames))[None]
-            targets = {n: torch.from_numpy(t)[None] for n, t in clip.targets.items()}
-            sums.update(
-                model(frames[:, LENGTH - 2 - offset :], offset),
-                {n: t.long() if n == "segmentation" else t for n, t in targets.items()},
-            )
-    assert one == pytest.approx(sums.compute(), rel=1e-4)
-
-
-def test_kept_predictions_are_the_models(clips: PackedClips) -> None:
-    model = small().eval()
-    kept = predict(model, clips, 1, [0, 5])
-    with torch.no_grad():
-        expected = model(clips.batch([0, 5], 1, 1)[0], 1)
-    assert torch.equal(kept["segmentation"].long(), expected["segmentation"].argmax(1))
-    assert torch.equal(kept["depth"], expected["depth"])
-
-
-def test_constant_predictor(clips: PackedClips) -> None:
-    model = Constant(NYUV2)
-    model.fit(clips.targets())
-    targets = [clips.clip(i, 1).targets for i in range(len(clips))]
-    labels = np.concatenate([t["segmentation"].ravel() for t in targets])
-    depths = np.concatenate([t["depth"].ravel() for t in targets])
-    normals = np.concatenate([t["normals"].reshape(3, -1).T for t in targets])
-    prediction = model(torch.zeros(2, 1, 3, 4, 5), 0)
-    assert prediction["segmentation"].argmax(1).unique().tolist() == [np.bincount(labels[labels >= 0]).argmax()]
-    assert prediction["depth"].unique().item() == pytest.approx(np.median(depths[depths > 0]))
-    mean = normals.mean(0) / np.linalg.norm(normals.mean(0))
-    np.testing.assert_allclose(prediction["normals"][1, :, 2, 3].numpy(), mean, atol=1e-5)
-    # Median and majority are the best constants: no other constant depth has a smaller absolute error.
-    best = evaluate(model, clips, 0)
-    for shift in (-0.3, 0.3):
-        model.values["depth"].data += shift
-        assert evaluate(model, clips, 0)["depth_abs"] > best["depth_abs"]
-        model.values["depth"].data -= shift
-
-
-def test_trained_models_are_not_fitted() -> None:
-    fit: Callable[[list[Any]], None] = small().fit
-    with pytest.raises(TypeError, match="trained, not fitted"):
-        fit([])

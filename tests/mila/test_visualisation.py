@@ -44,13 +44,13 @@ def test_attention_is_what_the_forward_pass_computes(clips: PackedClips, task_sp
     made = model(task_specific=task_specific, multi_frame=False)
     seen: dict[str, list[Tensor]] = {"current": [], "received": [], "fused": []}
 
-    def look(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         current, received = inputs
         for name, x in (("current", current), ("received", received), ("fused", output)):
             seen[name].append(x.detach())
 
-    for branch in made.branches:
-        branch.fuse_non_key.register_forward_hook(look)  # type: ignore[union-attr, operator]
+    for index in range(len(made.branches)):
+        made.get_submodule(f"branches.{index}.fuse_non_key").register_forward_hook(note)
     frames, _ = clips.batch([0, 1], OFFSET, made.history)
     with torch.no_grad():
         made(frames, OFFSET)
@@ -67,7 +67,8 @@ def test_the_weights_carry_the_keyframes_features(clips: PackedClips) -> None:
     weights = attention(made, clips, [1], OFFSET)["weights"][0]
     frames, _ = clips.batch([1], OFFSET, made.history)
     with torch.no_grad():
-        features = [branch.se(made.encode(frames[:, -1 - OFFSET], True)) for branch in made.branches]  # type: ignore[operator, union-attr]
+        encoded = made.encode(frames[:, -1 - OFFSET], True)
+        features = [made.branch(index).se(encoded) for index in range(len(made.branches))]
     carried = attention(made, clips, [1], OFFSET)["carried"][0]
     for branch, given in enumerate(features):
         _, channels, height, width = given.shape
@@ -90,7 +91,8 @@ def test_history_is_walked_with_the_keyframe_in_its_place(clips: PackedClips) ->
     """With features from fused frames the whole clip matters, and where its keyframes are."""
     made = model(propagate="fused")
     caught: list[Tensor] = []
-    made.branches[0].fuse_non_key.register_forward_hook(lambda _m, _i, out: caught.append(out.detach()))  # type: ignore[union-attr, operator]
+    fusion = made.get_submodule("branches.0.fuse_non_key")
+    fusion.register_forward_hook(lambda _m, _i, out: caught.append(out.detach()))
     frames, _ = clips.batch([0], OFFSET, made.history)
     with torch.no_grad():
         made(frames, OFFSET)

@@ -78,7 +78,8 @@ def found_for(module: nn.Module, *inputs: Tensor) -> dict[CounterName, Compariso
 
 
 def unfold(x: Tensor) -> Tensor:
-    return F.unfold(x, 5, padding=2).unflatten(1, (-1, 25))  # [B, C, 25, HW]
+    unfolded: Tensor = F.unfold(x, 5, padding=2).unflatten(1, (-1, 25))  # [B, C, 25, HW]
+    return unfolded
 
 
 def products(_: nn.Module, query: Tensor, key: Tensor) -> Tensor:

@@ -212,7 +212,7 @@ def test_banded_attention_costs_more_than_its_definition() -> None:
     model = MILA(NYUV2, **SMALL)
     complete, banded = (count(model, 64, 96, c) for c in (COMPLETE, BANDED))
     for part in ("encoder", "fusion", "decoders"):
-        assert banded.parts[part] == complete.parts[part]  # type: ignore[index]
+        assert banded.parts[part] == complete.parts[part]
     more = banded.parts["propagation"].keyframe - complete.parts["propagation"].keyframe
     tiles = -(-(9 + 2) * (13 + 2) // 8)
     assert more == 3 * (36 + 32) * (tiles * 8 * 12 * 5 - 25 * 9 * 13)
