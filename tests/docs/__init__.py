@@ -1,0 +1,1 @@
+"""The documentation is true: links, citations, commands, Python, and what stands in two places."""

@@ -1,0 +1,208 @@
+"""Every command of the pages is run, small: at the profile `smoke`, one row of a table, on data that the test writes.
+
+Sessions of nox are replaced by what they run. What needs a cluster is read by the same command line, with `--dry-run`
+or without any submission; sessions that run these tests, or install, must exist.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nox
+import pytest
+
+import noxfile
+from experiments.commands.run import main as run_grid
+from experiments.grids import find_grids
+from mila.data.__main__ import main as run_data
+from tests.support.fake_files import write_cities, write_plain
+from tests.support.pages import PAGES, Command, blocks, commands, name_of
+from tests.support.paths import ROOT
+
+Words = tuple[str, ...]
+NOT_RUN = {"env", "lock", "tests", "tests-browser", "tests-slurm"}
+"""Sessions that install, or that would run this test."""
+SET_UP = {
+    ("python3", "-m", "venv", ".venv"),
+    (".venv/bin/pip", "install", "-q", "nox"),
+    ("pip", "install", "pre-commit"),
+    ("pre-commit", "install"),
+    ("source", f"{noxfile.BIN.relative_to(ROOT)}/activate"),
+}
+SMALLER: dict[str, Words] = {
+    "experiments.benchmarks.attention": ("--rounds", "1"),
+    "experiments.benchmarks.reading": ("--rounds", "1", "--batch", "1"),
+    "experiments.benchmarks.latency": ("--rounds", "1", "--frames", "5", "--grids", "table3", "--profile", "smoke"),
+}
+"""Further words that make a benchmark short; the others take minutes at least, and only their options are read."""
+
+
+def all_commands() -> list[tuple[str, Command]]:
+    """(where it stands, what it runs) of all pages; sessions replaced by what they run, set-up left out."""
+    found = []
+    for page in PAGES:
+        for command in commands(page):
+            for words in replaced(command.words):
+                found.append((f"{name_of(page)}, {command}", Command(command.line, words)))
+    return found
+
+
+def replaced(words: Words) -> list[Words]:
+    """What a session of nox runs; other commands as they are, set-up left out."""
+    if words in SET_UP:
+        return []
+    if words[0] not in ("nox", ".venv/bin/nox"):
+        return [words]
+    assert words[1] == "-s", words
+    name, posargs = words[2], list(words[4:])
+    assert words[3:4] in ((), ("--",)), words
+    sessions: dict[str, Callable[[Any], object]] = dict(nox.registry.get())
+    assert name in sessions, f"there is no session {name}"
+    if name in NOT_RUN:
+        return []
+    ran: list[Words] = []
+    recorder = SimpleNamespace(posargs=posargs, run=lambda *words, **_: ran.append(("python", *words[1:])))
+    sessions[name](recorder)
+    return ran
+
+
+def kind_of(words: Words) -> str:
+    """Which test runs it: cluster, torchrun, data, costs, benchmark or runner."""
+    if words[0] == "torchrun":
+        return "torchrun"
+    assert words[0] == "python", f"a command that no test knows: {words}"
+    if words[1] == "-m":
+        return "data" if words[2] == "mila.data" else "benchmark"
+    assert words[1] == "experiments/run.py", words
+    cluster = {"--slurm", "--wait", "--cancel", "--retry-failed"} & set(words)
+    if cluster or ("--status" in words and "--grid" not in words):
+        return "cluster"
+    return "data" if "--data-root" in words else "runner"
+
+
+def those(kind: str) -> list[tuple[str, Words]]:
+    """The commands of one kind, each once, in the order of the pages."""
+    found: dict[Words, str] = {}
+    for where, command in all_commands():
+        if kind_of(command.words) == kind:
+            found.setdefault(command.words, where)
+    assert found, f"no page has a command of the kind {kind}"
+    return [(where, words) for words, where in found.items()]
+
+
+def at_smoke(words: Words) -> list[str]:
+    """Words of the runner at the profile `smoke`, and for one row of the grid where they name none."""
+    smaller = list(words)
+    if "--profile" in words:
+        smaller[smaller.index("--profile") + 1] = "smoke"
+    elif not {"--show", "--list", "--clean"} & set(words):
+        smaller += ["--profile", "smoke"]
+    if "--grid" in words and not {"--rows", "--status", "--report", "--dry-run"} & set(words):
+        grid = words[words.index("--grid") + 1]
+        if grid == "all":  # each table is run by itself
+            return [*smaller, "--dry-run"]
+        label = "Gated keyframe" if "--method" in words else find_grids(grid)[0].rows[-1].label
+        smaller += ["--rows", label]
+    return smaller
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: what pages name as a user's own files lies there."""
+    (site,) = blocks(ROOT / "docs" / "slurm.md", "toml")
+    (tmp_path / "site.toml").write_text(site, encoding="utf-8")
+    (method,) = blocks(ROOT / "docs" / "your_own_method.md", "python")
+    (tmp_path / "gated_keyframe.py").write_text(method, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def some_score(folder: Path) -> str:
+    """The hash of a stage that has run."""
+    return next(path.parent.name for path in (folder / "results/store/evaluate").glob("*/record.json"))
+
+
+@pytest.mark.slow
+def test_the_runner_does_what_the_pages_say(folder: Path) -> None:
+    # what looks at results comes after what makes them
+    makes = [pair for pair in those("runner") if "--show" not in pair[1] and "--verify" not in pair[1]]
+    makes.sort(key=lambda pair: "--clean" in pair[1])
+    looks = [pair for pair in those("runner") if pair not in makes]
+    assert looks
+    for where, words in [*makes, *looks]:
+        smaller = [some_score(folder) if word == "HASH" else word for word in at_smoke(words[2:])]
+        if "--clean" in smaller:
+            smaller.append("--yes")
+        waiting = "--status" in smaller  # for the rows that were left out
+        assert run_grid(smaller) == int(waiting), where
+    assert (folder / "results/reports/table1-smoke.html").is_file()
+
+
+@pytest.mark.slow
+def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
+    cities, rooms = write_cities(folder / "data" / "cities"), write_plain(folder / "data" / "rooms")
+    small = ("--height", "32", "--width", "64")
+    for number, (where, words) in enumerate(those("data")):
+        own = {"FOLDER": rooms if "nyuv2" in words else cities, "STORE": folder / "packed"}
+        if "export" in words:
+            own["FOLDER"] = folder / f"export {number}"
+        given = [str(own.get(word, word)) for word in words]
+        if words[1] == "-m":
+            few = ("--train", "1", "--test", "1") if "export" in words else ()
+            # 1: the snippet that the test writes has a problem, and inspecting says so
+            assert run_data([*given[3:], *small, *few]) == int("inspect" in words), where
+        else:
+            assert run_grid(at_smoke(tuple(given[2:]))) == 0, where
+    # nothing lands in the current folder but what was asked for, and results
+    sheets = folder / "results" / "inspect" / "cities"
+    assert sorted(path.name for path in sheets.iterdir()) == ["contact-sheet-train.png", "contact-sheet-val.png"]
+    asked = {"data", "packed", "site.toml", "gated_keyframe.py", "results"}
+    assert {path.name for path in folder.iterdir() if not path.name.startswith("export ")} == asked
+
+
+@pytest.mark.slow
+def test_several_processes_share_a_training(folder: Path) -> None:
+    for where, words in those("torchrun"):
+        assert words[2] == "experiments/run.py", where
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", words[1], str(ROOT / words[2])]
+        command += [*at_smoke(words[3:]), "--device", "cpu"]
+        own = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_costs_and_benchmarks_run(folder: Path) -> None:
+    for where, words in those("benchmark"):
+        module, *more = words[2:]
+        short = "--profile" not in more if module == "experiments.benchmarks.latency" else module in SMALLER
+        short &= "FOLDER" in more or module != "experiments.benchmarks.reading"
+        more = [str(write_plain(folder / "rooms")) if word == "FOLDER" else word for word in more]
+        command = [sys.executable, "-m", module, *more, *(SMALLER[module] if short else ["--help"])]
+        own = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_needs_a_cluster_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    for where, words in those("cluster"):
+        given = ["site.toml" if word == "SITE.toml" else word for word in at_smoke(words[2:])]
+        if "--slurm" in words and "--grid" in words:
+            assert run_grid([*given, "--dry-run"]) == 0, where
+        else:  # there is no submission here, and perhaps no SLURM
+            assert run_grid(given) == 2, where
+            said = capsys.readouterr().err
+            assert "submission" in said or "SLURM" in said, where
+
+
+def test_every_command_of_a_page_is_known() -> None:
+    kinds = {kind_of(command.words) for _, command in all_commands()}
+    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster"}
+    assert len(all_commands()) >= 30
