@@ -62,7 +62,7 @@ def pack(
     progress: Progress | None = None,
     *,
     workers: int | None = None,
-    waiting: Callable[[], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> None:
     """Read or render every clip of `source` into `folder`; does nothing where that is done already.
 
@@ -73,9 +73,9 @@ def pack(
         source: the clips.
         length: frames a clip.
         folder: where the arrays go; made where there is none.
-        progress: told (clips done, clips in all).
+        progress: called with (clips done, clips in all).
         workers: processes; by default one a core.
-        waiting: called once where another process is at work on `folder`, before waiting for it.
+        on_wait: called once where another process is at work on `folder`, before waiting for it.
 
     Raises:
         UserError: clips are broken (the others are kept), there is too little space, `folder` cannot be written, or it
@@ -90,8 +90,8 @@ def pack(
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if waiting is not None:
-                waiting()
+            if on_wait is not None:
+                on_wait()
             lock.acquire()
         with lock:
             if not _is_packed(source, length, folder):
@@ -122,7 +122,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
     journal.begin(done.values())
     _reserve(folder, arrays, keep=bool(done))
     todo = [index for index in range(len(source)) if index not in done]
-    maker = _Maker(source, length, folder, arrays)
+    maker = Maker(source, length, folder, arrays)
     broken: dict[int, str] = {}
     try:
         with closing(in_parts(maker.make, todo, workers, seconds=_PART, largest=_LARGEST_PART)) as parts:
@@ -248,7 +248,9 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
+    """Makes clips of `source` and writes them to their places in the arrays; what is sent to each worker."""
+
     source: ClipSource
     length: int
     folder: Path

@@ -15,7 +15,8 @@ from baselines.slow_fast import SlowFast
 from baselines.svc import SVC, KernelPrediction
 from mila.attention import aggregate
 from mila.cost.conventions import count
-from mila.data.worlds.clips import WorldFlow, render
+from mila.data.worlds.clips import WorldFlow
+from mila.data.worlds.rendering import render
 from mila.model import MILA
 from mila.modules import upsample
 from mila.tasks import CITYSCAPES, NYUV2

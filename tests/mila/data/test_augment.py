@@ -23,8 +23,9 @@ from mila.data.clips import denormalise, normalise
 from mila.data.normals import normals_from_depth
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
-from mila.data.worlds.clips import STREET_BASELINE, STREET_FX, WorldClips, WorldFlow
-from mila.data.worlds.ray_casting import Camera, cast, view
+from mila.data.worlds.clips import WorldClips, WorldFlow
+from mila.data.worlds.ray_casting import Camera, cast, view_of
+from mila.data.worlds.rendering import STREET_BASELINE, STREET_FX
 from mila.data.worlds.rooms import rooms_scene
 from mila.data.worlds.shading import shade
 from mila.data.worlds.street import street_scene
@@ -208,9 +209,9 @@ def scene_and_camera(world: str, scene_seed: int, height: int, width: int) -> tu
 
 
 def look(scene: Any, camera: Camera, height: int, width: int) -> Look:
-    seen = view(scene, camera, 0)
-    surface, depth = cast(seen, height, width)
-    normals, clean = shade(scene, seen, surface, depth)
+    view = view_of(scene, camera, 0)
+    surface, depth = cast(view, height, width)
+    normals, clean = shade(scene, view, surface, depth)
     sky = CITYSCAPES.task("segmentation").classes.index("sky")
     return Look(clean, np.where(surface < 0, sky, scene.label[surface]), depth, normals)
 

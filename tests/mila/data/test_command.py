@@ -20,6 +20,7 @@ from experiments.grids import GRIDS
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
 from mila.data import __main__ as command
+from mila.data import prepare as prepare_module
 from mila.data.clips import ClipSource
 from mila.data.packed import PackedClips
 from mila.data.readers.cityscapes import Cityscapes
@@ -262,17 +263,17 @@ def test_the_space_is_stated_before_anything_is_written(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
-    said: list[str] = []
+    printed: list[str] = []
 
-    def look(*_: object, **__: object) -> None:
-        said.append(capsys.readouterr().out)
+    def check(*_: object, **__: object) -> None:
+        printed.append(capsys.readouterr().out)
         assert not store.exists()
 
-    monkeypatch.setattr(command, "pack", look)
+    monkeypatch.setattr(prepare_module, "pack", check)
     assert prepare(street, store) == 0
     # 3 and 1 clips of 6 frames, labels and 16-bit depth: 6 * 3 + 1 + 2 bytes a pixel
-    assert f"172.0 kB are needed in {store}" in said[0]
-    assert re.search(r"train +3 +6 +32 x 64 +129\.0 kB +110\.6 kB", said[0])
+    assert f"172.0 kB are needed in {store}" in printed[0]
+    assert re.search(r"train +3 +6 +32 x 64 +129\.0 kB +110\.6 kB", printed[0])
 
 
 def test_too_little_space_is_said_before_anything_is_written(

@@ -185,7 +185,7 @@ from pathlib import Path
 from tests.support.fake_clips import FakeClips
 from mila.data.prepare import pack
 source = FakeClips(400, height=32, width=32)
-pack(source, 4, Path({folder!r}), waiting=lambda: print("waits", flush=True), workers=1)
+pack(source, 4, Path({folder!r}), on_wait=lambda: print("waits", flush=True), workers=1)
 print("made", len(source.asked))
 """
 
@@ -241,7 +241,7 @@ def test_space_is_known_before_and_a_full_disk_is_said(tmp_path: Path, monkeypat
         pack(source, LENGTH, tmp_path / "packed")
     assert not list((tmp_path / "packed").glob("*.npy"))
     monkeypatch.undo()
-    monkeypatch.setattr(prepare._Maker, "make", full)
+    monkeypatch.setattr(prepare.Maker, "make", full)
     with pytest.raises(UserError, match=r"the disk of .*packed is full; free some space and run again"):
         pack(source, LENGTH, tmp_path / "packed")
     monkeypatch.undo()

@@ -21,7 +21,8 @@ from mila.data.prepare import pack
 from mila.data.readers.cityscapes import Cityscapes
 from mila.data.readers.cityscapes_labels import UNKNOWN, class_table, label_ids
 from mila.data.tools.export import export_street
-from mila.data.worlds.clips import WorldClips, render
+from mila.data.worlds.clips import WorldClips
+from mila.data.worlds.rendering import render
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, SUITES, VOID
 from tests.support.fake_files import CATEGORY_OF_ID, STEM, frame_path, open_cities, ramp, sample, save

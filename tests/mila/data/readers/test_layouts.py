@@ -17,7 +17,7 @@ from mila.data.prepare import pack
 from mila.data.readers.cityscapes import Cityscapes
 from mila.data.readers.layouts import Layout, recognise
 from mila.data.readers.mtan_trees import MTANTree
-from mila.data.readers.nyuv2 import NYUv2
+from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.tools.export import export_rooms
 from mila.errors import UserError
@@ -76,7 +76,7 @@ def test_plain_folders(nyu: Path) -> None:
     assert told(layout) == (*PLAIN, (NYUV2,), STILLS, ("train", "test"), "test", False)
     for mode in layout.modes:
         source = open_first(layout, mode=mode, split="test")
-        assert isinstance(source, NYUv2)
+        assert isinstance(source, NYUv2Folders)
         assert (source.suite, source.mode, source.split) == (NYUV2, mode, "test")
     (nyu / "test.txt").unlink()
     shutil.copytree(nyu / "labels13", nyu / "labels40")

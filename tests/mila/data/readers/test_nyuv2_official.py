@@ -18,9 +18,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from mila.data.readers.nyuv2 import NYUv2
 from mila.data.readers.nyuv2_camera import undistort
 from mila.data.readers.nyuv2_classes import class_by_name
+from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP
 from mila.errors import UserError
@@ -521,7 +521,7 @@ def test_the_same_labelled_image_is_read_alike_in_both_layouts(nyu: Path, tmp_pa
     for suite in (NYUV2, NYUV2_40):
         theirs = open_split(nyu, "train", suite=suite, mode="pan", height=48, width=64)
         ours = open_split(plain, "train", suite=suite, mode="pan", height=48, width=64)
-        assert (type(theirs), type(ours)) == (NYUv2Official, NYUv2)
+        assert (type(theirs), type(ours)) == (NYUv2Official, NYUv2Folders)
         assert np.array_equal(ours.clip(0, 4).frames, theirs.clip(0, 4).frames)
         ours_0, theirs_0 = ours.clip(0, 1).targets, theirs.clip(0, 1).targets
         assert np.array_equal(ours_0["segmentation"], theirs_0["segmentation"])

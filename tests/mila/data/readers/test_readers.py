@@ -15,8 +15,8 @@ from mila.data.colours import NOT_ANNOTATED
 from mila.data.readers.cityscapes import FRAMES_TO_ANNOTATION, Cityscapes
 from mila.data.readers.images import read_grey
 from mila.data.readers.layouts import recognise
-from mila.data.readers.nyuv2 import NYUv2
 from mila.data.readers.nyuv2_classes import class_by_name
+from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.data.readers.stills import clip_from_still, pan_box
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, NYUV2, NYUV2_40, VOID
@@ -26,7 +26,7 @@ from tests.support.fake_files import CATEGORY_OF_ID, STEM, frame_path, open_citi
 
 
 def test_nyu_values_shapes_and_types(nyu: Path) -> None:
-    source = NYUv2(nyu, "train", height=48, width=64)
+    source = NYUv2Folders(nyu, "train", height=48, width=64)
     assert source.suite is NYUV2
     assert len(source) == 2
     clip = source.clip(1, 3)
@@ -48,13 +48,13 @@ def test_nyu_values_shapes_and_types(nyu: Path) -> None:
 
 
 def test_nyu_without_a_border(nyu: Path) -> None:
-    targets = NYUv2(nyu, "test", height=48, width=64, border=0).clip(0, 1).targets
+    targets = NYUv2Folders(nyu, "test", height=48, width=64, border=0).clip(0, 1).targets
     assert (targets["depth"] > 0).all()
     assert targets["segmentation"][0, 0] == 0
 
 
 def test_nyu_resizes_targets_without_mixing(nyu: Path) -> None:
-    targets = NYUv2(nyu, "train", height=24, width=32).clip(0, 1).targets
+    targets = NYUv2Folders(nyu, "train", height=24, width=32).clip(0, 1).targets
     assert targets["segmentation"].shape == (24, 32)
     assert np.array_equal(np.unique(targets["depth"]), np.array([0, 50.5 / 25.5], np.float32))
     assert np.array_equal(targets["segmentation"][10, 5:27], (np.arange(32) * 2 + 1)[5:27] % 14 - 1)
@@ -64,7 +64,7 @@ def test_nyu_sixteen_bit_depth_is_millimetres_and_zero_is_missing(nyu: Path) -> 
     millimetres = np.full((48, 64), 2345, np.uint16)
     millimetres[20:24, 20:24] = 0
     save(nyu / "depth/0000.png", millimetres)
-    source = NYUv2(nyu, "train", height=48, width=64, limit=1)
+    source = NYUv2Folders(nyu, "train", height=48, width=64, limit=1)
     targets = source.clip(0, 1).targets
     assert np.isclose(targets["depth"][0, 10, 10], 2.345)
     assert not targets["depth"][0, 20:24, 20:24].any()
@@ -74,19 +74,19 @@ def test_nyu_sixteen_bit_depth_is_millimetres_and_zero_is_missing(nyu: Path) -> 
 
 def test_nyu_forty_classes(nyu: Path) -> None:
     with pytest.raises(UserError, match="labels40 does not exist, but the NYUd v2 folder labels40 is expected there"):
-        NYUv2(nyu, "train", height=48, width=64, classes=40)
+        NYUv2Folders(nyu, "train", height=48, width=64, classes=40)
     for i in range(4):
         save(nyu / f"labels40/{i:04d}.png", np.broadcast_to(np.arange(64, dtype=np.uint8) % 41, (48, 64)))
-    few = NYUv2(nyu, "train", height=48, width=64, border=0)
+    few = NYUv2Folders(nyu, "train", height=48, width=64, border=0)
     shutil.rmtree(nyu / "labels13")  # of the two the wanted one is needed
-    source = NYUv2(nyu, "train", height=48, width=64, border=0, classes=40)
+    source = NYUv2Folders(nyu, "train", height=48, width=64, border=0, classes=40)
     assert source.suite is NYUV2_40
     assert source.clip(1, 1).targets["segmentation"][9].tolist() == [*range(VOID, 40), *range(VOID, 22)]
     assert source.files(1)[1:] == [nyu / f"{folder}/0002.png" for folder in ("rgb", "labels40", "depth")]
     assert (source.manifest()["suite"], few.suite.name) == ("nyuv2-40", "nyuv2")
     (nyu / "labels40/0002.png").unlink()
     with pytest.raises(UserError, match=r"labels40.0002\.png does not exist, but train\.txt lists it"):
-        NYUv2(nyu, "train", height=48, width=64, classes=40)
+        NYUv2Folders(nyu, "train", height=48, width=64, classes=40)
     save(nyu / "labels40/0000.png", np.full((48, 64), 41, np.uint8))
     with pytest.raises(
         UserError, match=r"0000\.png holds the label 41, but .* to 40; replace it by the 40-class label"
@@ -113,11 +113,11 @@ def test_the_suite_of_forty_classes() -> None:
 
 
 def test_nyu_clip_does_not_depend_on_history(nyu: Path) -> None:
-    first = NYUv2(nyu, "train", height=24, width=32)
+    first = NYUv2Folders(nyu, "train", height=24, width=32)
     long, again, short = first.clip(1, 6), first.clip(1, 6), first.clip(1, 3)
     assert np.array_equal(long.frames, again.frames)
     assert np.array_equal(long.frames[-3:], short.frames)
-    still = NYUv2(nyu, "train", height=24, width=32, mode="still").clip(1, 6)
+    still = NYUv2Folders(nyu, "train", height=24, width=32, mode="still").clip(1, 6)
     assert (still.frames == still.frames[-1]).all()
     assert np.array_equal(still.frames[-1], long.frames[-1])
     assert not np.array_equal(long.frames[-2], long.frames[-1])
@@ -126,26 +126,26 @@ def test_nyu_clip_does_not_depend_on_history(nyu: Path) -> None:
 
 
 def test_nyu_manifest_follows_the_data_and_not_their_place(nyu: Path, tmp_path: Path) -> None:
-    before = NYUv2(nyu, "train", height=24, width=32).manifest()
+    before = NYUv2Folders(nyu, "train", height=24, width=32).manifest()
     assert json.loads(json.dumps(before)) == before
     assert before["items"] == 2
     assert before["targets"] == {"segmentation": 2, "depth": 2, "normals": 2}
     assert str(tmp_path) not in json.dumps(before)
     moved = tmp_path / "moved"
     shutil.move(nyu, moved)
-    assert NYUv2(moved, "train", height=24, width=32).manifest() == before
-    assert NYUv2(moved, "test", height=24, width=32).manifest() != before
+    assert NYUv2Folders(moved, "train", height=24, width=32).manifest() == before
+    assert NYUv2Folders(moved, "test", height=24, width=32).manifest() != before
     save(moved / "labels13/0002.png", np.random.default_rng(0).integers(0, 14, (48, 64), np.uint8))
-    assert NYUv2(moved, "train", height=24, width=32).manifest()["fingerprint"] != before["fingerprint"]
+    assert NYUv2Folders(moved, "train", height=24, width=32).manifest()["fingerprint"] != before["fingerprint"]
 
 
 def test_nyu_note_names_jpeg(nyu: Path) -> None:
     Image.open(nyu / "rgb/0000.png").save(nyu / "rgb/0000.jpg")
-    assert NYUv2(nyu, "train", height=24, width=32).manifest()["note"].startswith("8-bit depth, JPEG images")
+    assert NYUv2Folders(nyu, "train", height=24, width=32).manifest()["note"].startswith("8-bit depth, JPEG images")
 
 
 def test_nyu_takes_the_camera_that_is_stated(nyu: Path) -> None:
-    before = NYUv2(nyu, "train", height=48, width=64).manifest()
+    before = NYUv2Folders(nyu, "train", height=48, width=64).manifest()
     assert (before["camera"], before["border"]) == ("NYUd v2", 8)
     fx, cx = 100.0, 20.0
     x = (np.arange(64) - cx) / fx
@@ -153,7 +153,7 @@ def test_nyu_takes_the_camera_that_is_stated(nyu: Path) -> None:
     save(nyu / "depth/0000.png", np.broadcast_to(millimetres, (48, 64)).astype(np.uint16))
     camera = {"width": 64, "height": 48, "fx": fx, "fy": 100, "cx": cx, "cy": 24, "undistorted": True, "border": 2}
     (nyu / "camera.json").write_text(json.dumps(camera), encoding="utf-8")
-    source = NYUv2(nyu, "train", height=48, width=64, limit=1)
+    source = NYUv2Folders(nyu, "train", height=48, width=64, limit=1)
     targets = source.clip(0, 1).targets
     expected = -np.array([0.3, 0, 0.5]) / np.hypot(0.3, 0.5)
     assert np.allclose(targets["normals"][:, 2:-2, 2:-2], expected[:, None, None], atol=0.02)
@@ -161,7 +161,7 @@ def test_nyu_takes_the_camera_that_is_stated(nyu: Path) -> None:
     manifest = source.manifest()
     assert (manifest["camera"], manifest["border"]) == ("camera.json", 2)
     assert manifest["note"].endswith("camera.json at 64 x 48: fx 100.0 fy 100.0 cx 20.0 cy 24.0")
-    assert (NYUv2(nyu, "train", height=48, width=64, border=0).clip(0, 1).targets["depth"] > 0).all()
+    assert (NYUv2Folders(nyu, "train", height=48, width=64, border=0).clip(0, 1).targets["depth"] > 0).all()
     save(nyu / "rgb/0000.png", ramp(24, 32))
     with pytest.raises(UserError, match=r"0000\.png is 32 x 24 pixels, but .*camera\.json states a camera of 64 x 48"):
         source.clip(0, 1)
@@ -187,7 +187,7 @@ def test_nyu_problems_are_listed_and_their_items_left_out(nyu: Path) -> None:
     (nyu / "train.txt").write_text("0\nkitchen\n2\n1\n0\n9\n", encoding="utf-8")
     (nyu / "depth/0002.png").unlink()
     problems: list[str] = []
-    source = NYUv2(nyu, "train", height=24, width=32, problems=problems)
+    source = NYUv2Folders(nyu, "train", height=24, width=32, problems=problems)
     assert [source.files(index)[1].name for index in range(len(source))] == ["0000.png", "0001.png"]
     listed = "does not exist, but train.txt lists it; restore the file or remove its number."
     assert problems == [
@@ -199,14 +199,14 @@ def test_nyu_problems_are_listed_and_their_items_left_out(nyu: Path) -> None:
     assert source.manifest()["items"] == 2
     (nyu / "train.txt").write_text("2\n9\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"train\.txt lists no image that is complete"):
-        NYUv2(nyu, "train", height=24, width=32, problems=problems)
+        NYUv2Folders(nyu, "train", height=24, width=32, problems=problems)
     shutil.rmtree(nyu / "rgb")
     with pytest.raises(UserError, match="rgb does not exist"):
-        NYUv2(nyu, "test", height=24, width=32, problems=problems)
+        NYUv2Folders(nyu, "test", height=24, width=32, problems=problems)
 
 
-def open_nyu(root: Path) -> NYUv2:
-    return NYUv2(root, "train", height=24, width=32)
+def open_nyu(root: Path) -> NYUv2Folders:
+    return NYUv2Folders(root, "train", height=24, width=32)
 
 
 def test_nyu_missing_things_are_found_at_once(nyu: Path) -> None:
@@ -217,7 +217,7 @@ def test_nyu_missing_things_are_found_at_once(nyu: Path) -> None:
     (nyu / "depth/0002.png").unlink()
     with pytest.raises(UserError, match=r"depth.0002\.png does not exist, but train\.txt lists it"):
         open_nyu(nyu)
-    assert len(NYUv2(nyu, "train", height=24, width=32, limit=1)) == 1
+    assert len(NYUv2Folders(nyu, "train", height=24, width=32, limit=1)) == 1
     shutil.rmtree(nyu / "labels13")
     with pytest.raises(UserError, match="labels13 does not exist"):
         open_nyu(nyu)
@@ -284,15 +284,15 @@ def test_nyu_bad_targets_are_named_when_read(nyu: Path) -> None:
 
 def test_bad_arguments(nyu: Path) -> None:
     with pytest.raises(UserError, match="no split 'val'"):
-        NYUv2(nyu, "val", height=24, width=32)  # type: ignore[arg-type]
+        NYUv2Folders(nyu, "val", height=24, width=32)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no clip mode 'video'"):
-        NYUv2(nyu, "train", height=24, width=32, mode="video")  # type: ignore[arg-type]
+        NYUv2Folders(nyu, "train", height=24, width=32, mode="video")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="32 x 0"):
-        NYUv2(nyu, "train", height=0, width=32)
+        NYUv2Folders(nyu, "train", height=0, width=32)
     with pytest.raises(UserError, match="limit of 0"):
-        NYUv2(nyu, "train", height=24, width=32, limit=0)
+        NYUv2Folders(nyu, "train", height=24, width=32, limit=0)
     with pytest.raises(UserError, match="border of -1"):
-        NYUv2(nyu, "train", height=24, width=32, border=-1)
+        NYUv2Folders(nyu, "train", height=24, width=32, border=-1)
     with pytest.raises(UserError, match="clip of 0 frames"):
         open_nyu(nyu).clip(0, 0)
     for index in (-1, 2):
@@ -462,7 +462,7 @@ def test_cityscapes_bad_files_are_named_when_read(cities: Path) -> None:
 
 @pytest.mark.parametrize(("split", "count"), [("train", 795), ("test", 654)])
 def test_real_nyu(split: str, count: int) -> None:
-    source = NYUv2(sample("nyuv2"), split, height=96, width=128)  # type: ignore[arg-type]
+    source = NYUv2Folders(sample("nyuv2"), split, height=96, width=128)  # type: ignore[arg-type]
     assert len(source) == count
     assert source.manifest()["note"] == "8-bit depth, JPEG images, normals computed from depth"
     labels: set[int] = set()

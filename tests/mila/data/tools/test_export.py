@@ -20,7 +20,8 @@ from mila.data.readers.nyuv2_classes import class_by_name
 from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP
 from mila.data.tools.export import LABEL_OF_CLASS, export_rooms, export_street
-from mila.data.worlds.clips import WorldClips, render
+from mila.data.worlds.clips import WorldClips
+from mila.data.worlds.rendering import render
 from mila.errors import UserError
 from mila.tasks import NYUV2
 from tests.support.fake_files import open_split

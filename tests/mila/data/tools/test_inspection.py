@@ -20,8 +20,9 @@ from rich.console import Console
 from mila.common import processes
 from mila.data.prepare import pack
 from mila.data.readers.cityscapes import Cityscapes
-from mila.data.tools import read_through
-from mila.data.tools.inspection import Inspection, SplitInspection, inspect, print_inspection
+from mila.data.tools import integrity
+from mila.data.tools.inspection import Inspection, SplitInspection, inspect
+from mila.data.tools.inspection_report import print_inspection
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2
@@ -385,7 +386,7 @@ def test_packed_stores(tmp_path: Path) -> None:
 
 def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "POOL_FROM", 0.0)
-    monkeypatch.setattr(read_through, "_LARGEST_PART", 1)
+    monkeypatch.setattr(integrity, "LARGEST_PART", 1)
     for item in (1, 3, 4):
         cut(city(cities, "leftImg8bit", item))
     steps: list[int] = []
@@ -395,12 +396,10 @@ def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(found.problems) == 3
     assert replace(found, layout=None) == replace(inspect(cities, **SMALL), layout=None)  # type: ignore[arg-type]
 
-    in_parts = read_through.in_parts
-    monkeypatch.setattr(
-        read_through, "in_parts", lambda *how, **more: (part for part in [*in_parts(*how, **more)][::-1])
-    )
+    in_parts = processes.in_parts
+    monkeypatch.setattr(integrity, "in_parts", lambda *how, **more: (part for part in [*in_parts(*how, **more)][::-1]))
     assert inspect(cities, **SMALL).problems == found.problems  # whichever part is done first
-    monkeypatch.setattr(read_through, "in_parts", in_parts)
+    monkeypatch.setattr(integrity, "in_parts", in_parts)
 
     def stop(done: int, _: int) -> None:
         if done == 2:

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mila
-from mila.data.worlds.clips import Frame, Video, WorldClips, WorldFlow, render, render_video
+from mila.data.worlds.clips import WorldClips, WorldFlow
+from mila.data.worlds.rendering import Frame, Video, render, render_video
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2
 
@@ -320,7 +321,7 @@ def digest(frames: list[Frame]) -> str:
 def test_same_identity_same_bits_also_in_a_fresh_process(world: Any) -> None:
     code = (
         "import hashlib, numpy as np\n"
-        "from mila.data.worlds.clips import render\n"
+        "from mila.data.worlds.rendering import render\n"
         "content = hashlib.sha256()\n"
         f"for frame in render({world!r}, 'test', 5, 2, 2, 24, 32):\n"
         f"    for name in {FIELDS!r}:\n"
