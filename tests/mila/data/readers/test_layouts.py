@@ -22,10 +22,9 @@ from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.tools.export import export_rooms
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, SUITES, Suite
-from tests.mila.data.readers.test_mtan_trees import put, write_nyu
-from tests.mila.data.readers.test_mtan_trees import write_cities as write_tree
 from tests.support.fake_clips import FakeClips
 from tests.support.fake_files import save, write_cities, write_plain
+from tests.support.mtan_trees import put, write_cities_tree, write_nyu_tree
 
 
 def write_packed(root: Path, suite: Suite = CITYSCAPES, splits: tuple[str, ...] = ("train", "val")) -> Path:
@@ -107,9 +106,9 @@ def test_cityscapes(cities: Path) -> None:
 
 
 TREES = {
-    "nyuv2": (write_nyu, ("MTAN's arrays of NYUd v2", "nyuv2", (NYUV2,), STILLS, ("train", "val"), "val", False)),
+    "nyuv2": (write_nyu_tree, ("MTAN's arrays of NYUd v2", "nyuv2", (NYUV2,), STILLS, ("train", "val"), "val", False)),
     "cityscapes": (
-        write_tree,
+        write_cities_tree,
         ("MTAN's arrays of Cityscapes", "cityscapes", (CITYSCAPES, CITYSCAPES19), STILLS, ("train",), "val", False),
     ),
 }
@@ -162,9 +161,9 @@ def test_the_first_of_several_counts(tmp_path: Path) -> None:
     assert title() == "NYUd v2, plain folders"
     write_cities(tmp_path)
     assert title() == "Cityscapes, official folders"
-    write_tree(tmp_path)
+    write_cities_tree(tmp_path)
     assert title() == "MTAN's arrays of Cityscapes"
-    write_nyu(tmp_path)  # `train/image` has both `label` and `label_7` beside it; `val/image` has `label` alone
+    write_nyu_tree(tmp_path)  # `train/image` has both `label` and `label_7` beside it; `val/image` has `label` alone
     assert title() == "MTAN's arrays of NYUd v2"
     shutil.copytree(tmp_path / "train", tmp_path / "val", dirs_exist_ok=True)
     assert (title(), recognise(tmp_path).suites) == ("MTAN's arrays of NYUd v2", (NYUV2,))
@@ -256,7 +255,7 @@ def test_what_a_layout_does_not_have(how: dict[str, Any], message: str, cities: 
 def test_problems_are_collected(nyu: Path, cities: Path, tmp_path: Path) -> None:
     (nyu / "depth/0000.png").unlink()
     save(cities / "gtFine/train/bochum/mine_gtFine_labelIds.png", np.zeros((32, 64), np.uint8))
-    tree = write_nyu(tmp_path / "tree")
+    tree = write_nyu_tree(tmp_path / "tree")
     put(tree, "image", 7, np.zeros((36, 48, 3)))
     for root in (nyu, cities, tree):
         problems: list[str] = []

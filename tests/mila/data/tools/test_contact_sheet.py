@@ -17,8 +17,8 @@ from mila.data.tools.contact_sheet import contact_sheet
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
 from mila.tasks import NYUV2, NYUV2_40, VOID, Suite
-from tests.mila.data.readers.test_mtan_trees import open_tree, write_nyu
 from tests.support.fake_files import STEM, open_cities
+from tests.support.mtan_trees import open_tree, write_nyu_tree
 
 FIRST, LAST = (11, 22, 33), (44, 55, 66)
 HEIGHT, WIDTH = 48, 64
@@ -185,7 +185,7 @@ def test_names_are_those_of_the_files(tmp_path: Path, cities: Path, monkeypatch:
     assert "aachen_000001_000019" in "".join(texts)
     assert STEM in "".join(texts)
     texts.clear()
-    draw(open_tree(write_nyu(tmp_path / "tree")), tmp_path / "sheet.png")
+    draw(open_tree(write_nyu_tree(tmp_path / "tree")), tmp_path / "sheet.png")
     assert [text for text in texts if text in ("0", "1", "2")] == ["0", "1", "2"]
 
 
