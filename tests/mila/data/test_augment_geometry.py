@@ -33,7 +33,7 @@ from tests.support.augmentation import (
 )
 
 
-class Look(NamedTuple):
+class Rendered(NamedTuple):
     """What a camera sees of a scene: clean RGB, class, metres (sky: infinite), normals."""
 
     clean: Array
@@ -51,12 +51,12 @@ def scene_and_camera(world: str, scene_seed: int, height: int, width: int) -> tu
     return scene, Camera(*focal, (width - 1) / 2, (height - 1) / 2, *scene.camera(0))
 
 
-def look(scene: Any, camera: Camera, height: int, width: int) -> Look:
+def render_view(scene: Any, camera: Camera, height: int, width: int) -> Rendered:
     view = view_of(scene, camera, 0)
     surface, depth = cast(view, height, width)
     normals, clean = shade(scene, view, surface, depth)
     sky = CITYSCAPES.task("segmentation").classes.index("sky")
-    return Look(clean, np.where(surface < 0, sky, scene.label[surface]), depth, normals)
+    return Rendered(clean, np.where(surface < 0, sky, scene.label[surface]), depth, normals)
 
 
 def longer(camera: Camera, t: Transform) -> Camera:
@@ -71,12 +71,15 @@ def stored_disparity(depth: Array) -> Array:
     return np.where(np.isfinite(depth), (256 * pixels + 1) / 65535, 0)
 
 
-def as_batch(seen: Look, world: str) -> tuple[Tensor, dict[str, Tensor]]:
-    depth = stored_disparity(seen.depth) if world == "street" else seen.depth
-    targets = {"segmentation": torch.from_numpy(seen.label)[None], "depth": torch.from_numpy(depth).float()[None, None]}
+def as_batch(rendered: Rendered, world: str) -> tuple[Tensor, dict[str, Tensor]]:
+    depth = stored_disparity(rendered.depth) if world == "street" else rendered.depth
+    targets = {
+        "segmentation": torch.from_numpy(rendered.label)[None],
+        "depth": torch.from_numpy(depth).float()[None, None],
+    }
     if world == "rooms":
-        targets["normals"] = torch.from_numpy(seen.normals)[None]
-    return normalise(torch.from_numpy(seen.clean) * 255)[None, None], targets
+        targets["normals"] = torch.from_numpy(rendered.normals)[None]
+    return normalise(torch.from_numpy(rendered.clean) * 255)[None, None], targets
 
 
 @pytest.mark.parametrize("world", ["street", "rooms"])
@@ -91,9 +94,9 @@ def test_zoom_is_what_a_camera_with_a_longer_lens_sees(world: str, protocol: Aug
             continue
         zooms += 1
         scene, camera = scene_and_camera(world, step, height, width)
-        frames, targets = as_batch(look(scene, camera, height, width), world)
+        frames, targets = as_batch(render_view(scene, camera, height, width), world)
         moved, changed = augment(frames, targets, SUITES[world], protocol, SEED, step)
-        truth = look(scene, longer(camera, t), height, width)
+        truth = render_view(scene, longer(camera, t), height, width)
         assert (changed["segmentation"][0].numpy() == mirrored(truth.label, t.flip)).mean() > 0.95
         depth, true_depth = changed["depth"][0, 0].double().numpy(), mirrored(truth.depth, t.flip)
         known = (depth > 0) & np.isfinite(true_depth)
@@ -126,9 +129,9 @@ def test_zoom_is_what_a_camera_with_a_longer_lens_sees(world: str, protocol: Aug
 
 def test_under_zoom_disparity_times_depth_stays_that_of_the_original_camera() -> None:
     """Both data sets of one scene: what is metres in one and disparity in the other is still the same point."""
-    seen = look(*scene_and_camera("street", 1, 36, 72), 36, 72)
-    frames, disparity = as_batch(seen, "street")
-    metres = {"depth": torch.from_numpy(np.where(np.isfinite(seen.depth), seen.depth, 0))[None, None]}
+    rendered = render_view(*scene_and_camera("street", 1, 36, 72), 36, 72)
+    frames, disparity = as_batch(rendered, "street")
+    metres = {"depth": torch.from_numpy(np.where(np.isfinite(rendered.depth), rendered.depth, 0))[None, None]}
     zooms = 0
     for step in range(8):
         scale = transforms(step, 1, 36, 72)[0].scale
@@ -158,7 +161,8 @@ def angles(a: Array, b: Array) -> Array:
     """Degrees between vectors `[3, ...]`, where neither is 0."""
     lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     known = lengths > 0
-    return np.degrees(np.arccos(np.clip((a * b).sum(0)[known] / lengths[known], -1, 1)))
+    degrees: Array = np.degrees(np.arccos(np.clip((a * b).sum(0)[known] / lengths[known], -1, 1)))
+    return degrees
 
 
 def test_which_camera_the_normals_belong_to() -> None:
@@ -173,7 +177,7 @@ def test_which_camera_the_normals_belong_to() -> None:
     for step in range(14):
         t = transforms(step, 1, height, width)[0]
         scene, camera = scene_and_camera("rooms", step, height, width)
-        frames, targets = as_batch(look(scene, camera, height, width), "rooms")
+        frames, targets = as_batch(render_view(scene, camera, height, width), "rooms")
         changed = augment(frames, targets, NYUV2, "default", SEED, step)[1]
         depth, normals = changed["depth"][0, 0].numpy(), changed["normals"][0].double().numpy()
         lens = longer(camera, t)

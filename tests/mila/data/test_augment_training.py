@@ -39,7 +39,7 @@ def test_training_sees_the_augmented_batch(clips: PackedClips, tmp_path: Path) -
     _, curve = run(clips, tmp_path / "c", augmentation="default")
     assert curve != plain
     torch.manual_seed(0)
-    model = MultiTask(NYUV2, 18, width=0.0625).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model = MultiTask(NYUV2, 18, width=0.0625).to(memory_format=torch.channels_last).train()
     indices, offset = batch_of(0, 6, 2, model.keyframe_interval, 5)
     frames, targets = augment(*clips.batch(indices, offset, model.history), NYUV2, "default", 5, 0)
     predictions, _ = model.training_forward(frames, offset)

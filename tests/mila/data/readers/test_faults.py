@@ -64,7 +64,11 @@ def text(name: str, content: str) -> Spoil:
 
 
 def gone(*names: str) -> Spoil:
-    return lambda root: [(root / name).unlink() for name in names]
+    def spoil(root: Path) -> None:
+        for name in names:
+            (root / name).unlink()
+
+    return spoil
 
 
 def renamed(name: str, other: str) -> Spoil:

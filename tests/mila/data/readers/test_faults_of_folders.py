@@ -15,6 +15,7 @@ import pytest
 
 from mila.data import prepare
 from mila.data.__main__ import main
+from mila.data.journal import Journal
 from mila.data.readers.layouts import recognise
 from mila.errors import UserError
 from tests.support.sound_data import assert_prepared, command
@@ -83,7 +84,7 @@ def test_folders_that_cannot_be_read(
             r"store/train needs .*, but the disk has .* free; free some space, choose another fold",
         ),
         ((prepare, "write_json"), "the disk of .* is full; free some space and run again: what is done is kept."),
-        ((prepare._Journal, "add"), "the disk of .* is full; free some space and run again: what is done is kept."),
+        ((Journal, "add"), "the disk of .* is full; free some space and run again: what is done is kept."),
     ],
     ids=["at the start", "at the end", "between"],
 )

@@ -35,7 +35,7 @@ def test_nyu_values_shapes_and_types(tmp_path: Path) -> None:
     assert source.suite is NYUV2
     assert len(source) == 3
     clip = source.clip(2, 4)
-    assert (clip.frames.shape, clip.frames.dtype) == ((4, 3, HEIGHT, WIDTH), np.uint8)
+    assert (clip.frames.shape, clip.frames.dtype) == ((4, 3, HEIGHT, WIDTH), np.dtype(np.uint8))
     assert np.array_equal(clip.frames[-1], np.rint(image(2) * 255).transpose(2, 0, 1))
     assert {name: str(target.dtype) for name, target in clip.targets.items()} == {
         "segmentation": "int64",

@@ -55,7 +55,7 @@ def test_values_shapes_and_types(nyu: Path) -> None:
     assert source.suite is NYUV2
     assert len(source) == 3
     clip = source.clip(1, 2)
-    assert (clip.frames.shape, clip.frames.dtype) == ((2, 3, HEIGHT, WIDTH), np.uint8)
+    assert (clip.frames.shape, clip.frames.dtype) == ((2, 3, HEIGHT, WIDTH), np.dtype(np.uint8))
     assert np.array_equal(clip.frames[-1], picture(1).transpose(2, 0, 1))
     labels, depth, normals = (clip.targets[k] for k in ("segmentation", "depth", "normals"))
     assert [str(target.dtype) for target in (labels, depth, normals)] == ["int64", "float32", "float32"]

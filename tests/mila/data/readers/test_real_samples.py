@@ -89,7 +89,8 @@ def test_real_cityscapes() -> None:
 def disparity_of(path: Path) -> list[list[int]]:
     with Image.open(path) as image:
         assert image.mode == "I;16"
-        return np.asarray(image).tolist()
+        values: list[list[int]] = np.asarray(image).tolist()
+        return values
 
 
 def test_real_cityscapes_in_metres_and_nineteen_classes() -> None:

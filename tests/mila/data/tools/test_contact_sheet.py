@@ -235,7 +235,7 @@ def test_nothing_half_written_and_no_place_to_write(tmp_path: Path) -> None:
 
 def test_letters() -> None:
     canvas = Canvas(100, 400)
-    ends = [canvas.text(10, 10, "Depth", **how) for how in ({}, {"bold": True}, {"size": 32})]  # type: ignore[arg-type]
+    ends = [canvas.text(10, 10, "Depth", **how) for how in ({}, {"bold": True}, {"size": 32})]
     assert 10 + text_width("Depth") == ends[0] < ends[1] < ends[2]
     assert canvas.image.getpixel((399, 99)) == (255, 255, 255)
 
