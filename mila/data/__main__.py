@@ -143,13 +143,13 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
     _check_jobs(options.jobs)
     layout = recognise(options.root)
     suite, mode, _, _ = _choice(options, layout)
-    how: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
+    reading: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
     with _progress("reading", console) as progress:
-        found = inspect(options.root, **how, workers=options.jobs, progress=progress)
+        found = inspect(options.root, **reading, workers=options.jobs, progress=progress)
     print_inspection(found, console, every=options.all)
-    how |= {"height": found.height, "width": found.width}
+    reading |= {"height": found.height, "width": found.width}
     for split in () if options.no_sheet else (split.split for split in found.splits):
-        source = layout.open(split, **how, problems=[])
+        source = layout.open(split, **reading, problems=[])
         path = options.sheet or Path("contact-sheet.png")
         path = path.with_name(f"{path.stem}-{split}{path.suffix or '.png'}")
         contact_sheet(source, path, title=f"{layout.title}, {split}")

@@ -96,9 +96,9 @@ class Layout:
                 raise UserError(
                     f"{self.root} has no {what} {value!r}: {self.title} has {', '.join(known)}; choose one of these."
                 )
-        how: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
+        options: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
         with _reading(self.root):
-            return self._reader(self.root, split, suite=suite, **how)
+            return self._reader(self.root, split, suite=suite, **options)
 
 
 def recognise(root: str | Path) -> Layout:
@@ -185,29 +185,29 @@ def _has_raw_video(root: Path) -> bool:
 # Readers are imported when they open something: each brings libraries that no other data set needs.
 
 
-def _official(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+def _official(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
     from mila.data.readers.nyuv2_official import NYUv2Official
 
-    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **options)
 
 
-def _plain(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+def _plain(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
     from mila.data.readers.nyuv2_folders import NYUv2Folders
 
-    return NYUv2Folders(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+    return NYUv2Folders(root, split, classes=40 if suite == NYUV2_40 else 13, **options)
 
 
-def _mtan_tree(root: Path, split: Any, **how: Any) -> ClipSource:
+def _mtan_tree(root: Path, split: Any, **options: Any) -> ClipSource:
     from mila.data.readers.mtan_trees import MTANTree
 
-    return MTANTree(root, split, **how)
+    return MTANTree(root, split, **options)
 
 
-def _cityscapes(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+def _cityscapes(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
     from mila.data.readers.cityscapes import Cityscapes
 
     depth: Any = "metres" if suite == CITYSCAPES_METRES else "disparity"
-    return Cityscapes(root, split, classes=19 if suite == CITYSCAPES19 else 7, depth=depth, **how)
+    return Cityscapes(root, split, classes=19 if suite == CITYSCAPES19 else 7, depth=depth, **options)
 
 
 def _open_packed(

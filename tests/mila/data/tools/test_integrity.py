@@ -23,6 +23,7 @@ def cities(tmp_path: Path) -> Path:
 # how it is done -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "POOL_FROM", 0.0)
     monkeypatch.setattr(integrity, "LARGEST_PART", 1)

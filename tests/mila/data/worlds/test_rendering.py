@@ -34,6 +34,7 @@ def digest(frames: list[Frame]) -> str:
     return content.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 def test_same_identity_same_bits_also_in_a_fresh_process(world: Any) -> None:
     code = (
