@@ -15,7 +15,7 @@ from experiments.results import Results
 from mila.common.files import write_atomic
 from mila.common.types import Array
 from mila.data.colours import Pixels, depth_limits, paint
-from mila.data.tools.canvas import ALARM, LINE, MUTED, SMALL, Pen, wrapped
+from mila.data.tools.canvas import ALARM, LINE, MUTED, SMALL, Canvas, wrapped
 from mila.tasks import Suite
 from reports.titles import short_title
 
@@ -114,26 +114,26 @@ def _draw(suite: Suite, frames: Array, columns: Sequence[Column], width: int) ->
     limits = {"depth": depth_limits([x for c in columns for x in c.predictions.get("depth", ())], 0.98)}
     images = []
     for time, frame in enumerate(frames):
-        pen = Pen(*size)
+        canvas = Canvas(*size)
         for place, lines in enumerate(headers):
             x = _NAME + place * (width + _GAP)
             for number, line in enumerate(lines):
-                pen.text(x, LINE * number, line.strip(), size=SMALL, bold=True)
+                canvas.text(x, LINE * number, line.strip(), size=SMALL, bold=True)
             if place:
                 offset = time % columns[place - 1].interval
                 words, colour = ("keyframe: slow", ALARM) if offset == 0 else (f"offset {offset}: fast", MUTED)
-                pen.text(x, top - LINE - _GAP // 2, words, size=SMALL, colour=colour)
+                canvas.text(x, top - LINE - _GAP // 2, words, size=SMALL, colour=colour)
             else:
-                pen.text(x, top - LINE - _GAP // 2, f"{time + 1} of {len(frames)}", size=SMALL, colour=MUTED)
+                canvas.text(x, top - LINE - _GAP // 2, f"{time + 1} of {len(frames)}", size=SMALL, colour=MUTED)
         for number, task in enumerate(suite.tasks):
             y = top + number * (tall + _GAP)
-            pen.text(0, y + tall // 2 - SMALL, short_title(task.name), size=SMALL)
+            canvas.text(0, y + tall // 2 - SMALL, short_title(task.name), size=SMALL)
             if number == 0:
-                pen.picture(_NAME, y, _resized(frame, tall, width))
+                canvas.picture(_NAME, y, _resized(frame, tall, width))
             for place, column in enumerate(columns, 1):
                 painted = paint(task, column.predictions[task.name][time], limits.get(task.name, (0.0, 1.0)))
-                pen.picture(_NAME + place * (width + _GAP), y, _resized(painted, tall, width))
-        images.append(pen.image)
+                canvas.picture(_NAME + place * (width + _GAP), y, _resized(painted, tall, width))
+        images.append(canvas.image)
     return images
 
 

@@ -15,7 +15,8 @@ from baselines.flow_warping import Accel, FlowWarping, Outside, warp
 from baselines.slow_fast import Kind, SlowFast
 from baselines.svc import SVC
 from mila.cost.conventions import count
-from mila.data.worlds.clips import World, WorldFlow, render
+from mila.data.worlds.clips import WorldFlow
+from mila.data.worlds.rendering import World, render
 from mila.modules import TaskDecoders, upsample
 from mila.tasks import CITYSCAPES, NYUV2
 from tests.support.fake_models import fake_model, fake_video

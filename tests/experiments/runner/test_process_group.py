@@ -12,7 +12,7 @@ import pytest
 from experiments.commands.run import main
 from experiments.runner import process_group as ranks
 from experiments.runner.run_stage import Outcome, run_stage
-from experiments.runner.stage_functions import help_train
+from experiments.runner.stage_functions import join_training
 from experiments.slurm.site import make_site
 from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
@@ -51,7 +51,7 @@ def take_part(number: int, port: int, root: Path, broken: str) -> list[Outcome] 
         assert isinstance(stage, Train)
         if stage.title == broken:
             raise OSError("no such disk")
-        help_train(stage, store, "cpu")
+        join_training(stage, store, "cpu")
 
     ranks.follow(help_along, "cpu")
     return None

@@ -21,7 +21,7 @@ _WORTH = {BED: 2.0, BOOKS: 1.4, SOFA: 2.2, TV: 2.5, WINDOW: 1.3, PICTURE: 1.2, T
 
 
 @dataclass
-class Layout:
+class FloorPlan:
     """A room x in 0..width, z in 0..depth that remembers what stands where.
 
     Attributes:
@@ -141,5 +141,5 @@ class Layout:
             if self.hang(wall, along - w / 2 - 0.05, along + w / 2 + 0.05, low, low + h):
                 place = self.wall(wall, along, 0.0)
                 self.seen.append((label, place.x, place.z))
-                return place._replace(up=low + h / 2)
+                return place._replace(height=low + h / 2)
         return None

@@ -21,18 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mila.data.clips import Clip
-from mila.data.readers.images import (
-    check_folder,
-    check_options,
-    check_size,
-    fingerprint,
-    grey_bits,
-    read_grey,
-    read_rgb,
-)
-from mila.data.readers.nyuv2_camera import check_split, leave_out, read_camera, targets_of
+from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
+from mila.data.readers.images import check_size, fingerprint, grey_bits, read_grey, read_rgb
+from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
-from mila.data.readers.stills import StillMode, check_length, clip_from_still
+from mila.data.readers.stills import StillMode, clip_from_still
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -40,7 +33,7 @@ DEPTH_STEP_8BIT = 1 / 25.5
 """Metres between two values of the 8-bit depth images."""
 
 
-class NYUv2:
+class NYUv2Folders:
     """One split of NYUd v2 in the plain folder layout as a `ClipSource`.
 
     Args:
@@ -200,7 +193,7 @@ def _complete_items(root: Path, split: Path, names: list[str], labels: str, prob
         others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{others} {why}")
     for path in missing:
-        leave_out(f"{path} {why}", problems)
+        report_problem(f"{path} {why}", problems)
     if not items:
         raise UserError(f"{split} lists no image that is complete; unpack the data set in full.")
     return items
@@ -216,15 +209,15 @@ def _read_split(path: Path, problems: list[str] | None) -> list[str]:
     names: list[str] = []
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
-        text = line.strip()
+        text, where = line.strip(), f"{path}, line {number}"
         if not text:
             continue
         if not (text.isascii() and text.isdigit()):
-            leave_out(f"{path}, line {number}: {text[:40]!r} is no image number; write one number a line.", problems)
+            report_problem(f"{where}: {text[:40]!r} is no image number; write one number a line.", problems)
             continue
         name = f"{int(text):04d}"
         if name in seen:
-            leave_out(f"{path}, line {number}: image {text} is listed twice; remove one of the two lines.", problems)
+            report_problem(f"{where}: image {text} is listed twice; remove one of the two lines.", problems)
             continue
         seen.add(name)
         names.append(name)

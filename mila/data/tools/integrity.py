@@ -21,13 +21,13 @@ from mila.data.readers.images import read_grey, read_rgb
 from mila.errors import UserError
 
 _PART = 0.5  # seconds of work that are handed out at a time: Ctrl-C waits for as much
-_LARGEST_PART = 64  # items
+LARGEST_PART = 64  # items
 
 _Job = tuple[int, int]  # source, item
 
 
 @dataclass(frozen=True)
-class Reader:
+class IntegrityCheck:
     """Reads items of the splits of one data set.
 
     Attributes:
@@ -47,7 +47,7 @@ class Reader:
 
         Args:
             workers: processes; by default one a core. The result does not depend on it.
-            progress: told (items done, items in all).
+            progress: called with (items done, items in all).
 
         Raises:
             UserError: a worker died.
@@ -56,7 +56,7 @@ class Reader:
         found: dict[_Job, list[str]] = {}
         read = partial(_read_part, self)
         try:
-            with closing(in_parts(read, jobs, workers or cores(), seconds=_PART, largest=_LARGEST_PART)) as parts:
+            with closing(in_parts(read, jobs, workers or cores(), seconds=_PART, largest=LARGEST_PART)) as parts:
                 for part in parts:
                     found.update(part)
                     if progress is not None:
@@ -85,7 +85,7 @@ class Reader:
 
 
 def _broken(path: Path, holds: frozenset[Content]) -> str | None:
-    """A sentence where the file cannot be decoded. What is in no file of its own only its reader can tell."""
+    """A sentence where the file cannot be decoded. What lies in a file with other items, only its reader can check."""
     try:
         if path.suffix == ".npy":
             _load(path)
@@ -108,5 +108,5 @@ def _load(path: Path) -> None:
         raise UserError(f"{path} cannot be read ({error}); unpack it again from the archive.") from error
 
 
-def _read_part(reader: Reader, jobs: list[_Job]) -> dict[_Job, list[str]]:
-    return {job: reader.read(*job) for job in jobs}
+def _read_part(check: IntegrityCheck, jobs: list[_Job]) -> dict[_Job, list[str]]:
+    return {job: check.read(*job) for job in jobs}

@@ -20,7 +20,8 @@ from mila.data.readers.nyuv2_classes import class_by_name
 from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP
 from mila.data.tools.export import LABEL_OF_CLASS, export_rooms, export_street
-from mila.data.worlds.clips import WorldClips, render
+from mila.data.worlds.clips import WorldClips
+from mila.data.worlds.rendering import render
 from mila.errors import UserError
 from mila.tasks import NYUV2
 from tests.support.fake_files import open_split
@@ -82,7 +83,7 @@ def test_exported_rooms_read_back_as_the_world(rooms: Path, split: NYUSplit) -> 
 
 def surroundings(surface: npt.NDArray[np.int32], normals: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Where the 5 x 5 pixels around show one plane of one primitive."""
-    same = maximum_filter(surface, 5) == minimum_filter(surface, 5)
+    same: npt.NDArray[np.bool_] = maximum_filter(surface, 5) == minimum_filter(surface, 5)
     for axis in normals:
         same &= maximum_filter(axis, 5) - minimum_filter(axis, 5) < 1e-3
     return same
@@ -143,7 +144,8 @@ def test_the_labelled_file_is_matlabs(rooms: Path) -> None:
     with (rooms / MAT).open("rb") as stream:
         head = stream.read(128)
         assert head.startswith(b"MATLAB 7.3 MAT-file, ")
-        assert scipy.io.matlab.matfile_version(stream) == (2, 0)  # the version that tells HDF5
+        file: Any = stream  # SciPy's stubs know paths alone
+        assert scipy.io.matlab.matfile_version(file) == (2, 0)  # the version that means HDF5
     with pytest.raises(NotImplementedError, match=r"v7\.3"):
         scipy.io.loadmat(rooms / MAT)
     clip = world("train").clip(1, 1)
@@ -277,7 +279,7 @@ def test_an_export_never_mixes_with_what_is_there(rooms: Path) -> None:
         ({"length": LONGEST_CLIP + 1}, f"Clips of {LONGEST_CLIP + 1} frames"),
     ],
 )
-def test_bad_arguments(tmp_path: Path, options: dict[str, int], message: str) -> None:
+def test_bad_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         export_rooms(tmp_path / "a", **{"train": 1, "test": 1, "height": 60, "width": 80, "length": 2, **options})
     assert not (tmp_path / "a").exists()
