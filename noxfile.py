@@ -2,41 +2,134 @@
 
 nox -s reproduce-table1     the main job, on embedded videos: minutes on two cores; likewise -table2 to -table11,
                             -figure1, -figure4, -figure5, -figure7, -figure8, -all
-nox -s tests                lint, types, import contract, tests
+nox -s tests                lint, types, import contracts, tests
 nox -s tests-browser        the pages in a real browser
 nox -s tests-slurm          the SLURM options against a real SLURM, which the session starts and stops
+nox -s lock                 renew constraints.txt, from which the environment is installed
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
+CONSTRAINTS = ROOT / "constraints.txt"
 BIN = ROOT / ".nox" / "env" / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(BIN / "python")
 
 
 @nox.session(reuse_venv=True)
 def env(session: nox.Session) -> None:
-    """Install the suite and its tools, unless this pyproject.toml is installed already."""
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()).hexdigest()
+    """Install the suite and its tools in their locked versions, unless that is done already."""
+    locked = CONSTRAINTS.read_bytes()
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + locked + str(ROOT).encode()).hexdigest()
     stamp = Path(session.virtualenv.location) / "installed.sha256"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    digest, *unlocked = stamp.read_text().splitlines() if stamp.is_file() else [""]
+    if digest == wanted:
         session.log("everything is installed")
-        return
-    stamp.unlink(missing_ok=True)
-    session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "pip", silent=True)
-    session.log("installing PyTorch and the rest; the first time this downloads some gigabytes")
+    else:
+        stamp.unlink(missing_ok=True)
+        session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "pip", silent=True)
+        session.log("installing PyTorch and the rest; the first time this downloads some gigabytes")
+        unlocked = _install(session)
+        stamp.write_text("\n".join([wanted, *unlocked]))
+    if unlocked:
+        line = "!" * 79
+        session.warn(
+            f"\n{line}\nWARNING: this is NOT the locked environment. Versions that constraints.txt names cannot be had "
+            f"here, and\nthe newest possible ones are installed instead, of: {', '.join(unlocked)}.\n"
+            f"Numbers may differ from those of others. To try again, delete {stamp}.\n{line}"
+        )
+
+
+def _install(session: nox.Session) -> list[str]:
+    """Install from the constraints; returns the names of the packages whose pins had to be given up."""
+    if _pip_install(session, CONSTRAINTS):
+        return []
+    pins, missing = CONSTRAINTS.read_text(), list[str]()
+    remaining = Path(session.create_tmp()) / "constraints.txt"
+    while True:  # a pin at a time, as pip stops at the first that it cannot have
+        remaining.write_text(pins)
+        words = ("python", "-m", "pip", "install", "--dry-run", "--no-deps", "-r", str(remaining))
+        found = missing_pins(str(session.run(*words, silent=True, success_codes=range(256))))
+        if not found:
+            break
+        pins, missing = without_pins(pins, found), [*missing, *found]
+    if missing and _pip_install(session, remaining):
+        return missing
     session.run("python", "-m", "pip", "install", "--progress-bar", "on", "-e", ".[dev]")
-    stamp.write_text(wanted)
+    return pinned_names(CONSTRAINTS.read_text())
+
+
+def _pip_install(session: nox.Session, constraints: Path) -> bool:
+    """Whether everything could be installed in these versions."""
+    try:
+        session.run("python", "-m", "pip", "install", "--progress-bar", "on", "-c", str(constraints), "-e", ".[dev]")
+    except CommandFailed:
+        return False
+    return True
+
+
+def missing_pins(output: str) -> list[str]:
+    """Names of the packages whose pinned versions pip says it cannot have."""
+    lines = re.findall(r"No matching distribution found for (.+)|ERROR: Cannot install (.+) because", output)
+    return list(dict.fromkeys(re.findall(r"([\w.-]+)==", " ".join("".join(line) for line in lines))))
+
+
+def without_pins(constraints: str, names: Collection[str]) -> str:
+    """The lines of a constraints file that pin none of these packages."""
+    left_out = {_normalised(name) for name in names}
+    lines = constraints.splitlines(keepends=True)
+    return "".join(line for line in lines if _normalised(line.split("==")[0]) not in left_out)
+
+
+def pinned_names(constraints: str) -> list[str]:
+    """Names of all packages that a constraints file pins."""
+    return list(dict.fromkeys(re.findall(r"^([\w.-]+)==", constraints, flags=re.MULTILINE)))
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+_LOCK_HEADER = """\
+# What `nox -s env` installs: one version of every package for each Python from 3.10 on.
+# Written by `nox -s lock`, which takes the newest of all; `nox -s lock -- --upgrade-package rich` renews one alone.
+"""
+
+
+@nox.session(reuse_venv=True)
+def lock(session: nox.Session) -> None:
+    """Renew constraints.txt: all packages, or those named by `-- --upgrade-package NAME`."""
+    session.install("uv")
+    words = ["pip", "compile", "--universal", "--python-version", "3.10", "--all-extras", "--no-config", "--quiet"]
+    words += ["--no-header", "--no-annotate", *(session.posargs or ["--upgrade"])]
+    # what this machine's pip is held to, the lock is held to as well
+    settings = str(session.run("python", "-m", "pip", "config", "list", silent=True))
+    for file in re.findall(r"\bconstraint='(.+)'", settings):
+        words += ["--constraint", file]
+    session.run("uv", *words, "--output-file", str(CONSTRAINTS), "pyproject.toml")
+    CONSTRAINTS.write_text(_LOCK_HEADER + CONSTRAINTS.read_text())
+
+
+CHECKS = (
+    ("-m", "ruff", "check", "."),
+    ("-m", "ruff", "format", "--check", "."),
+    ("-m", "mypy"),
+    ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
+)
+"""What `tests` runs first, and .pre-commit-config.yaml before a commit: words for Python."""
 
 
 def _run(session: nox.Session, *words: str) -> None:
@@ -45,11 +138,9 @@ def _run(session: nox.Session, *words: str) -> None:
 
 @nox.session(venv_backend="none", requires=["env"])
 def tests(session: nox.Session) -> None:
-    """Lint, types, import contract, tests. Further words go to pytest: `nox -s tests -- -k attention`."""
-    _run(session, "-m", "ruff", "check", ".")
-    _run(session, "-m", "ruff", "format", "--check", ".")
-    _run(session, "-m", "mypy")
-    _run(session, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")
+    """Lint, types, import contracts, tests. Further words go to pytest: `nox -s tests -- -m "not slow"`."""
+    for words in CHECKS:
+        _run(session, *words)
     # a process a core, at most four: each holds a copy of PyTorch
     _run(session, "-m", "pytest", "-n", "auto", "--maxprocesses=4", "--dist", "worksteal", *session.posargs)
 
@@ -69,16 +160,17 @@ def get_slurm(session: nox.Session) -> None:
 
     if not missing():
         return
-    is_root, said = hasattr(os, "geteuid") and os.geteuid() == 0, []
+    is_root, output = hasattr(os, "geteuid") and os.geteuid() == 0, list[str]()
     if shutil.which("apt-get") and (is_root or (os.environ.get("CI") and shutil.which("sudo"))):
         session.log(f"installing {' '.join(SLURM_PACKAGES)}")
         apt = [*([] if is_root else ["sudo", "-n"]), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
         for words in (["update"], ["install", "-y", "--no-install-recommends", *SLURM_PACKAGES]):
-            output = session.run(*apt, *words, external=True, silent=True, success_codes=range(256))
-            said = str(output).strip().splitlines()
+            printed = session.run(*apt, *words, external=True, silent=True, success_codes=range(256))
+            output = str(printed).strip().splitlines()
     if missing():
+        why = f", and apt-get: {output[-1]}" if output else ""
         session.error(
-            f"the tests of SLURM cannot run here: {missing()} not found{', and apt-get: ' + said[-1] if said else ''}; "
+            f"the tests of SLURM cannot run here: {missing()} not found{why}; "
             f"on Debian or Ubuntu install them with apt-get install --no-install-recommends {' '.join(SLURM_PACKAGES)}"
         )
 
@@ -105,7 +197,6 @@ if not Path(path).is_file():
 @nox.session(name="get-browser", venv_backend="none", requires=["env"])
 def get_browser(session: nox.Session) -> None:
     """Make sure that this machine has a Chromium: of the system, named by $CHROMIUM, or Playwright's own."""
-    _run(session, "-m", "pip", "install", "--quiet", "-e", ".[dev,browser]")
     _run(session, "-c", _FIND_BROWSER)
 
 

@@ -259,7 +259,8 @@ class FlowNet(VideoModel):
             return flow
         # An odd last row or column is averaged alone.
         halves = [F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (current, older)]
-        return 2 * self.network(*halves)
+        halved: Tensor = self.network(*halves)
+        return 2 * halved
 
     def at_features(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """What `estimate` gave, on the grid of the encoders' features.

@@ -124,4 +124,5 @@ class _Bottleneck(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.layers(x) + self.shortcut(x))
+        out: Tensor = self.relu(self.layers(x) + self.shortcut(x))
+        return out

@@ -9,6 +9,8 @@ geometric loss: the default is the equal weights of all other rows, the other is
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mila.model import MILA
 from mila.names import Norm
 from mila.tasks import Suite
@@ -21,6 +23,8 @@ class MultiNetPP(MILA):
         suite, slow, fast, width, keyframe_interval, decoder_norm, slow_weights, fast_weights,
             zero_init_residual: as for `MILA`.
     """
+
+    attends: ClassVar[bool] = False
 
     def __init__(
         self,

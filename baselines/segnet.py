@@ -79,7 +79,8 @@ def _unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size
     empty = x.new_zeros(x.shape[0], x.shape[1], height * width)
-    return empty.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+    filled: Tensor = empty.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+    return filled
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from baselines.flow_warping import FlowWarping, Outside
 from baselines.flownet import Normalisation
@@ -25,11 +25,13 @@ class SlowFast(MILA):
         kernel, hidden: of SVC, see `KernelPrediction`; `hidden` at `width` 1.
         flow_width, half_resolution, flow_weights, flow_bgr, flow_normalisation, freeze_flow, outside: of optical flow,
             see `FlowWarping`.
-        switches: further arguments of `MILA`; `window` and `embedding` are ILA's.
+        switches: further arguments of `MILA`; `window` is ILA's, as is most of `architecture`.
 
     Raises:
         ValueError: an unknown propagation.
     """
+
+    attends: ClassVar[bool] = False  # its rows compare propagations; MILA's own row is what shows attention
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mila.attention import aggregate
 from mila.backbone import scaled_channels
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.propagation import Compared, Propagation, Relation
 from mila.tasks import Suite
 
@@ -73,6 +73,8 @@ class SVC(MILA):
         switches: further arguments of `MILA`.
     """
 
+    attends: ClassVar[bool] = False
+
     def __init__(
         self,
         suite: Suite,
@@ -88,7 +90,7 @@ class SVC(MILA):
             "multi_frame": False,
             "task_specific": False,
             "mimicry": None,
-            "fusion_layers": 3,
+            "architecture": Architecture(fusion_layers=3),
             "propagation": partial(KernelPrediction, kernel=kernel, hidden=scaled_channels(hidden, width)),
         }
         super().__init__(suite, slow, fast, width=width, **(own | switches))

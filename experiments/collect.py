@@ -23,7 +23,7 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stages import Attend, Data, Evaluate, Film, Stage, Visual, in_order
+from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
 from experiments.store import DamagedRecordError, Record, Store
 from mila.data.packed import PackedClips
 from mila.errors import UserError
@@ -210,7 +210,7 @@ def _videos(plan: Plan, store: Store) -> tuple[VideoResult, ...]:
     """What is finished, and whose clips are still there."""
     found = []
     for label, stage in _visuals(plan):
-        if isinstance(stage, Film) and store.state(stage) == "done":
+        if isinstance(stage, PredictVideo) and store.state(stage) == "done":
             record, clips = store.record(stage), _clips(stage.data, store)
             if clips is not None:
                 interval = int(record.result["keyframe_interval"])

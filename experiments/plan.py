@@ -17,8 +17,8 @@ from experiments.stages import (
     Attend,
     Data,
     Evaluate,
-    Film,
     Measure,
+    PredictVideo,
     Stage,
     Start,
     Train,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
-_FILM_FRAMES = 16
-"""Of a film, where the data have as many in a row: three keyframe intervals of 5, and the next keyframe."""
+_VIDEO_FRAMES = 16
+"""Of predictions along a video, where the data have as many: three keyframe intervals of 5, and the next keyframe."""
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,14 @@ def make_plan(
         needed.open().check(length)
     train_data = Data(f"clips {data} train", source, length)
     test_data = Data(f"clips {data} {split}", scored, length)
-    make = _RowMaker(grid, profile, train_data, test_data, seeds)
-    rows = (*(make.row(row) for row in grid.rows), make.constant())
-    return Plan(grid, profile, seeds, train_data, test_data, rows, make.flow())
+    plans = _RowMaker(grid, profile, train_data, test_data, seeds)
+    rows = (*(plans.row(row) for row in grid.rows), plans.constant())
+    return Plan(grid, profile, seeds, train_data, test_data, rows, plans.flow())
 
 
 def _longest(source: Source, at_least: int) -> int:
-    """The most frames up to a film's that clips of a source may have."""
-    for length in range(_FILM_FRAMES, at_least, -1):
+    """The most frames up to `_VIDEO_FRAMES` that clips of a source may have."""
+    for length in range(_VIDEO_FRAMES, at_least, -1):
         with contextlib.suppress(UserError):
             source.open().check(length)
             return length
@@ -191,10 +191,10 @@ class _RowMaker:
         if "attention" in self.grid.visuals and is_mila(row.model) and interval > 1:
             yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
         if "film" in self.grid.visuals and interval > 1:
-            yield Film(f"film of {train.title}", train, self._film_data())
+            yield PredictVideo(f"film of {train.title}", train, self._video_data())
 
-    def _film_data(self) -> Data:
-        """The first clip that is scored, as long as a film, or as long as the data have one."""
+    def _video_data(self) -> Data:
+        """The first clip that is scored, with `_VIDEO_FRAMES` frames or as many as the data have."""
         source = replace(self.test_data.source, clips=1)
         length = _longest(source, self.test_data.length)
         return Data(f"film {source.name} {source.split}", source, length)
@@ -219,7 +219,7 @@ class _RowMaker:
         return f"{self.train_data.source.name} {name}, seed {seed}"
 
     def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
-        starts = tuple(Start(start.ours, self._first(start, paper, seed), start.theirs) for start in row.starts)
+        starts = tuple(Start(start.ours, self._pretraining(start, paper, seed), start.theirs) for start in row.starts)
         schedule = self.profile.method if starts else self.profile.encoder
         started = frozenset(str(start.depth) for start in row.starts)
         return Train(
@@ -256,7 +256,7 @@ class _RowMaker:
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
-    def _first(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
+    def _pretraining(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
         if start.network == "flownet" or start.depth is None:
             return self._flownet(seed)

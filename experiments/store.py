@@ -103,7 +103,7 @@ class Store:
     def state(self, stage: Stage) -> State:
         """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
         try:
-            return "damaged" if isinstance(self._look(stage), DamagedRecordError) else "done"
+            return "damaged" if isinstance(self._read_cached(stage), DamagedRecordError) else "done"
         except (FileNotFoundError, NotADirectoryError):
             return _unfinished(self.folder(stage))
 
@@ -175,12 +175,12 @@ class Store:
             FileNotFoundError: it is not finished.
             DamagedRecordError: the record is not what was written.
         """
-        record = self._look(stage)
+        record = self._read_cached(stage)
         if isinstance(record, DamagedRecordError):
             raise record
         return record
 
-    def _look(self, stage: Stage) -> Record | DamagedRecordError:
+    def _read_cached(self, stage: Stage) -> Record | DamagedRecordError:
         """Read a record, or return what was read before if the file is still the same."""
         folder = self.folder(stage)
         path = folder / "record.json"

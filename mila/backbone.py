@@ -27,7 +27,7 @@ _LAYOUT: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
 }
 
 
-class DeepLabResNet(ResNet):
+class DeepLabResNet(ResNet):  # type: ignore[misc]  # torchvision carries no types
     """The encoder of every model in the suite: `[B, 3, H, W]` to the last residual features `[B, C, h, w]`.
 
     h = ceil-mode H / 8 (+ 1 where H is a multiple of 8). Parameter names are torchvision's, so its weights load as
@@ -78,7 +78,8 @@ class DeepLabResNet(ResNet):
             self.inplanes = scaled_channels(64, self._width)
             self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(self.inplanes)
-        return super()._make_layer(block, scaled_channels(planes, self._width), blocks, stride, dilate)
+        layer: nn.Sequential = super()._make_layer(block, scaled_channels(planes, self._width), blocks, stride, dilate)
+        return layer
 
     @property
     def stages(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Sequential]:

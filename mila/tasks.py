@@ -64,6 +64,11 @@ class Task:
     classes: tuple[str, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
 
+    @property
+    def main_metric(self) -> Metric:
+        """What the task is judged by where there is room for one number: the first that the paper has a column for."""
+        return next(metric for metric in self.metrics if metric.headline)
+
 
 @dataclass(frozen=True)
 class Suite:

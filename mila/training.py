@@ -234,7 +234,7 @@ class Training:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
             self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimiser.step()
         self.done += 1
         if self.done % self.epoch == 0:

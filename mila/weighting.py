@@ -50,7 +50,7 @@ class Weighting(nn.Module, ABC):
         return {}
 
     def end_epoch(self, means: Mapping[str, float]) -> None:
-        """Is told the mean loss of each task over the epoch that has just ended. Nothing to do by default."""
+        """Called at the end of each epoch with each task's mean loss over it. Nothing to do by default."""
 
 
 class Equal(Weighting):

@@ -52,7 +52,7 @@ def bench(
     ]
     subjects = {one.name: one.subject(device) for one in timed}
     meter, energy = find_meter(device)
-    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, told=progress)
+    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, progress=progress)
     return LatencyRecord(
         profile=profile.name,
         device=device,

@@ -123,7 +123,7 @@ class Grid:
 
     @property
     def own_rows(self) -> tuple[Row, ...]:
-        """Those of methods that a user brought in files; see docs/add_a_method.md."""
+        """Those of methods that a user brought in files; see docs/your_own_method.md."""
         return tuple(row for row in self.rows if file_of(row.model) is not None)
 
     @property

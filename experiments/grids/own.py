@@ -1,4 +1,4 @@
-"""The row of a method that a user brings in one file; see docs/add_a_method.md."""
+"""The row of a method that a user brings in one file; see docs/your_own_method.md."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ def own_row(path: Path) -> Row:
         UserError: there is no such file, it cannot be run, or it lacks the row or the class.
     """
     if path.suffix != ".py" or not path.is_file():
-        raise UserError(f"--method {path}: there is no such Python file; give the path of one (docs/add_a_method.md).")
+        raise UserError(
+            f"--method {path}: there is no such Python file; give the path of one (docs/your_own_method.md)."
+        )
     path = path.resolve()
     row = getattr(load_file(path), "ROW", None)
     if not isinstance(row, Row):
-        raise UserError(f"{path} defines no ROW; add one, as docs/add_a_method.md shows.")
+        raise UserError(f"{path} defines no ROW; add one, as docs/your_own_method.md shows.")
     row = replace(row, model=f"{path}:{row.model}", published=None)
     unknown = {name for name, _ in row.arguments} - accepted(row.model)
     if unknown:

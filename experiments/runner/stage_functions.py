@@ -17,7 +17,7 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
-from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
+from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_atomic
@@ -196,11 +196,11 @@ def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
 
 
-def _film(stage: Film, store: Store, attempt: Attempt) -> dict[str, Any]:
-    from mila.visualisation import film
+def _predict_video(stage: PredictVideo, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.visualisation import predict_video
 
     clips, model = store.clips(stage.data), load_model(stage.train, store)
-    _keep_arrays(attempt.folder / "film.npz", film(model, clips, range(len(clips)), attempt.device))
+    _keep_arrays(attempt.folder / "film.npz", predict_video(model, clips, range(len(clips)), attempt.device))
     return {"clips": len(clips), "frames": clips.length, "keyframe_interval": model.keyframe_interval}
 
 
@@ -217,6 +217,6 @@ STAGE_FUNCTIONS: dict[type[Stage], StageFunction] = {
     Evaluate: _evaluate,
     Measure: _measure,
     Attend: _attend,
-    Film: _film,
+    PredictVideo: _predict_video,
 }
 """What does each kind of stage."""

@@ -139,7 +139,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self, scopes: Scopes | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._scopes = scopes or Scopes(nn.Module())
         self._inside = 0  # functions that are charged as a whole
         self._thread = 0
@@ -149,12 +149,12 @@ class OperationCounter(TorchDispatchMode):
         _ONE_AT_A_TIME.acquire()
         self._thread = threading.get_ident()
         for function, (kind, macs) in FUNCTIONS.items():
-            function.apply = staticmethod(self._charged(function, kind, macs))  # type: ignore[assignment]
-        super().__enter__()
+            function.apply = staticmethod(self._charged(function, kind, macs))
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for function in FUNCTIONS:
             del function.apply  # what was inherited shows again
         _ONE_AT_A_TIME.release()

@@ -50,7 +50,7 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self, known: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = {x.untyped_storage()._cdata for x in known}
         self._alive: dict[int, int] = {}
         self.held = self.peak = 0

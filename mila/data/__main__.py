@@ -61,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     look = commands.add_parser("inspect", help="say what is there and what is missing or broken; exit code 1 if it is")
     look.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
     look.add_argument(
-        "--sheet", metavar="PNG", type=Path, help="contact sheets, as PNG-SPLIT.png (default: contact-sheet.png here)"
+        "--sheet",
+        metavar="PNG",
+        type=Path,
+        help="contact sheets, as PNG-SPLIT.png (default: results/inspect/NAME/contact-sheet.png, NAME of the folder)",
     )
     look.add_argument("--no-sheet", action="store_true", help="draw none")
     look.add_argument("--all", action="store_true", help="list every problem, however many")
@@ -145,7 +148,7 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
     how |= {"height": found.height, "width": found.width}
     for split in () if options.no_sheet else (split.split for split in found.splits):
         source = layout.open(split, **how, problems=[])
-        path = options.sheet or Path("contact-sheet.png")
+        path = options.sheet or Path("results", "inspect", options.root.resolve().name, "contact-sheet.png")
         path = path.with_name(f"{path.stem}-{split}{path.suffix or '.png'}")
         contact_sheet(source, path, title=f"{layout.title}, {split}")
         console.print(f"contact sheet: {path.resolve()}", markup=False)

@@ -15,6 +15,7 @@ from baselines.multi_task import MultiTask
 from mila.cost.conventions import count
 from mila.modules import upsample
 from mila.tasks import CITYSCAPES, NYUV2, Suite
+from tests.support.fake_models import fake_statistics
 
 TASKS = ("segmentation", "depth", "normals")
 
@@ -25,8 +26,7 @@ def make(depth: int = 18, width: float = 0.0625) -> MTAN:
     model = MTAN(NYUV2, depth, width=width)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            fake_statistics(module)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.1)
     return model.eval()
@@ -80,7 +80,7 @@ def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
                 shortcut = norm(one_by_one(attended, state, f"{name}.shortcut.0"), state, f"{name}.shortcut.1")
                 following = (hidden + shortcut).clamp(min=0)
                 carried = [pooled(following) if stage == 0 else following]
-        prediction = upsample(model.decoders[task](attended), tuple(frame.shape[-2:]))
+        prediction = upsample(model.decoders[task](attended), (frame.shape[-2], frame.shape[-1]))
         predictions[task] = prediction / prediction.norm(dim=1, keepdim=True) if task == "normals" else prediction
     return predictions
 

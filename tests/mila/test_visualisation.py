@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from baselines.slow_fast import SlowFast
 from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.tasks import NYUV2
-from mila.visualisation import attention, film, shows_attention
+from mila.visualisation import attention, predict_video, shows_attention
 from tests.support.fake_clips import FakeClips
 
 K, OFFSET = 3, 2
@@ -28,9 +29,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return PackedClips(folder)
 
 
-def model(seed: int = 0, **switches: object) -> MILA:
+def model(seed: int = 0, propagate: Literal["encoded", "fused"] = "encoded", **switches: Any) -> MILA:
     torch.manual_seed(seed)
-    made = MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=K, embedding=8, **switches)  # type: ignore[arg-type]
+    architecture = Architecture(embedding=8, propagate=propagate)
+    made = MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=K, architecture=architecture, **switches)
     for parameter in made.parameters():  # larger than a fresh network's, so that weights are far from alike
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.2)
@@ -113,7 +115,7 @@ def test_models_without_such_weights_are_refused(clips: PackedClips) -> None:
 
 def test_a_film_is_what_the_model_predicts_of_every_frame(clips: PackedClips) -> None:
     made = model()
-    shown = film(made, clips, [0, 1])
+    shown = predict_video(made, clips, [0, 1])
     frames = normalise(torch.from_numpy(clips.read([0, 1], clips.length)[0]))
     assert {name.split("/")[0] for name in shown} == {"stream", "slow"}
     for t in range(clips.length):
@@ -131,4 +133,4 @@ def test_a_film_is_what_the_model_predicts_of_every_frame(clips: PackedClips) ->
 
 def test_the_clips_of_a_film_are_as_long_as_the_data_have_them(tmp_path: Path) -> None:
     pack(FakeClips(1, NYUV2, 40, 56), 4, tmp_path)
-    assert film(model(), PackedClips(tmp_path), [0])["stream/depth"].shape[1] == 4
+    assert predict_video(model(), PackedClips(tmp_path), [0])["stream/depth"].shape[1] == 4

@@ -8,7 +8,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
-from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train, Visual, in_order
+from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train, Visual, in_order
 from experiments.store import Store
 from mila.data.prepare import pack
 from mila.tasks import NYUV2
@@ -56,7 +56,7 @@ def fake_result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) ->
         if stage == plan.test_data:
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
-        elif any(isinstance(visual, Film) and visual.data == stage for row in plan.rows for visual in row.visuals):
+        elif any(isinstance(v, PredictVideo) and v.data == stage for row in plan.rows for v in row.visuals):
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(1, plan.suite, height, width), VIDEO_FRAMES, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
@@ -93,10 +93,10 @@ def visual_result(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
         return {"offset": stage.offset, "pictures": [0, 1], "window": 5}
     shapes = {"segmentation": (), "depth": (1,), "normals": (3,)}
     kinds = {task.name: np.int8 if task.name == "segmentation" else np.float16 for task in plan.suite.tasks}
-    film = {
+    predictions = {
         f"{which}/{task.name}": np.full((1, VIDEO_FRAMES, *shapes[task.name], height, width), value, kinds[task.name])
         for which, value in (("stream", 2), ("slow", 5))
         for task in plan.suite.tasks
     }
-    np.savez_compressed(store.folder(stage) / "film.npz", **film)  # type: ignore[arg-type]
+    np.savez_compressed(store.folder(stage) / "film.npz", **predictions)  # type: ignore[arg-type]
     return {"clips": 1, "frames": VIDEO_FRAMES, "keyframe_interval": 5}

@@ -81,7 +81,7 @@ def test_steps_streams_and_turns() -> None:
         rounds=2,
         frames=4,
         clock=clock,
-        told=lambda done, total: progress.append((done, total)),
+        progress=lambda done, total: progress.append((done, total)),
     )
     assert found["pair"].keyframe.median == pytest.approx(5)
     assert found["pair"].keyframe.count == 2

@@ -19,7 +19,7 @@ from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
 from experiments.runner.run_stage import run_stage
-from experiments.stages import Attend, Film, Visual, in_order
+from experiments.stages import Attend, PredictVideo, Visual, in_order
 from experiments.store import Store
 from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
@@ -54,9 +54,9 @@ def test_what_is_kept_to_be_looked_at() -> None:
         (visual,) = visuals(plan_of(3, 4, grid=grid))
         assert isinstance(visual, Attend)
         assert (visual.offset, visual.train.seed) == (4, 3)  # the first seed's
-    films = visuals(plan_of(0, grid=FIGURE7))
-    assert [film.train.model for film in films] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
-    assert {film.data.length for film in films} == {16}
+    videos = visuals(plan_of(0, grid=FIGURE7))
+    assert [video.train.model for video in videos] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
+    assert {video.data.length for video in videos} == {16}
     assert not visuals(plan_of(0, grid=FIGURE1))
     keys = {visuals(plan_of(0, grid=grid))[0].key for grid in (FIGURE4[0], FIGURE5[0])}
     assert len(keys) == 1  # both figures are drawn from one stage
@@ -65,13 +65,13 @@ def test_what_is_kept_to_be_looked_at() -> None:
     assert replace(one, offset=3).key != one.key
 
 
-def test_a_film_is_as_long_as_the_data_have_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_is_as_long_as_the_data_have_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_most(_clips: object, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG001
         if length > 9:
             raise UserError("no clip is that long")
 
     monkeypatch.setattr("mila.data.worlds.clips.WorldClips.check", at_most)
-    assert {film.data.length for film in visuals(plan_of(0, grid=FIGURE8))} == {9}
+    assert {video.data.length for video in visuals(plan_of(0, grid=FIGURE8))} == {9}
 
 
 @pytest.fixture(scope="module")
@@ -170,23 +170,23 @@ def test_pages_of_figures_that_are_not_run_say_so(tmp_path: Path) -> None:
 def test_visuals_are_made_by_stages(tmp_path: Path) -> None:
     """The two kinds of stages, on a network as it is before training."""
     plan, store = plan_of(0, grid=FIGURE8), Store(tmp_path)
-    film = next(visual for visual in visuals(plan) if visual.train.model == "mila")
-    assert isinstance(film, Film)
-    attend = Attend("attention", film.train, plan.test_data, offset=4)
-    for stage in (film.data, plan.train_data, plan.test_data):
+    video = next(visual for visual in visuals(plan) if visual.train.model == "mila")
+    assert isinstance(video, PredictVideo)
+    attend = Attend("attention", video.train, plan.test_data, offset=4)
+    for stage in (video.data, plan.train_data, plan.test_data):
         store.begin(stage)
         pack(FakeClips(2, plan.suite, *plan.profile.size(plan.suite)), 6, store.folder(stage) / "clips")
         store.finish(stage, {}, seconds=1.0, finished="", environment={})
-    store.begin(film.train)
-    network = build(film.train.model, plan.suite, dict(film.train.arguments))
-    save_checkpoint(store.folder(film.train) / "model.pt", film.train.key, {"model": network.state_dict()})
-    for visual in (film, attend):
+    store.begin(video.train)
+    network = build(video.train.model, plan.suite, dict(video.train.arguments))
+    save_checkpoint(store.folder(video.train) / "model.pt", video.train.key, {"model": network.state_dict()})
+    for visual in (video, attend):
         assert run_stage(visual, store, "cpu").error is None
     height, width = plan.profile.size(plan.suite)
-    with np.load(store.folder(film) / "film.npz") as arrays:
+    with np.load(store.folder(video) / "film.npz") as arrays:
         assert arrays["stream/normals"].shape == (2, 6, 3, height, width)
     with np.load(store.folder(attend) / "attention.npz") as arrays:
         assert arrays["weights"].shape[:2] == (2, 3)
-    assert store.record(film).result == {"clips": 2, "frames": 6, "keyframe_interval": 5}
+    assert store.record(video).result == {"clips": 2, "frames": 6, "keyframe_interval": 5}
     assert store.record(attend).result == {"offset": 4, "pictures": [0, 1], "window": 5}
-    assert isinstance(store.clips(film.data), PackedClips)
+    assert isinstance(store.clips(video.data), PackedClips)

@@ -21,7 +21,8 @@ from tests.support.paths import ROOT
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
     """The file that the page shows, in a folder with a space."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "add_a_method.md").read_text(encoding="utf-8"), re.S)
+    page = ROOT / "docs" / "your_own_method.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     path = tmp_path / "my methods" / "gated_keyframe.py"
     path.parent.mkdir()
     path.write_text(code, encoding="utf-8")
@@ -44,6 +45,7 @@ def test_the_example_keeps_the_contract(example: Path) -> None:
             torch.testing.assert_close(streamed[task], prediction, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_example_becomes_a_row_of_a_table(
     example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,7 +56,7 @@ def test_the_example_becomes_a_row_of_a_table(
     assert "13 stages run, 0 were done before" in capsys.readouterr().out
     # Its page is beside the table's own, and says whose it is.
     (entry,) = read_index(results / "reports").embedded
-    assert (entry.page, entry.card.own) == ("table2-gated_keyframe-smoke.html", ["Gated keyframe"])
+    assert (entry.page, list(entry.card.own)) == ("table2-gated_keyframe-smoke.html", ["Gated keyframe"])
     assert entry.card.title.endswith("on Cityscapes, with Gated keyframe")
     assert (results / "reports" / "claims-smoke.html").is_file()  # weighed on what there is
     table = (results / "reports" / "table2-gated_keyframe-smoke.csv").read_text(encoding="utf-8").splitlines()
