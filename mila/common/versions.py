@@ -89,7 +89,7 @@ def environment(device: str) -> dict[str, Any]:
 def suite_version() -> str:
     """The suite's version: that of the code that runs, whatever copy of it is installed."""
     # imported by its name in words, so that `code_digest` does not see it: a new version number is no new code
-    return str(import_module("mila.version").__version__)
+    return str(import_module("mila.common.version").__version__)
 
 
 def _processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_training_sees_the_augmented_batch(clips: PackedClips, tmp_path: Path) -
     for task in NYUV2.tasks:
         assert curve[0][task.name] == task_loss(task.name, predictions[task.name], targets[task.name]).item()
     with pytest.raises(ValueError, match="unknown augmentation 'flip'"):
-        run(clips, tmp_path / "d", augmentation="flip")
+        run(clips, tmp_path / "d", cast(AugmentationName, "flip"))
 
 
 def test_interrupted_augmented_training_gives_the_same_numbers(clips: PackedClips, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_interrupted_augmented_training_gives_the_same_numbers(clips: PackedClip
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(clips, tmp_path / "part", augmentation="default", progress=until, checkpoint_seconds=0.0)
+        run(clips, tmp_path / "part", augmentation="default", progress=until, seconds=0.0)
     done: list[int] = []
     continued, again = run(
         clips, tmp_path / "part", seed=9, augmentation="default", progress=lambda d, _total: done.append(d)
