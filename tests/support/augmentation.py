@@ -17,11 +17,7 @@ from mila.names import AugmentationName
 from mila.tasks import CITYSCAPES, NYUV2
 
 SEED = 7
-
-
 SUITES = {"street": CITYSCAPES, "rooms": NYUV2}
-
-
 PROTOCOLS_THAT_CHANGE: tuple[AugmentationName, ...] = ("mtan", "default")
 
 

@@ -11,11 +11,6 @@ TRAIN_IDS = {
 }
 """Label id and name of the trainIds 0, 1, ..., 18, from the data set's published table of classes."""
 
-
 DISPARITY = f"disparity/train/bochum/{STEM}_disparity.png"
-
-
 LABELS = f"gtFine/train/bochum/{STEM}_gtFine_labelIds.png"
-
-
 ANNOTATED = f"leftImg8bit/train/bochum/{STEM}_leftImg8bit.png"

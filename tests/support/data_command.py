@@ -50,9 +50,6 @@ def assert_alike(packed: ClipSource, expected: ClipSource, length: int = 6) -> N
                 np.testing.assert_allclose(ours.targets[name], target, rtol=2**-11, atol=1e-7)
 
 
-# again, otherwise, interrupted --------------------------------------------------------------------------------------
-
-
 def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
 

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 
 from mila.data.tools.inspection import Inspection
-from tests.mila.data.readers.test_nyuv2_official import nyu as official_nyu  # noqa: F401
 from tests.support.fake_files import ramp, save
 
 SMALL: dict[str, Any] = {"height": 16, "width": 32, "workers": 1}
-
-
 RESTORE = "restore the file from the data set's archive."
-
-
 AGAIN = "unpack it again from the archive."
 
 
@@ -38,9 +33,6 @@ def cut(path: Path) -> None:
 
 def noise(seed: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (32, 64, 3), np.uint8)
-
-
-# Cityscapes ---------------------------------------------------------------------------------------------------------
 
 
 def city(root: Path, folder: str, item: int, frame: int = 19, ending: str = "leftImg8bit.png") -> Path:

@@ -15,16 +15,9 @@ from PIL import Image
 from mila.data.readers.nyuv2_official import NYUv2Official
 
 HEIGHT, WIDTH = 48, 64
-
-
 INSIDE = (slice(8, HEIGHT - 8), slice(8, WIDTH - 8))
-
-
 NAMES = ["wall", "books", "stuffed animal", "floor", "bed"]
-
-
 CLASSES = ["wall", "books", "objects", "floor", "bed"]
-
 
 FILES = [  # of the labelled frames 1 to 4; TIME decides the order: neither the text nor the counter would
     "kitchen_0004/r-10.000000-77.ppm",
@@ -32,7 +25,6 @@ FILES = [  # of the labelled frames 1 to 4; TIME decides the order: neither the 
     "office_0001a/r-1294886363.011060-3118787619.ppm",
     "kitchen_0004/r-99.000000-5.ppm",
 ]
-
 
 KITCHEN = [("9.900000", 4294967295), ("9.950000", 4294967000), ("10.000000", 77), ("10.200000", 3), ("10.400000", 12)]
 

@@ -18,15 +18,8 @@ from tests.support.fake_files import save, write_plain
 from tests.support.mtan_trees import write_nyu_tree
 
 LENGTH = 3
-
-
 MAT = "nyu_depth_v2_labeled.mat"
-
-
 CITY = "train/street/street_000001_0000"
-
-
-# the layouts, in order ----------------------------------------------------------------------------------------------
 
 
 def write_official(root: Path) -> None:

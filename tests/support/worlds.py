@@ -11,14 +11,8 @@ from mila.data.worlds.rendering import Frame, Video, render_video
 from mila.tasks import CITYSCAPES, NYUV2
 
 WORLDS = ("street", "rooms")
-
-
 SIZES = {"street": (72, 144), "rooms": (72, 96)}
-
-
 SUITES = {"street": CITYSCAPES, "rooms": NYUV2}
-
-
 CLIPS = range(8)
 
 

@@ -12,8 +12,6 @@ import pytest
 from tests.support.data_command import main, prepare, size, times
 from tests.support.fake_files import write_plain
 
-# bad input ----------------------------------------------------------------------------------------------------------
-
 
 def nothing(root: Path) -> None:
     """Leave the street as it is."""

@@ -120,6 +120,9 @@ def test_too_little_space_is_said_before_anything_is_written(
     assert not (tmp_path / "store").exists()
 
 
+# a process of its own -----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_earnest(nyu: Path, tmp_path: Path) -> None:
     """200 images; the signal comes once some are done."""

@@ -20,8 +20,6 @@ from mila.tasks import CITYSCAPES
 from tests.support.cityscapes import ANNOTATED, DISPARITY, LABELS
 from tests.support.fake_files import CATEGORY_OF_ID, STEM, frame_path, open_cities, ramp, save
 
-# Cityscapes ---------------------------------------------------------------------------------------------------------
-
 
 def test_cityscapes_values_shapes_and_types(cities: Path) -> None:
     source = open_cities(cities)

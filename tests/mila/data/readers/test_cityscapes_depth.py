@@ -22,9 +22,6 @@ def write_camera(root: Path, text: str = '{"extrinsic": {"baseline": 0.5}, "intr
     path.write_text(text, encoding="utf-8")
 
 
-# depth --------------------------------------------------------------------------------------------------------------
-
-
 def test_depth_in_metres(cities: Path) -> None:
     stored = np.arange(32 * 64).reshape(32, 64) * 31
     stored[0, :4] = [0, 1, 2561, 257]

@@ -15,8 +15,6 @@ from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, SUITE
 from tests.support.cityscapes import DISPARITY, LABELS, TRAIN_IDS
 from tests.support.fake_files import CATEGORY_OF_ID, open_cities, save
 
-# classes ------------------------------------------------------------------------------------------------------------
-
 
 def test_label_ids_become_categories_or_train_ids() -> None:
     seven, nineteen = class_table(CITYSCAPES), class_table(CITYSCAPES19)

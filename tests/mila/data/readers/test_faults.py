@@ -20,18 +20,9 @@ from tests.support.mtan_trees import HEIGHT, WIDTH, labels, put
 from tests.support.sound_data import CITY, LENGTH, MAT, assert_prepared, command
 
 RESTORE = "restore the file from the data set's archive."
-
-
 AGAIN = "unpack it again from the archive."
-
-
 REPLACE = "replace it by the official file."
-
-
 Spoil = Callable[[Path], object]
-
-
-# the faults ---------------------------------------------------------------------------------------------------------
 
 
 class Fault(NamedTuple):
@@ -107,22 +98,11 @@ def names(*raw: str) -> Spoil:
 
 
 FRAME, ANNOTATED = f"leftImg8bit_sequence/{CITY}17_leftImg8bit.png", f"leftImg8bit/{CITY}19_leftImg8bit.png"
-
-
 JPEG = f"leftImg8bit_sequence/{CITY}18_leftImg8bit.jpg"
-
-
 IDS, DISPARITY = f"gtFine/{CITY}19_gtFine_labelIds.png", f"disparity/{CITY}19_disparity.png"
-
-
 RAW = "kitchen_0004/r-9.950000-4294967000.ppm"
-
-
 ONES = np.ones((HEIGHT, WIDTH, 1), np.float32)
-
-
 LARGE = np.zeros((30, 40), np.uint8)
-
 
 FAULTS = {
     "truncated PNG, frame": Fault("cityscapes", cut(FRAME), FRAME, "cannot be read (", RESTORE),

@@ -27,9 +27,6 @@ def nyu(tmp_path: Path) -> Path:
     return write_official(tmp_path / "données NYU")
 
 
-# the camera file ----------------------------------------------------------------------------------------------------
-
-
 def test_a_camera_file_that_states_the_camera_of_nyud_changes_nothing_but_the_manifest(nyu: Path) -> None:
     before, manifest = official(nyu).clip(1, 4), official(nyu).manifest()
     assert (manifest["camera"], manifest["border"]) == ("NYUd v2", 8)

@@ -16,8 +16,6 @@ from mila.errors import UserError
 from mila.tasks import NYUV2, NYUV2_40, VOID
 from tests.support.fake_files import ramp, save
 
-# NYUd v2 ------------------------------------------------------------------------------------------------------------
-
 
 def test_nyu_values_shapes_and_types(nyu: Path) -> None:
     source = NYUv2Folders(nyu, "train", height=48, width=64)

@@ -26,9 +26,6 @@ def nyu(tmp_path: Path) -> Path:
     return write_official(tmp_path / "données NYU")
 
 
-# bad input ----------------------------------------------------------------------------------------------------------
-
-
 def test_labelled_files_that_cannot_be_read(nyu: Path) -> None:
     mat = nyu / "nyu_depth_v2_labeled.mat"
     good = mat.read_bytes()

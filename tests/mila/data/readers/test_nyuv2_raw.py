@@ -31,9 +31,6 @@ def nyu(tmp_path: Path) -> Path:
     return write_official(tmp_path / "données NYU")
 
 
-# raw video ----------------------------------------------------------------------------------------------------------
-
-
 def slow_undistort(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """The toolbox's camera at 48 x 64, pixel by pixel; 255 where the raw image has nothing."""
     s = WIDTH / 640

@@ -17,8 +17,6 @@ from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.tasks import NYUV2, NYUV2_40, VOID
 from tests.support.fake_files import open_split, sample
 
-# the real sample ----------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(("split", "count"), [("train", 795), ("test", 654)])
 def test_real_nyu(split: str, count: int) -> None:

@@ -8,8 +8,6 @@ from PIL import Image
 from mila.data.readers.stills import clip_from_still, pan_box
 from tests.support.fake_files import ramp
 
-# pan ----------------------------------------------------------------------------------------------------------------
-
 
 def test_pan_moves_steadily_and_stays_inside() -> None:
     for identity in map(str, range(30)):

@@ -21,8 +21,6 @@ from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19
 from tests.support.cityscapes import TRAIN_IDS
 
-# the exported street world ------------------------------------------------------------------------------------------
-
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:

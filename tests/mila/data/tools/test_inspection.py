@@ -153,9 +153,6 @@ def test_folders_that_cannot_be_read(cities: Path, monkeypatch: pytest.MonkeyPat
     )
 
 
-# packed stores ------------------------------------------------------------------------------------------------------
-
-
 def test_packed_stores(tmp_path: Path) -> None:
     for split, clips in (("train", 3), ("val", 2)):
         pack(WorldClips("street", "train", clips=clips, height=16, width=32), 4, tmp_path / split, workers=1)

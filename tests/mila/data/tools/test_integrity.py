@@ -20,9 +20,6 @@ def cities(tmp_path: Path) -> Path:
     return write_snippets(tmp_path / "städte 1")
 
 
-# how it is done -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.slow
 def test_workers_change_nothing(cities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "POOL_FROM", 0.0)
