@@ -12,7 +12,7 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE5, TABLE6, TABLE11
 from experiments.models import build
 from mila.cost.conventions import COMPLETE, PUBLISHED, Cost, count
-from mila.cost.memory import Memory, memory
+from mila.cost.memory import MemoryUse, memory
 from mila.video_model import VideoModel
 
 COSTED: tuple[Grid, ...] = (TABLE3, TABLE4, TABLE5, TABLE11, TABLE6[0], TABLE10)
@@ -50,7 +50,7 @@ class RowMemory:
 
     grid: str
     label: str
-    memory: Memory
+    memory: MemoryUse
 
 
 @dataclass(frozen=True)
