@@ -63,7 +63,7 @@ class MTAN(FrameModel):
                 for t in suite.tasks
             }
         )
-        self.carry = nn.ModuleList(Bottleneck(inputs, following) for inputs, following in pairwise(channels))
+        self.carry = nn.ModuleList(CarryBottleneck(inputs, following) for inputs, following in pairwise(channels))
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
 
@@ -101,7 +101,7 @@ def attention_mask(inputs: int, middle: int, channels: int) -> nn.Sequential:
     )
 
 
-class Bottleneck(nn.Module):
+class CarryBottleneck(nn.Module):
     """A residual bottleneck with a 1x1 shortcut, `[B, inputs, h, w]` to `[B, channels, h, w]`.
 
     Not torchvision's, whose output is 4 times its middle: at small widths ours need not be a multiple of 4.

@@ -12,7 +12,7 @@ from mila.backbone import scaled_channels
 from mila.model import MILA
 from mila.tasks import Suite
 
-Kind = Literal["ila", "flow", "svc", "concat", "none"]
+PropagationName = Literal["ila", "flow", "svc", "concat", "none"]
 
 
 class SlowFast(MILA):
@@ -40,7 +40,7 @@ class SlowFast(MILA):
         fast: int | None = 18,
         *,
         width: float = 1.0,
-        propagation: Kind = "ila",
+        propagation: PropagationName = "ila",
         kernel: int = 9,
         hidden: int = 256,
         flow_width: float = 1.0,
@@ -52,8 +52,10 @@ class SlowFast(MILA):
         outside: Outside = "zeros",
         **switches: Any,
     ) -> None:
-        if propagation not in get_args(Kind):
-            raise ValueError(f"there is no propagation {propagation!r}; choose one of {', '.join(get_args(Kind))}")
+        if propagation not in get_args(PropagationName):
+            raise ValueError(
+                f"there is no propagation {propagation!r}; choose one of {', '.join(get_args(PropagationName))}"
+            )
         kind: Any = propagation
         if propagation == "flow":
 

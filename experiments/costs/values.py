@@ -16,7 +16,7 @@ from experiments.grids.propagation import TABLE5, TABLE6, TABLE11
 
 if TYPE_CHECKING:
     from mila.cost.conventions import Cost
-    from mila.cost.memory import Memory
+    from mila.cost.memory import MemoryUse
 
 Column = Literal["GFLOPs", "convolutions", "parameters (M)"]
 
@@ -147,7 +147,7 @@ class RowMemory:
 
     grid: str
     label: str
-    memory: Memory
+    memory: MemoryUse
 
 
 @dataclass(frozen=True)

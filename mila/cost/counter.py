@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mila.cost.operations import FUNCTIONS, Kind, UnknownOperationError, charge, operation_name
+from mila.cost.operations import FUNCTIONS, OperationKind, UnknownOperationError, charge, operation_name
 from mila.propagation import Propagation
 from mila.video_model import Part, VideoModel
 
@@ -36,7 +36,7 @@ class Call:
     """
 
     operation: str
-    kind: Kind
+    kind: OperationKind
     path: str
     part: Part
     macs: int
@@ -159,7 +159,7 @@ class OperationCounter(TorchDispatchMode):
             del function.apply  # what was inherited shows again
         _ONE_AT_A_TIME.release()
 
-    def _charged(self, function: Any, kind: Kind, macs: Callable[..., int]) -> Callable[..., Any]:
+    def _charged(self, function: Any, kind: OperationKind, macs: Callable[..., int]) -> Callable[..., Any]:
         """`apply` of a function that is charged as a whole."""
         run = function.apply
 
@@ -189,7 +189,7 @@ class OperationCounter(TorchDispatchMode):
         self._record(name, kind, 0 if self._inside else macs, macs, args, out)
         return out
 
-    def _record(self, name: str, kind: Kind, macs: int, run: int, args: Any, out: Any) -> None:
+    def _record(self, name: str, kind: OperationKind, macs: int, run: int, args: Any, out: Any) -> None:
         shapes = tuple(tuple(x.shape) for x in tree_leaves(args) if isinstance(x, Tensor))
         results = [tuple(x.shape) for x in tree_leaves(out) if isinstance(x, Tensor)]
         kernel = args[1].untyped_storage()._cdata if "convolution" in kind else 0

@@ -35,7 +35,7 @@ from torch import Tensor
 from mila.attention import Aggregate, Similarity
 from mila.errors import UserError
 
-Kind = Literal[
+OperationKind = Literal[
     "convolution",
     "transposed convolution",
     "matrix product",
@@ -63,7 +63,7 @@ class Operation:
         macs: multiply-accumulates of a call, from its arguments and its result (the first, where it gives several).
     """
 
-    kind: Kind
+    kind: OperationKind
     macs: Callable[[Sequence[Any], Tensor], int]
 
 
@@ -165,7 +165,7 @@ FREE: dict[str, str] = {
 
 _FREE = frozenset(f"aten.{name}" for names in FREE.values() for name in names.split())
 
-FUNCTIONS: dict[type[torch.autograd.Function], tuple[Kind, Callable[..., int]]] = {
+FUNCTIONS: dict[type[torch.autograd.Function], tuple[OperationKind, Callable[..., int]]] = {
     Similarity: ("local attention", lambda query, _key, window: query.numel() * window**2),
     Aggregate: ("local attention", lambda weights, value: value.numel() * weights.shape[-1] ** 2),
 }
@@ -178,7 +178,7 @@ def operation_name(func: Any) -> str:
     return f"{namespace}.{name.removesuffix('_')}"
 
 
-def charge(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[Kind, int]:
+def charge(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[OperationKind, int]:
     """Kind and multiply-accumulates of one call.
 
     Args:

@@ -153,6 +153,7 @@ def test_every_weighting_teaches_every_task_of_every_model(name: str, weighting:
         assert any(grad.any() for grad in grads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in MODELS if not n.startswith(("fused", "K="))])
 def test_a_tiny_training_overfits_two_clips_on_every_task(name: str) -> None:
     torch.manual_seed(0)

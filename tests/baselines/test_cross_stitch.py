@@ -163,6 +163,7 @@ def test_parameters_of_the_units(depth: int, units: Any, added: int) -> None:
     assert numbers[0] - numbers[1] == added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suite", "gmacs"), [(CITYSCAPES, 186.51), (NYUV2, 236.46)], ids=["cityscapes", "nyuv2"])
 def test_cost_is_that_of_the_encoders(suite: Suite, gmacs: float) -> None:
     with torch.device("meta"):

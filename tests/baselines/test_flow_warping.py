@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.flow_warping import Accel, FlowWarping, Outside, warp
-from baselines.slow_fast import Kind, SlowFast
+from baselines.slow_fast import PropagationName, SlowFast
 from baselines.svc import SVC
 from mila.cost.conventions import count
 from mila.data.worlds.clips import WorldFlow
@@ -68,6 +68,7 @@ def test_whole_pixels_are_moved_exactly() -> None:
     torch.testing.assert_close(warp(features, flow), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["rooms", "street"])
 def test_features_moved_by_exact_flow_come_back(world: World) -> None:
     """The older frame's features, warped by the world's exact flow, are the current frame's, occlusions aside."""
@@ -174,6 +175,7 @@ def test_accel_starts_as_the_average_of_its_branches() -> None:
     torch.testing.assert_close(fused, (reference + update) / 2)
 
 
+@pytest.mark.slow
 def test_costs_of_accel_and_svc_are_those_of_their_parts() -> None:
     """At 256x512: R101 93.26, R18 25.22 GMACs (note 1.2); 1x1 projection, fusion, kernels, scores by hand."""
     pixels = 33 * 65
@@ -193,6 +195,6 @@ def test_costs_of_accel_and_svc_are_those_of_their_parts() -> None:
     assert flow / 1e9 == pytest.approx(4.45, abs=0.01)  # half resolution (note 1.8)
 
 
-def slow_fast_meta(kind: Kind) -> SlowFast:
+def slow_fast_meta(kind: PropagationName) -> SlowFast:
     with torch.device("meta"):
         return SlowFast(CITYSCAPES, propagation=kind, multi_frame=False, task_specific=False)

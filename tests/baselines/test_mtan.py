@@ -134,6 +134,7 @@ def test_parameters_of_masks_and_bottlenecks(depth: int, channels: list[int]) ->
     assert numbers[0] - numbers[1] == added_parameters(channels, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "gmacs", "grids"),
     [(CITYSCAPES, 150.5, (65 * 129, 33 * 65)), (NYUV2, 151.4, (73 * 97, 37 * 49))],

@@ -260,6 +260,7 @@ def parameters(layers: Iterator[Layer]) -> int:
     return sum(o * (k * k * i + 2) for k, i, o, _ in layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "mtan", "cross_stitch"),
     [(CITYSCAPES, (184.21, 193.94), (133.82, 143.55)), (NYUV2, (204.91, 217.26), (169.37, 181.72))],
@@ -334,6 +335,7 @@ def fit(model_type: Callable[..., FrameModel], steps: int, width: float) -> tupl
     return curve, model
 
 
+@pytest.mark.slow
 @BOTH
 def test_training_is_reproducible_to_the_bit(model_type: Callable[..., FrameModel]) -> None:
     """With deterministic kernels, as stages are run; PyTorch raises where it has none."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from baselines.flow_warping import FlowWarping, warp
-from baselines.slow_fast import Kind, SlowFast
+from baselines.slow_fast import PropagationName, SlowFast
 from baselines.svc import KernelPrediction
 from mila.model import MILA
 from mila.modules import upsample
@@ -18,7 +18,7 @@ from tests.support.fake_models import fake_model, fake_video
 SMALL: dict[str, Any] = {"width": 0.0625, "flow_width": 0.0625}
 
 
-def slow_fast(kind: Kind, **switches: Any) -> SlowFast:
+def slow_fast(kind: PropagationName, **switches: Any) -> SlowFast:
     return fake_model(SlowFast, slow=34, propagation=kind, **{**SMALL, **switches})
 
 
@@ -37,7 +37,7 @@ def test_slow_fast_with_ila_is_mila() -> None:
 
 def test_what_differs_between_kinds_is_the_propagation_alone() -> None:
     shapes = {}
-    for kind in get_args(Kind):
+    for kind in get_args(PropagationName):
         model = slow_fast(kind, multi_frame=False, task_specific=False)
         state = {n: tuple(p.shape) for n, p in model.state_dict().items() if not n.startswith("propagations.")}
         shapes[kind] = state
@@ -89,7 +89,7 @@ def test_svc_looks_at_the_fast_features_of_both_frames() -> None:
 
 
 @pytest.mark.parametrize("kind", ["flow", "svc"])
-def test_what_all_tasks_share_is_found_once(kind: Kind) -> None:
+def test_what_all_tasks_share_is_found_once(kind: PropagationName) -> None:
     """With three task-specific branches and two sources a frame there are still as many comparisons as pairs."""
     model = slow_fast(kind)
     assert len(model.propagations) == 1

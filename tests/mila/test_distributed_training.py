@@ -114,6 +114,7 @@ def assert_same(given: list[Any], expected: Result, curve: float, state: float) 
             assert torch.equal(weights[name], given[0][1][name])  # the ranks never part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "curve", "state"),
     [
@@ -152,6 +153,7 @@ def interrupt(case: Case, folder: Path, checkpoint: Path) -> list[Any]:
     raise AssertionError("it did not stop")
 
 
+@pytest.mark.slow
 def test_all_stop_at_the_same_step_and_continue_bit_for_bit(folder: Path, tmp_path: Path) -> None:
     for asked, whole, continued, steps in on_ranks(2, tmp_path, interrupt, SHARED_CASE, folder, tmp_path / "c"):
         assert asked == 8  # at the start, and after each of seven steps

@@ -79,6 +79,7 @@ def run(
     return train(model, clips, recipe, checkpoint, callbacks=Callbacks(progress))
 
 
+@pytest.mark.slow
 def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp_path: Path) -> None:
     first, second = small(), small()
     curve = run(first, clips, tmp_path / "a")
@@ -143,6 +144,7 @@ def test_interrupted_training_gives_the_same_numbers(
 TASKS = [task.name for task in NYUV2.tasks]
 
 
+@pytest.mark.slow
 def test_equal_weighting_is_adam_on_the_plain_sum(clips: PackedClips, tmp_path: Path) -> None:
     """Bit for bit, over steps at every offset."""
     trained, expected = small(), small().to(memory_format=torch.channels_last).train()

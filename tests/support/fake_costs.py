@@ -6,7 +6,7 @@ from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.costs.values import Cell, Reading, RowCost, RowMemory, RowSplit
 from mila.cost.conventions import Cost, Share
 from mila.cost.latency import Latency, Times
-from mila.cost.memory import Memory
+from mila.cost.memory import MemoryUse
 from mila.video_model import Part
 from reports.published.numbers import PublishedCell
 
@@ -44,7 +44,7 @@ SPLITS = [
     RowSplit("table2", "D101-MultiTask", 1, split((90.0, 90.0), (0.0, 0.0), (40.5, 40.5))),
     RowSplit("table2", f"MILA {NASTY}", 5, split((100.0, 25.0), (0.0, 1.25), (38.0, 38.0))),
 ]
-MEMORIES = [RowMemory("table2", "MILA (ours)", Memory(335.3, 81.9, 79.8, 18.8))]
+MEMORIES = [RowMemory("table2", "MILA (ours)", MemoryUse(335.3, 81.9, 79.8, 18.8))]
 
 
 def times(milliseconds: float) -> Times:

@@ -64,6 +64,7 @@ def free_port() -> int:
     return port
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
     stages = make_stages()
@@ -81,6 +82,7 @@ def test_a_run_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
                 assert point == pytest.approx(wanted, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_failure_of_another_process_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
     outcomes, nothing = start(2, take_part, free_port(), tmp_path / "store", "seed 0")
     assert nothing is None
@@ -91,6 +93,7 @@ def test_a_failure_of_another_process_is_told_and_the_run_goes_on(tmp_path: Path
     assert [outcome.error for outcome in again] == [None] * 3
 
 
+@pytest.mark.slow
 def test_the_others_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
     nothing, error = start(2, take_part, free_port(), tmp_path / "store", "rank 0")
     assert nothing is None

@@ -41,6 +41,7 @@ def check_adds_up(found: list[Comparison]) -> None:
         assert not any(word in d.reason for d in rows for word in UNEXPLAINED), rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "keyframe"),
     [

@@ -18,7 +18,7 @@ from baselines.constant import Constant
 from baselines.cross_stitch import CrossStitchUnit
 from baselines.flow_warping import FlowWarping, warp
 from baselines.flownet import FlowNetS
-from baselines.mtan import Bottleneck, attention_mask
+from baselines.mtan import CarryBottleneck, attention_mask
 from baselines.segnet import SegNet, pool, unpool
 from baselines.svc import KernelPrediction
 from mila.attention import InterFrameLocalAttention, local_attention
@@ -178,7 +178,7 @@ MODULES: dict[str, tuple[Callable[[], Callable[..., Any]], tuple[Tensor, ...], i
         conv(HW, 32, 4, 1, norm=True) + conv(HW, 4, 16, 1, norm=True),
     ),
     "MTAN's bottleneck": (
-        lambda: on_meta(lambda: Bottleneck(16, 32)),
+        lambda: on_meta(lambda: CarryBottleneck(16, 32)),
         (meta(1, 16, H, W),),
         conv(HW, 16, 8, 1, norm=True)
         + conv(HW, 8, 8, 3, norm=True)
