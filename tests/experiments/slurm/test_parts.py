@@ -152,7 +152,7 @@ def test_a_copy_of_the_code_is_shared_complete_and_guarded(tmp_path: Path) -> No
     copy, (own,) = snapshot(tmp_path / "code", [method])
     assert snapshot(tmp_path / "code", [method]) == (copy, [own])
     assert own.read_text() == "x = 1"
-    for name in ("mila/data/readers/nyuv2_classes.csv", "reports/templates/page.html.j2", "experiments/grids/own.py"):
+    for name in ("mila/data/readers/nyuv2_classes.csv", "reports/templates/base.html.j2", "experiments/grids/own.py"):
         assert not stat.S_IMODE((copy / name).stat().st_mode) & 0o222
     assert not list(copy.rglob("__pycache__"))
     method.write_text("x = 2")
