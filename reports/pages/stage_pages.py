@@ -31,7 +31,7 @@ _KINDS = {
     "evaluate": "Score",
     "measure": "Cost",
     "attention": "Attention",
-    "film": "Film",
+    "film": "Video",
 }
 _COSTS = {
     "gflops": ("GFLOPs a frame, mean over the keyframe interval", "10⁹ multiply-accumulates ↓"),

@@ -58,7 +58,7 @@ def some_pages(reports: Path) -> list[Path]:
         "Score done",
         "Cost done",
         "Attention done",
-        "Film done",
+        "Video done",
         "Score failed",
         "Score damaged",
         "Score waiting",

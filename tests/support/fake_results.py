@@ -15,8 +15,8 @@ from mila.tasks import NYUV2
 from tests.support.fake_clips import FakeClips
 
 NASTY = "<script>alert('x')</script>"
-FILM = 7
-"""Frames of a film."""
+VIDEO_FRAMES = 7
+"""Of a video that predictions are kept along."""
 ENVIRONMENT = {"python": "3.11.0", "processor": NASTY, "device": "cpu", "commit": "0123456789ab"}
 
 
@@ -44,21 +44,21 @@ def fill(store: Store, plan: Plan) -> None:
         store.begin(stage)
         store.finish(
             stage,
-            result(stage, plan, rows, store),
+            fake_result(stage, plan, rows, store),
             seconds=1.5,
             finished="2026-01-02T03:04:05+00:00",
             environment=ENVIRONMENT,
         )
 
 
-def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
+def fake_result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
     if isinstance(stage, Data):
         if stage == plan.test_data:
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
         elif any(isinstance(v, PredictVideo) and v.data == stage for row in plan.rows for v in row.visuals):
             height, width = plan.profile.size(plan.suite)
-            pack(FakeClips(1, plan.suite, height, width), FILM, store.folder(stage) / "clips")
+            pack(FakeClips(1, plan.suite, height, width), VIDEO_FRAMES, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
     if isinstance(stage, Measure):
         return {"gflops": 42.25, "height": 288, "width": 384}
@@ -92,12 +92,11 @@ def visual_result(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
         np.savez_compressed(store.folder(stage) / "attention.npz", **maps)  # type: ignore[arg-type]
         return {"offset": stage.offset, "pictures": [0, 1], "window": 5}
     shapes = {"segmentation": (), "depth": (1,), "normals": (3,)}
-    film = {
-        f"{which}/{task.name}": np.full(
-            (1, FILM, *shapes[task.name], height, width), value, np.int8 if task.name == "segmentation" else np.float16
-        )
+    kinds = {task.name: np.int8 if task.name == "segmentation" else np.float16 for task in plan.suite.tasks}
+    predictions = {
+        f"{which}/{task.name}": np.full((1, VIDEO_FRAMES, *shapes[task.name], height, width), value, kinds[task.name])
         for which, value in (("stream", 2), ("slow", 5))
         for task in plan.suite.tasks
     }
-    np.savez_compressed(store.folder(stage) / "film.npz", **film)  # type: ignore[arg-type]
-    return {"clips": 1, "frames": FILM, "keyframe_interval": 5}
+    np.savez_compressed(store.folder(stage) / "film.npz", **predictions)  # type: ignore[arg-type]
+    return {"clips": 1, "frames": VIDEO_FRAMES, "keyframe_interval": 5}

@@ -63,6 +63,6 @@ def test_every_part_names_printed_cells_or_says_why_not() -> None:
 
 
 def test_every_claim_with_a_number_that_was_asked_for_is_there() -> None:
-    said = " ".join(claim.says for claim in CLAIMS)
+    words = " ".join(claim.says for claim in CLAIMS)
     for number in ("54%", "46%", "70%", "90%", "48%", "25%", "4%"):
-        assert number in said
+        assert number in words

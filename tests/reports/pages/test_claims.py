@@ -66,13 +66,14 @@ def test_what_is_not_counted_or_run_says_how(tmp_path: Path) -> None:
     page = judge(plan, Store(tmp_path / "store"), tmp_path)
     assert page == tmp_path / "reports" / "claims-smoke.html"
     rows = list(csv.DictReader(io.StringIO(page.with_suffix(".csv").read_text())))
-    said = {r["measured"] for r in rows}
+    measured = {r["measured"] for r in rows}
     assert {r["measured_verdict"] for r in rows} == {"no run yet"}
-    assert "no run yet: nox -s reproduce-costs" in said
-    assert "no run yet: nox -s reproduce-table2" in said
+    assert "no run yet: nox -s reproduce-costs" in measured
+    assert "no run yet: nox -s reproduce-table2" in measured
     assert 'href="costs.html' not in page.read_text()  # there is no such page
 
 
+@pytest.mark.slow
 def test_claims_on_real_data_stand_apart(nyu: Path, tmp_path: Path) -> None:
     plan = make_plan(TABLE1, SMOKE, "nyuv2", mode="still", root=nyu, seeds=(0, 1))
     store = Store(tmp_path / "store")
@@ -85,9 +86,9 @@ def test_claims_on_real_data_stand_apart(nyu: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(page.with_suffix(".csv").read_text())))
     ours = [r for r in rows if r["measured_by"] == "NYUd v2, real images, profile smoke"]
     assert any("(n = 2)" in r["measured"] for r in ours)
-    said = {r["measured"] for r in rows}
-    assert "about Cityscapes, not about NYUd v2" in said
-    assert "no run yet: nox -s reproduce-table6 -- --data nyuv2 --data-root FOLDER" in said
+    measured = {r["measured"] for r in rows}
+    assert "about Cityscapes, not about NYUd v2" in measured
+    assert "no run yet: nox -s reproduce-table6 -- --data nyuv2 --data-root FOLDER" in measured
     judge(embedded_plan(TABLE2, SMOKE), store, tmp_path)
     names = {path.name for path in (tmp_path / "reports").glob("claims*.html")}
     assert names == {page.name, "claims-smoke.html"}

@@ -109,6 +109,7 @@ def test_the_ablations_that_are_counted() -> None:
     assert TABLE2 in REMEMBERED
 
 
+@pytest.mark.slow
 def test_a_row_is_counted_at_the_paper_s_size() -> None:
     row = next(row for row in TABLE2.rows if row.label == "D101-MultiTask")
     found = row_cost(TABLE2, row)

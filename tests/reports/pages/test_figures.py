@@ -27,13 +27,13 @@ from mila.data.prepare import pack
 from mila.errors import UserError
 from reports.report import Report, build_report
 from tests.support.fake_clips import FakeClips
-from tests.support.fake_results import FILM, fill, plan_of
+from tests.support.fake_results import VIDEO_FRAMES, fill, plan_of
 
 ALL = [grid for grids in FIGURES.values() for grid in grids]
 
 
-def looks(plan: Plan) -> list[Visual]:
-    return [look for row in plan.rows for look in row.visuals]
+def visuals(plan: Plan) -> list[Visual]:
+    return [visual for row in plan.rows for visual in row.visuals]
 
 
 @pytest.mark.parametrize("grid", ALL, ids=[grid.name for grid in ALL])
@@ -45,33 +45,33 @@ def test_a_figure_trains_nothing_that_tables_do_not(grid: Grid) -> None:
     assert {stage.key for stage in plan.stages() if not isinstance(stage, Visual)} <= of_tables
     assert find_grids(grid.name) == (grid,)
     assert grid.heading.startswith(f"Figure {grid.figure}. ")
-    needed = {s.key for s in in_order(list(looks(plan)))}
-    assert {e.train.key for e in looks(plan)} <= needed
+    needed = {s.key for s in in_order(list(visuals(plan)))}
+    assert {e.train.key for e in visuals(plan)} <= needed
 
 
 def test_what_is_kept_to_be_looked_at() -> None:
     for grid in (*FIGURE4, *FIGURE5):
-        (look,) = looks(plan_of(3, 4, grid=grid))
-        assert isinstance(look, Attend)
-        assert (look.offset, look.train.seed) == (4, 3)  # the first seed's
-    films = looks(plan_of(0, grid=FIGURE7))
-    assert [film.train.model for film in films] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
-    assert {film.data.length for film in films} == {16}
-    assert not looks(plan_of(0, grid=FIGURE1))
-    keys = {looks(plan_of(0, grid=grid))[0].key for grid in (FIGURE4[0], FIGURE5[0])}
+        (visual,) = visuals(plan_of(3, 4, grid=grid))
+        assert isinstance(visual, Attend)
+        assert (visual.offset, visual.train.seed) == (4, 3)  # the first seed's
+    videos = visuals(plan_of(0, grid=FIGURE7))
+    assert [video.train.model for video in videos] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
+    assert {video.data.length for video in videos} == {16}
+    assert not visuals(plan_of(0, grid=FIGURE1))
+    keys = {visuals(plan_of(0, grid=grid))[0].key for grid in (FIGURE4[0], FIGURE5[0])}
     assert len(keys) == 1  # both figures are drawn from one stage
-    one = looks(plan_of(0, grid=FIGURE4[0]))[0]
+    one = visuals(plan_of(0, grid=FIGURE4[0]))[0]
     assert isinstance(one, Attend)
     assert replace(one, offset=3).key != one.key
 
 
-def test_a_film_is_as_long_as_the_data_have_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_is_as_long_as_the_data_have_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_most(_clips: object, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG001
         if length > 9:
             raise UserError("no clip is that long")
 
     monkeypatch.setattr("mila.data.worlds.clips.WorldClips.check", at_most)
-    assert {film.data.length for film in looks(plan_of(0, grid=FIGURE8))} == {9}
+    assert {video.data.length for video in visuals(plan_of(0, grid=FIGURE8))} == {9}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Report, st
     return pages
 
 
+@pytest.mark.slow
 def test_weights_are_drawn_for_every_task_and_clip(made: dict[str, tuple[Report, str]]) -> None:
     report, page = made["figure4b"]
     assert "<h1>Figure 4. Attention weights of ILA, NYUd v2</h1>" in page
@@ -107,6 +108,7 @@ def test_weights_are_drawn_for_every_task_and_clip(made: dict[str, tuple[Report,
     assert "centre 4.0 %" in page
 
 
+@pytest.mark.slow
 def test_features_are_drawn_and_compared(made: dict[str, tuple[Report, str]]) -> None:
     report, page = made["figure5b"]
     lines = list(csv.DictReader((report.page.with_suffix("") / "features-1.csv").read_text().splitlines()))
@@ -120,8 +122,9 @@ def test_features_are_drawn_and_compared(made: dict[str, tuple[Report, str]]) ->
     assert f'<td>Segmentation and depth</td><td class="number">{over_all:.2f}</td>' in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["figure7", "figure8"])
-def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Report, str]]) -> None:
+def test_an_animation_moves_and_can_stand_still(name: str, made: dict[str, tuple[Report, str]]) -> None:
     report, page = made[name]
     image = re.search(r'<img class="animation" [^>]*src="data:image/png;base64,([^"]+)"', page)
     still = re.search(
@@ -137,16 +140,18 @@ def test_a_film_moves_and_can_stand_still(name: str, made: dict[str, tuple[Repor
     with Image.open(io.BytesIO(base64.b64decode(still[1]))) as standing:
         assert getattr(standing, "n_frames", 1) == 1
         assert np.asarray(standing.convert("RGB")).shape == first.shape
-    assert f"{FILM} frames" in page
+    assert f"{VIDEO_FRAMES} frames" in page
     assert page.index('id="animation"') < page.index('id="pictures"') < page.index('class="results')
 
 
+@pytest.mark.slow
 def test_figure_1_begins_with_its_plot(made: dict[str, tuple[Report, str]]) -> None:
     _, page = made["figure1"]
     assert page.index("tradeoff-miou-measured") < page.index('class="results')
     assert 'id="animation"' not in page
 
 
+@pytest.mark.slow
 def test_the_index_leads_to_every_figure(made: dict[str, tuple[Report, str]]) -> None:
     index = made["figure8"][0].index.read_text()
     for name in made:
@@ -161,26 +166,27 @@ def test_pages_of_figures_that_are_not_run_say_so(tmp_path: Path) -> None:
     assert "No finished network yet." in (tmp_path / "figure4a-smoke.html").read_text()
 
 
-def test_looks_are_taken_by_stages(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_visuals_are_made_by_stages(tmp_path: Path) -> None:
     """The two kinds of stages, on a network as it is before training."""
     plan, store = plan_of(0, grid=FIGURE8), Store(tmp_path)
-    film = next(look for look in looks(plan) if look.train.model == "mila")
-    assert isinstance(film, PredictVideo)
-    attend = Attend("attention", film.train, plan.test_data, offset=4)
-    for stage in (film.data, plan.train_data, plan.test_data):
+    video = next(visual for visual in visuals(plan) if visual.train.model == "mila")
+    assert isinstance(video, PredictVideo)
+    attend = Attend("attention", video.train, plan.test_data, offset=4)
+    for stage in (video.data, plan.train_data, plan.test_data):
         store.begin(stage)
         pack(FakeClips(2, plan.suite, *plan.profile.size(plan.suite)), 6, store.folder(stage) / "clips")
         store.finish(stage, {}, seconds=1.0, finished="", environment={})
-    store.begin(film.train)
-    network = build(film.train.model, plan.suite, dict(film.train.arguments))
-    save_checkpoint(store.folder(film.train) / "model.pt", film.train.key, {"model": network.state_dict()})
-    for look in (film, attend):
-        assert run_stage(look, store, "cpu").error is None
+    store.begin(video.train)
+    network = build(video.train.model, plan.suite, dict(video.train.arguments))
+    save_checkpoint(store.folder(video.train) / "model.pt", video.train.key, {"model": network.state_dict()})
+    for visual in (video, attend):
+        assert run_stage(visual, store, "cpu").error is None
     height, width = plan.profile.size(plan.suite)
-    with np.load(store.folder(film) / "film.npz") as arrays:
+    with np.load(store.folder(video) / "film.npz") as arrays:
         assert arrays["stream/normals"].shape == (2, 6, 3, height, width)
     with np.load(store.folder(attend) / "attention.npz") as arrays:
         assert arrays["weights"].shape[:2] == (2, 3)
-    assert store.record(film).result == {"clips": 2, "frames": 6, "keyframe_interval": 5}
+    assert store.record(video).result == {"clips": 2, "frames": 6, "keyframe_interval": 5}
     assert store.record(attend).result == {"offset": 4, "pictures": [0, 1], "window": 5}
-    assert isinstance(store.clips(film.data), PackedClips)
+    assert isinstance(store.clips(video.data), PackedClips)

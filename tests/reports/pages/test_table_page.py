@@ -177,10 +177,10 @@ def test_measured_numbers_link_to_their_stages(reports: list[Report]) -> None:
     assert anchor, row
     assert plan.rows[9].measure is not None
     assert f'<a href="stages/{plan.rows[9].measure.key}.html">42.2</a>' in row
-    behind = page[page.index(f'<details id="{anchor[1]}"') :]
-    behind = behind[: behind.index("</details>")]
+    scores = page[page.index(f'<details id="{anchor[1]}"') :]
+    scores = scores[: scores.index("</details>")]
     keys = [stage.key for seed in plan.rows[9].evaluations for stage in seed]
-    assert re.findall(r'<th[^>]*><a href="stages/(\w+).html">', behind) == keys
+    assert re.findall(r'<th[^>]*><a href="stages/(\w+).html">', scores) == keys
     # The number of one stage alone links to it at once.
     constant = plan.rows[-1].evaluations[0][0]
     assert f'<a href="stages/{constant.key}.html">5.0</a>' in table

@@ -34,6 +34,7 @@ def test_plots_have_files(reports: list[Report]) -> None:
     assert cost[9] == {"row": "MILA (ours)", "published GFLOPs": "70", "measured GFLOPs": "42.25"}
 
 
+@pytest.mark.slow
 def test_plots_that_did_not_change_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, store, out = plan_of(0, 1), Store(tmp_path / "store"), tmp_path / "out"
     fill(store, plan)

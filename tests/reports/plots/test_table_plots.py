@@ -26,6 +26,7 @@ def test_curves_name_every_method(page: str) -> None:
         assert section.count(f">{label.replace('&', '&amp;')}</text>") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grid", "over"), [(TABLE4, "window"), (TABLE5, "keyframe interval")])
 def test_plots_of_what_the_rows_vary(grid: Grid, over: str, tmp_path: Path) -> None:
     plan, store = plan_of(0, 1, grid=grid), Store(tmp_path / "store")

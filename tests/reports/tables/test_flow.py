@@ -35,12 +35,12 @@ def test_flow_is_scored_beside_the_rows(tmp_path: Path) -> None:
     assert (flow["published"], flow["unit"], flow["n_seeds"]) == ("", "px", "2")
     assert (flow["data"], flow["split"], flow["missing"]) == ("procedural videos (street)", "test", "")
     assert float(lines["FlowNet-S", "epe_ratio"]["measured_std"]) == pytest.approx(0.1 / 2**0.5, rel=1e-6)
-    console = Console(width=80, file=io.StringIO())
-    console.print(report.terminal)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "FLOWNET-S, MEASURED on exact flow of procedural videos (street)\n32 × 64 px; n = 2\n" in told
-    assert re.search(r"zero flow +2\.00 ±0\.00 px", told)
-    assert re.search(r"Ratio +0\.35 ±0\.07", told)
+    out = io.StringIO()
+    Console(width=80, file=out).print(report.terminal)
+    text = out.getvalue()
+    assert "FLOWNET-S, MEASURED on exact flow of procedural videos (street)\n32 × 64 px; n = 2\n" in text
+    assert re.search(r"zero flow +2\.00 ±0\.00 px", text)
+    assert re.search(r"Ratio +0\.35 ±0\.07", text)
 
 
 def test_tables_without_flow_have_no_such_section(page: str, report: Report) -> None:
