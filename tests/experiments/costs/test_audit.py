@@ -68,7 +68,7 @@ def test_models(found: list[Cell]) -> None:
 
 @pytest.mark.slow
 def test_table_7(found: list[Cell]) -> None:
-    """Note 1.8, under one convention for the six cells of GFLOPs."""
+    """Under one convention for the six cells of GFLOPs (note 1.8)."""
     table = found[2:]
     assert len(table) == 18
     gflops = {(c.row, c.size): c for c in table if c.column == "GFLOPs"}
