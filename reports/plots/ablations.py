@@ -18,13 +18,13 @@ _LEFT, _TICK = 36.0, 9.0
 
 
 def ablation_figures(plan: Plan, table: ResultTable, results: Sequence[RowResult]) -> list[Figure]:
-    """For the first metric of each task, measured: over the window, where rows differ in it; over K, where in that."""
+    """For the main metric of each task, measured: over the window, where rows differ in it; over K, where in that."""
     rows = plan.grid.rows
     intervals = [dict(row.arguments).get("keyframe_interval", plan.grid.keyframe_interval) for row in rows]
     by_label = {r.plan.label: r for r in results if r.values}
     if any("window" in dict(row.arguments) for row in rows):
         series = [("", [(row.label, by_label[row.label]) for row in rows if row.label in by_label])]
-        return [_figure(c, series, [row.label for row in rows], "window") for c in table.first_columns if series[0][1]]
+        return [_figure(c, series, [row.label for row in rows], "window") for c in table.main_columns if series[0][1]]
     if len(set(intervals)) < 2 or 1 in intervals:
         return []
     groups: dict[str, list[tuple[str, RowResult]]] = {}
@@ -32,7 +32,7 @@ def ablation_figures(plan: Plan, table: ResultTable, results: Sequence[RowResult
         if row.label in by_label:
             groups.setdefault(_without_interval(row.label), []).append((str(interval), by_label[row.label]))
     ticks = [str(k) for k in sorted(set(intervals))]
-    return [_figure(c, list(groups.items()), ticks, "keyframe interval") for c in table.first_columns if groups]
+    return [_figure(c, list(groups.items()), ticks, "keyframe interval") for c in table.main_columns if groups]
 
 
 def _without_interval(label: str) -> str:

@@ -17,13 +17,13 @@ _APART = _TICK + 4
 
 
 def offset_figures(table: ResultTable, results: Sequence[RowResult], drawn: DrawnPlots) -> list[Figure]:
-    """For the first metric of each task: every video method at each keyframe offset, the others as reference lines.
+    """For the main metric of each task: every video method at each keyframe offset, the others as reference lines.
 
     None where no finished row has several offsets. What was `drawn` before is taken.
     """
     if not any(r.plan.is_video and r.values for r in results):
         return []
-    return [_offset_figure(c, results, drawn) for c in table.first_columns]
+    return [_offset_figure(c, results, drawn) for c in table.main_columns]
 
 
 class _Series(NamedTuple):

@@ -84,7 +84,8 @@ def _columns(
             as_printed = max((cell.decimals for cell in cells), default=_DECIMALS)
             decimals = max(as_printed, _needed_decimals(measured))
             title = TASK_TITLES[task.name]
-            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline, bool(cells)))
+            in_print = (m.headline, bool(cells), m == task.main_metric)
+            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, *in_print))
     return tuple(columns)
 
 

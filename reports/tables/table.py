@@ -23,6 +23,7 @@ class Column:
         decimals: of measured numbers: as the paper prints the column, or more where these are smaller.
         headline: whether the paper's tables have such a column.
         published: whether this one has it.
+        main: whether it is what the task is judged by, see `mila.tasks.Task.main_metric`.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Column:
     decimals: int
     headline: bool
     published: bool
+    main: bool = False
 
     @property
     def short_task(self) -> str:
@@ -150,10 +152,9 @@ class ResultTable:
         return tuple(c for c in self.columns if c.headline)
 
     @property
-    def first_columns(self) -> tuple[Column, ...]:
-        """The first of them of each task: what plots show."""
-        first = {c.task: c for c in reversed(self.headline)}
-        return tuple(c for c in self.headline if first[c.task] is c)
+    def main_columns(self) -> tuple[Column, ...]:
+        """One of them a task: what plots show."""
+        return tuple(c for c in self.columns if c.main)
 
     @property
     def published(self) -> tuple[Column, ...]:
