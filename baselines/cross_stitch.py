@@ -1,4 +1,4 @@
-"""Cross-Stitch (Misra et al. 2016) on the DeepLab-ResNet: one encoder a task, joined after every stage (facts, 4.3)."""
+"""Cross-Stitch (Misra et al. 2016) on the DeepLab-ResNet: one encoder a task, joined after every stage (note 4.3)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CrossStitchUnit(nn.Module):
         units: `"channel"`: one alpha a channel, `[M, M, C]`, as in the original. `"scalar"`: one for all channels,
             `[M, M]`, as other public implementations have it.
         diagonal: initial alpha[i, i], a task's own share.
-        off_diagonal: initial alpha[i, j] for i != j. The defaults 0.9 and 0.1 (facts, 4.3) are the original's for two
+        off_diagonal: initial alpha[i, j] for i != j. The defaults 0.9 and 0.1 (note 4.3) are the original's for two
             tasks; kept for three, where each task's alphas then sum to 1.1.
 
     Raises:
@@ -65,7 +65,7 @@ class CrossStitch(FrameModel):
     """One DeepLab-ResNet a task, with a cross-stitch unit after each of the four stages.
 
     Three public variants disagree; this is the original idea: units on encoders that were trained task by task
-    (facts, 4.3). `encoders` and `decoders` are named as in `SingleTask`, whose weights therefore load. The units are
+    (note 4.3). `encoders` and `decoders` are named as in `SingleTask`, whose weights therefore load. The units are
     not charged by the counter: the cost is that of the encoders, 186.51 GMACs at 256x512 with two tasks and 236.46 at
     288x384 with three.
 

@@ -1,4 +1,4 @@
-"""Optical-flow warping: features of the keyframe follow FlowNet-S's flow from frame to frame (Accel; facts, 4.5).
+"""Optical-flow warping: features of the keyframe follow FlowNet-S's flow from frame to frame (Accel; note 4.5).
 
 Jain, Wang and Gonzalez 2019, "Accel: a corrective fusion network for efficient semantic segmentation on video": a deep
 reference branch on keyframes, whose features are warped by the flow between consecutive frames, again and again

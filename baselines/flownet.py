@@ -1,4 +1,4 @@
-"""FlowNet-S, the optical-flow network of the warping baselines (facts, 4.5): architecture, weights, and how it is run.
+"""FlowNet-S, the optical-flow network of the warping baselines (note 4.5): architecture, weights, and how it is run.
 
 23 convolutions: ten that shrink the pair of frames to 1/64, and a refinement that brings the flow back to 1/4 in four
 steps, each from the encoder's features, the deconvolved features and the upsampled flow of the step before.
@@ -207,8 +207,8 @@ class FlowNet(VideoModel):
     Args:
         suite: `FLOW`.
         width: see `FlowNetS`.
-        half_resolution: whether the network sees frames of half the size, averaged 2x2, as in Accel (facts, 4.5); the
-            cost in Table 7 at 1024x2048 is of that, too (facts, 1.8).
+        half_resolution: whether the network sees frames of half the size, averaged 2x2, as in Accel (note 4.5); the
+            cost in Table 7 at 1024x2048 is of that, too (note 1.8).
         weights: file for `load_flownet_weights`; None for random initialisation.
         bgr: see `load_flownet_weights`.
         normalisation: see `FlowNetS`.
@@ -259,7 +259,8 @@ class FlowNet(VideoModel):
             return flow
         # An odd last row or column is averaged alone.
         halves = [F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (current, older)]
-        return 2 * self.network(*halves)
+        halved: Tensor = self.network(*halves)
+        return 2 * halved
 
     def at_features(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """What `estimate` gave, on the grid of the encoders' features.

@@ -1,4 +1,4 @@
-"""MTAN (Liu et al. 2019) on the DeepLab-ResNet: task-specific attention masks on one shared encoder (facts, 4.1)."""
+"""MTAN (Liu et al. 2019) on the DeepLab-ResNet: task-specific attention masks on one shared encoder (note 4.1)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MTAN(FrameModel):
     channels; a 2x2 max-pool after the first one brings it from stride 4 to stride 8. The attended map of stage 4 is
     decoded.
 
-    The pool is ceil-mode, as the encoder's is, so that both agree at every size (65x129 to 33x65, facts, 1.6).
+    The pool is ceil-mode, as the encoder's is, so that both agree at every size (65x129 to 33x65, note 1.6).
     Cost without decoders: 150.5 GMACs at 256x512 with two tasks, 151.4 at 288x384 with three.
 
     Args:
@@ -63,7 +63,7 @@ class MTAN(FrameModel):
                 for t in suite.tasks
             }
         )
-        self.carry = nn.ModuleList(_Bottleneck(inputs, following) for inputs, following in pairwise(channels))
+        self.carry = nn.ModuleList(CarryBottleneck(inputs, following) for inputs, following in pairwise(channels))
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
 
@@ -89,7 +89,7 @@ class MTAN(FrameModel):
 def attention_mask(inputs: int, middle: int, channels: int) -> nn.Sequential:
     """A task's mask at one place of the network: `[B, inputs, h, w]` to `[B, channels, h, w]` in 0..1.
 
-    1x1 to `middle`, batch norm, ReLU, 1x1 to `channels`, batch norm, sigmoid (facts, 4.1).
+    1x1 to `middle`, batch norm, ReLU, 1x1 to `channels`, batch norm, sigmoid (note 4.1).
     """
     return nn.Sequential(
         nn.Conv2d(inputs, middle, 1, bias=False),
@@ -101,7 +101,7 @@ def attention_mask(inputs: int, middle: int, channels: int) -> nn.Sequential:
     )
 
 
-class _Bottleneck(nn.Module):
+class CarryBottleneck(nn.Module):
     """A residual bottleneck with a 1x1 shortcut, `[B, inputs, h, w]` to `[B, channels, h, w]`.
 
     Not torchvision's, whose output is 4 times its middle: at small widths ours need not be a multiple of 4.
@@ -124,4 +124,5 @@ class _Bottleneck(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.layers(x) + self.shortcut(x))
+        out: Tensor = self.relu(self.layers(x) + self.shortcut(x))
+        return out

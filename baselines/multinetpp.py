@@ -1,4 +1,4 @@
-"""MultiNet++ (Chennupati et al. 2019) on the SlowFast pair (Section 4.2 and facts, 4.4).
+"""MultiNet++ (Chennupati et al. 2019) on the SlowFast pair (Section 4.2 and note 4.4).
 
 The keyframe's features, projected to the fast network's channels, are concatenated with the current frame's as they
 are and fused by a 3x3 convolution; keyframes go straight to the decoders. It is MILA's frame with nothing moved between
@@ -8,6 +8,8 @@ geometric loss: the default is the equal weights of all other rows, the other is
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from mila.model import MILA
 from mila.names import Norm
@@ -21,6 +23,8 @@ class MultiNetPP(MILA):
         suite, slow, fast, width, keyframe_interval, decoder_norm, slow_weights, fast_weights,
             zero_init_residual: as for `MILA`.
     """
+
+    attends: ClassVar[bool] = False
 
     def __init__(
         self,

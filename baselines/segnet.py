@@ -1,9 +1,9 @@
-"""MTAN and Cross-Stitch on SegNet (Badrinarayanan et al. 2017), as in the paper's SegNet rows (facts, 4.2 and 4.3).
+"""MTAN and Cross-Stitch on SegNet (Badrinarayanan et al. 2017), as in the paper's SegNet rows (notes 4.2 and 4.3).
 
 SegNet is VGG16's thirteen convolutions, five max-pools that remember where each maximum was, and the mirror image with
 max-unpools that put values back there. A decoder block changes the number of channels in its first convolution, and
 each task's head is a 3x3 convolution with 64 channels and a 1x1 one, at the size of the image. Counted so by thop,
-heads included, this gives what the public code measures (facts, 1.7): MTAN 193.9 GMACs at 256x512 with two tasks and
+heads included, this gives what the public code measures (note 1.7): MTAN 193.9 GMACs at 256x512 with two tasks and
 217.3 at 288x384 with three, Cross-Stitch 181.7 at 288x384. Decoder blocks that change channels in their last
 convolution give 212.1, 232.6 and 227.6. The paper prints 168, 178 and 213, which neither gives.
 """
@@ -67,19 +67,20 @@ def _block(inputs: int, channels: int, convolutions: int) -> nn.Sequential:
     return nn.Sequential(_convolution(inputs, channels), *rest)
 
 
-def _pool(x: Tensor) -> tuple[Tensor, Tensor]:
+def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     """2x2 maxima of `[B, C, h, w]`, and where in h x w each was; ceil-mode, so that every size works."""
     return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
 
 
-def _unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Values of `x` put back to where `_pool` found its maxima in a map of `size`, and 0 elsewhere.
+def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Values of `x` put back to where `pool` found its maxima in a map of `size`, and 0 elsewhere.
 
     `F.max_unpool2d` does the same, but PyTorch refuses it where deterministic kernels are asked for.
     """
     height, width = size
     empty = x.new_zeros(x.shape[0], x.shape[1], height * width)
-    return empty.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+    filled: Tensor = empty.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+    return filled
 
 
 def _size(x: Tensor) -> tuple[int, int]:
@@ -117,7 +118,7 @@ class _Attention(nn.Module):
 
 
 class SegNetMTAN(FrameModel):
-    """MTAN on one shared SegNet: a mask a task at each of the five encoder and five decoder blocks (facts, 4.2).
+    """MTAN on one shared SegNet: a mask a task at each of the five encoder and five decoder blocks (note 4.2).
 
     Encoder: the mask is computed from the block's first convolution, from the second block on concatenated with the
     attended map carried over, and multiplies the block's output; a 3x3 convolution shared by the tasks and a 2x2
@@ -161,11 +162,11 @@ class SegNetMTAN(FrameModel):
             convolutions = cast(nn.Sequential, block)
             firsts.append(convolutions[0](x))
             encoded.append(convolutions[1:](firsts[-1]))
-            x, indices = _pool(encoded[-1])
+            x, indices = pool(encoded[-1])
             places.append(indices)
         unpooled, decoded = [x] * 5, [x] * 5
         for level in reversed(range(5)):
-            unpooled[level] = _unpool(x, places[level], _size(encoded[level]))
+            unpooled[level] = unpool(x, places[level], _size(encoded[level]))
             x = decoded[level] = self.network.decoder[level](unpooled[level])
         predictions: dict[str, Tensor] = {}
         for task in self.suite.tasks:
@@ -196,7 +197,7 @@ class SegNetMTAN(FrameModel):
 
 
 class SegNetCrossStitch(FrameModel):
-    """Cross-Stitch on SegNet: a whole encoder-decoder a task, stitched at each pool and each unpool (facts, 4.3).
+    """Cross-Stitch on SegNet: a whole encoder-decoder a task, stitched at each pool and each unpool (note 4.3).
 
     The maps that come out of the five pools are stitched, and so are those that come out of the five unpools; each task
     unpools with the indices of its own pools. (Frames of any size work.)
@@ -246,12 +247,12 @@ class SegNetCrossStitch(FrameModel):
         places, sizes = [], []
         for level in range(5):
             encoded = [network.encoder[level](x) for network, x in zip(networks, maps, strict=True)]
-            pooled, indices = zip(*map(_pool, encoded), strict=True)
+            pooled, indices = zip(*map(pool, encoded), strict=True)
             maps = self.stitch_pooled[level](pooled)
             places.append(indices)
             sizes.append(_size(encoded[0]))
         for level in reversed(range(5)):
-            unpooled = [_unpool(x, own, sizes[level]) for x, own in zip(maps, places[level], strict=True)]
+            unpooled = [unpool(x, own, sizes[level]) for x, own in zip(maps, places[level], strict=True)]
             stitched = self.stitch_unpooled[level](unpooled)
             maps = [network.decoder[level](x) for network, x in zip(networks, stitched, strict=True)]
         return {t.name: self.decoders.predict(t.name, x) for t, x in zip(self.suite.tasks, maps, strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from baselines.flow_warping import FlowWarping, Outside
 from baselines.flownet import Normalisation
@@ -12,7 +12,7 @@ from mila.backbone import scaled_channels
 from mila.model import MILA
 from mila.tasks import Suite
 
-Kind = Literal["ila", "flow", "svc", "concat", "none"]
+PropagationName = Literal["ila", "flow", "svc", "concat", "none"]
 
 
 class SlowFast(MILA):
@@ -25,11 +25,13 @@ class SlowFast(MILA):
         kernel, hidden: of SVC, see `KernelPrediction`; `hidden` at `width` 1.
         flow_width, half_resolution, flow_weights, flow_bgr, flow_normalisation, freeze_flow, outside: of optical flow,
             see `FlowWarping`.
-        switches: further arguments of `MILA`; `window` and `embedding` are ILA's.
+        switches: further arguments of `MILA`; `window` is ILA's, as is most of `architecture`.
 
     Raises:
         ValueError: an unknown propagation.
     """
+
+    attends: ClassVar[bool] = False  # its rows compare propagations; MILA's own row is what shows attention
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class SlowFast(MILA):
         fast: int | None = 18,
         *,
         width: float = 1.0,
-        propagation: Kind = "ila",
+        propagation: PropagationName = "ila",
         kernel: int = 9,
         hidden: int = 256,
         flow_width: float = 1.0,
@@ -50,8 +52,10 @@ class SlowFast(MILA):
         outside: Outside = "zeros",
         **switches: Any,
     ) -> None:
-        if propagation not in get_args(Kind):
-            raise ValueError(f"there is no propagation {propagation!r}; choose one of {', '.join(get_args(Kind))}")
+        if propagation not in get_args(PropagationName):
+            raise ValueError(
+                f"there is no propagation {propagation!r}; choose one of {', '.join(get_args(PropagationName))}"
+            )
         kind: Any = propagation
         if propagation == "flow":
 

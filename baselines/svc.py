@@ -1,7 +1,7 @@
-"""Spatially variant convolution (Li et al. 2018, "Low-latency video semantic segmentation"; facts, 4.6).
+"""Spatially variant convolution (Li et al. 2018, "Low-latency video semantic segmentation"; note 4.6).
 
 Three convolutions look at the fast features of two frames and predict, for every pixel, the weights of a kernel; the
-keyframe's features are convolved with it. No author code is public. What is known of the sizes (facts, 1.8): 3x3
+keyframe's features are convolved with it. No author code is public. What is known of the sizes (note 1.8): 3x3
 1024->256, 3x3 256->256, 3x3 256->81 make Table 7's 3.14 M parameters.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mila.attention import aggregate
 from mila.backbone import scaled_channels
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.propagation import Compared, Propagation, Relation
 from mila.tasks import Suite
 
@@ -73,6 +73,8 @@ class SVC(MILA):
         switches: further arguments of `MILA`.
     """
 
+    attends: ClassVar[bool] = False
+
     def __init__(
         self,
         suite: Suite,
@@ -88,7 +90,7 @@ class SVC(MILA):
             "multi_frame": False,
             "task_specific": False,
             "mimicry": None,
-            "fusion_layers": 3,
+            "architecture": Architecture(fusion_layers=3),
             "propagation": partial(KernelPrediction, kernel=kernel, hidden=scaled_channels(hidden, width)),
         }
         super().__init__(suite, slow, fast, width=width, **(own | switches))

@@ -1,77 +1,57 @@
-"""The numbers of a plan, read from its records: every offset of every seed, their means and spreads."""
+"""From a plan and its store to values: the store is read here, once a report, and by nothing behind it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from experiments.plan import Plan, RowPlan
-from experiments.stages import Evaluate, in_order
-from experiments.store import Record, Store
+from experiments.results import (
+    AttentionResult,
+    FlowResult,
+    KeptArrays,
+    Results,
+    RowPictures,
+    RowResult,
+    StageResult,
+    Value,
+    VideoResult,
+)
+from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
+from experiments.store import DamagedRecordError, Record, Store
+from mila.data.packed import PackedClips
+from mila.errors import UserError
+
+_LOG_LINES = 40
 
 
-@dataclass(frozen=True)
-class Value:
-    """One measured cell: the mean over seeds of the mean over offsets.
-
-    Attributes:
-        mean: in the metric's SI unit.
-        std: sample standard deviation over seeds; None with one seed.
-        seeds: n.
-        by_offset: mean over seeds at each offset 0..K-1 (one entry for a frame-by-frame model and for K = 1).
-        by_offset_std: their sample standard deviations; None with one seed.
-    """
-
-    mean: float
-    std: float | None
-    seeds: int
-    by_offset: tuple[float, ...]
-    by_offset_std: tuple[float, ...] | None
-
-
-@dataclass(frozen=True)
-class RowResult:
-    """A row and what is known of it.
-
-    Attributes:
-        plan: its stages.
-        values: by metric; empty where no seed is finished.
-        missing: why `values` is empty or incomplete, in words; empty where nothing is missing.
-        gflops: at the paper's size, measured; None where it is not.
-        trains, evaluations, measure: records behind the numbers, finished seeds only.
-    """
-
-    plan: RowPlan
-    values: dict[str, Value]
-    missing: str
-    gflops: float | None
-    trains: tuple[Record, ...]
-    evaluations: tuple[tuple[Record, ...], ...]
-    measure: Record | None
+def collect(plan: Plan, store: Store) -> Results:
+    """All that is known of a plan. What is large is not read yet: arrays and clips, which few pages need."""
+    rows = collect_rows(plan, store)
+    splits = [plan.train_data, plan.test_data]
+    splits += [data for stage in plan.flow[:1] for data in (stage.train.data, stage.data)]
+    return Results(
+        plan=plan,
+        rows=rows,
+        flow=collect_flow(plan, store),
+        stages=collect_stages([plan.train_data, plan.test_data, *plan.stages()], store),
+        manifests={data.key: manifest_of(data, store) for data in splits},
+        clips=_clips(plan.test_data, store) if store.state(plan.test_data) == "done" else None,
+        pictures=tuple(_pictures(row) for row in rows if row.evaluations and not row.plan.is_constant),
+        attention=_attention(plan, store),
+        videos=_videos(plan, store),
+    )
 
 
-@dataclass(frozen=True)
-class FlowResult:
-    """How good FlowNet-S is, on flow that is known exactly.
-
-    Attributes:
-        values: `epe` and `epe_zero` in pixels, and `ratio`, the first over the second seed by seed; empty where no seed
-            is finished.
-        missing: see `RowResult`.
-        trains, evaluations: records behind the numbers, finished seeds only.
-    """
-
-    values: dict[str, Value]
-    missing: str
-    trains: tuple[Record, ...]
-    evaluations: tuple[Record, ...]
-
-
-def collect(plan: Plan, store: Store) -> list[RowResult]:
+def collect_rows(plan: Plan, store: Store) -> tuple[RowResult, ...]:
     """Each row's result, in the plan's order. A seed counts once all its offsets are finished."""
-    return [_row(row, store) for row in plan.rows]
+    return tuple(_row(row, store) for row in plan.rows)
 
 
 def collect_flow(plan: Plan, store: Store) -> FlowResult | None:
@@ -91,6 +71,19 @@ def collect_flow(plan: Plan, store: Store) -> FlowResult | None:
         trains=tuple(store.record(stage.train) for (stage,) in complete),
         evaluations=records,
     )
+
+
+def collect_stages(stages: Sequence[Stage], store: Store) -> tuple[StageResult, ...]:
+    """What is known of some stages and of all that they need, in order."""
+    return tuple(_stage(stage, store) for stage in in_order(list(stages)))
+
+
+def manifest_of(data: Data, store: Store) -> dict[str, Any]:
+    """The manifest of a split: of the clips that were packed, or of those that would be."""
+    if store.state(data) == "done":
+        manifest: dict[str, Any] = store.record(data).result["manifest"]
+        return manifest
+    return data.source.manifest()
 
 
 def _row(row: RowPlan, store: Store) -> RowResult:
@@ -143,3 +136,94 @@ def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Stor
     if "failed" in states:
         return "a stage failed"
     return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"
+
+
+def _stage(stage: Stage, store: Store) -> StageResult:
+    """Read all files of a stage that pages show; a damaged record gives no number."""
+    folder, state = store.folder(stage), store.state(stage)
+    record, reason = None, ""
+    if state in ("done", "damaged"):
+        try:
+            record = store.record(stage)
+        except DamagedRecordError as error:
+            reason = str(error)
+    found = {name: _bytes(folder / name) for name in ("stage.json", "record.json", "error.txt", "log.txt")}
+    texts = {name: (raw or b"").decode(errors="replace") for name, raw in found.items() if name.endswith(".txt")}
+    files = [f"{name} {hashlib.sha256(raw).hexdigest()}" for name, raw in found.items() if raw is not None]
+    pictures = folder / "pictures.npz"
+    files += [f"pictures {pictures.stat().st_size}"] if pictures.is_file() else []
+    return StageResult(
+        stage=stage,
+        state=state,
+        title=_title(stage, record, found["stage.json"]),
+        record=record,
+        reason=texts["error.txt"] if state == "failed" else reason,
+        log="\n".join(texts["log.txt"].splitlines()[-_LOG_LINES:]),
+        files=tuple(files),
+    )
+
+
+def _title(stage: Stage, record: Record | None, description: bytes | None) -> str:
+    try:
+        return str((json.loads(description or b"") if record is None else record.stage)["title"])
+    except (ValueError, KeyError, TypeError):
+        return stage.title
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _pictures(row: RowResult) -> RowPictures:
+    """Of its first seed, at the first and at the last offset; once, where these are the same."""
+    seed = row.evaluations[0]
+    records = (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
+    kept = [_kept(record, "pictures.npz") for record in records]
+    return RowPictures(
+        label=row.plan.label,
+        seed=int(row.trains[0].stage["config"]["seed"]),
+        offsets=tuple(int(record.result["offset"]) for record in records),
+        predictions=tuple(kept) if all(arrays.path.is_file() for arrays in kept) else (),
+    )
+
+
+def _kept(record: Record, name: str) -> KeptArrays:
+    return KeptArrays(record.folder / name, tuple(int(index) for index in record.result.get("pictures", ())))
+
+
+def _attention(plan: Plan, store: Store) -> tuple[AttentionResult, ...]:
+    """What is finished, and whose clips are still there."""
+    found = []
+    for label, stage in _visuals(plan):
+        if isinstance(stage, Attend) and store.state(stage) == "done":
+            record, clips = store.record(stage), _clips(stage.data, store)
+            if clips is not None:
+                kept = _kept(record, "attention.npz")
+                found.append(AttentionResult(label, record.key, int(record.result["offset"]), kept, clips))
+    return tuple(found)
+
+
+def _videos(plan: Plan, store: Store) -> tuple[VideoResult, ...]:
+    """What is finished, and whose clips are still there."""
+    found = []
+    for label, stage in _visuals(plan):
+        if isinstance(stage, PredictVideo) and store.state(stage) == "done":
+            record, clips = store.record(stage), _clips(stage.data, store)
+            if clips is not None:
+                interval = int(record.result["keyframe_interval"])
+                found.append(VideoResult(label, record.key, interval, _kept(record, "film.npz"), clips))
+    return tuple(found)
+
+
+def _visuals(plan: Plan) -> list[tuple[str, Visual]]:
+    return [(row.label, stage) for row in plan.rows for stage in row.visuals]
+
+
+def _clips(data: Data, store: Store) -> PackedClips | None:
+    try:
+        return store.clips(data)
+    except UserError:
+        return None

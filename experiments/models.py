@@ -8,11 +8,21 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mila.errors import UserError
 from mila.tasks import Suite
-from mila.video_model import VideoModel
+
+if TYPE_CHECKING:
+    from mila.video_model import VideoModel  # needs PyTorch, which naming a model does not
+
+DepthName = Literal["depth", "slow", "fast"]
+"""Constructor arguments that are depths of DeepLab-ResNets."""
+
+DEPTHS: tuple[DepthName, ...] = get_args(DepthName)
+
+WEIGHTS: dict[DepthName, str] = {"depth": "weights", "slow": "slow_weights", "fast": "fast_weights"}
+"""Constructor arguments that give the ImageNet weights of the encoders with these depths."""
 
 _MODELS = {
     "constant": ("baselines.constant", "Constant"),
@@ -29,6 +39,11 @@ _MODELS = {
     "slow_fast": ("baselines.slow_fast", "SlowFast"),
     "mila": ("mila.model", "MILA"),
 }
+
+
+def is_mila(name: str) -> bool:
+    """Whether a model is the paper's own, the one with inter-frame attention and mimicry losses."""
+    return name == "mila"
 
 
 def module_of(name: str) -> str:
@@ -57,6 +72,8 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _class_of(name: str) -> type[VideoModel]:
+    from mila.video_model import VideoModel
+
     place, attribute = _place(name)
     module = load_file(Path(place)) if place.endswith(".py") else import_module(place)
     model = getattr(module, attribute, None)

@@ -6,41 +6,37 @@ import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.grids.grid import From, Grid, Row
-from experiments.models import accepted
+from experiments.grids.grid import Grid, InitialWeights, Row
+from experiments.models import DEPTHS, WEIGHTS, accepted, is_mila
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
+from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split, world_of
 from experiments.stages import (
     Arguments,
     Attend,
     Data,
     Evaluate,
-    Film,
-    Look,
     Measure,
+    PredictVideo,
     Stage,
     Start,
     Train,
+    Visual,
     arguments,
     in_order,
 )
-from mila.data.readers.layouts import ClipMode
 from mila.errors import UserError
 from mila.tasks import FLOW, Suite
+
+if TYPE_CHECKING:
+    from mila.data.readers.layouts import ClipMode  # needs PyTorch
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
-_FILM_FRAMES = 16
-"""Of a film, where the data have as many in a row: three keyframe intervals of 5, and the next keyframe."""
-
-_DEPTHS = ("depth", "slow", "fast")
-"""Constructor arguments that are depths of DeepLab-ResNets."""
-
-_WEIGHTS = {"depth": "weights", "slow": "slow_weights", "fast": "fast_weights"}
-"""Constructor arguments that give their ImageNet weights."""
+_VIDEO_FRAMES = 16
+"""Of predictions along a video, where the data have as many: three keyframe intervals of 5, and the next keyframe."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +47,14 @@ class RowPlan:
         label, published: see `Row`.
         evaluations: by seed, one stage an offset.
         measure: cost at the paper's size; None for the constant predictor, which costs nothing.
-        looks: what is kept of its first seed to be looked at.
+        visuals: what is kept of its first seed to be looked at.
     """
 
     label: str
     published: str | None
     evaluations: tuple[tuple[Evaluate, ...], ...]
     measure: Measure | None = None
-    looks: tuple[Look, ...] = ()
+    visuals: tuple[Visual, ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -109,7 +105,7 @@ class Plan:
         needed = {stage.key for stage in in_order(evaluations)}
         flow = [e for e in self.flow if e.train.key in needed]
         costs = [row.measure for row in some if row.measure is not None]
-        return [*evaluations, *flow, *costs, *(look for row in some for look in row.looks)]
+        return [*evaluations, *flow, *costs, *(visual for row in some for visual in row.visuals)]
 
 
 def make_plan(
@@ -149,14 +145,14 @@ def make_plan(
         needed.open().check(length)
     train_data = Data(f"clips {data} train", source, length)
     test_data = Data(f"clips {data} {split}", scored, length)
-    make = _RowMaker(grid, profile, train_data, test_data, seeds)
-    rows = (*(make.row(row) for row in grid.rows), make.constant())
-    return Plan(grid, profile, seeds, train_data, test_data, rows, make.flow())
+    plans = _RowMaker(grid, profile, train_data, test_data, seeds)
+    rows = (*(plans.row(row) for row in grid.rows), plans.constant())
+    return Plan(grid, profile, seeds, train_data, test_data, rows, plans.flow())
 
 
 def _longest(source: Source, at_least: int) -> int:
-    """The most frames up to a film's that clips of a source may have."""
-    for length in range(_FILM_FRAMES, at_least, -1):
+    """The most frames up to `_VIDEO_FRAMES` that clips of a source may have."""
+    for length in range(_VIDEO_FRAMES, at_least, -1):
         with contextlib.suppress(UserError):
             source.open().check(length)
             return length
@@ -187,18 +183,18 @@ class _RowMaker:
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
             Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
-            tuple(self._looks(row, trains[0], offsets)),
+            tuple(self._visuals(row, trains[0], offsets)),
         )
 
-    def _looks(self, row: Row, train: Train, interval: int) -> Iterator[Look]:
+    def _visuals(self, row: Row, train: Train, interval: int) -> Iterator[Visual]:
         """What the grid keeps to be looked at, of a model that has it."""
-        if "attention" in self.grid.looks and row.model == "mila" and interval > 1:
+        if "attention" in self.grid.visuals and is_mila(row.model) and interval > 1:
             yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
-        if "film" in self.grid.looks and interval > 1:
-            yield Film(f"film of {train.title}", train, self._film_data())
+        if "film" in self.grid.visuals and interval > 1:
+            yield PredictVideo(f"film of {train.title}", train, self._video_data())
 
-    def _film_data(self) -> Data:
-        """The first clip that is scored, as long as a film, or as long as the data have one."""
+    def _video_data(self) -> Data:
+        """The first clip that is scored, with `_VIDEO_FRAMES` frames or as many as the data have."""
         source = replace(self.test_data.source, clips=1)
         length = _longest(source, self.test_data.length)
         return Data(f"film {source.name} {source.split}", source, length)
@@ -223,7 +219,7 @@ class _RowMaker:
         return f"{self.train_data.source.name} {name}, seed {seed}"
 
     def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
-        starts = tuple(Start(start.ours, self._first(start, paper, seed), start.theirs) for start in row.starts)
+        starts = tuple(Start(start.ours, self._pretraining(start, paper, seed), start.theirs) for start in row.starts)
         schedule = self.profile.method if starts else self.profile.encoder
         started = frozenset(str(start.depth) for start in row.starts)
         return Train(
@@ -245,7 +241,7 @@ class _RowMaker:
         The encoders whose depths are called `started` begin as networks that were trained here.
         """
         profile = self.profile
-        depths = {name: profile.depths[paper[name]] for name in _DEPTHS if paper.get(name) is not None}
+        depths = {name: profile.depths[paper[name]] for name in DEPTHS if paper.get(name) is not None}
         sizes: dict[str, Any] = {
             "width": profile.width,
             "zero_init_residual": profile.zero_init_residual,
@@ -255,12 +251,12 @@ class _RowMaker:
         }
         sizes |= {
             name: profile.weights[paper[of]]
-            for of, name in _WEIGHTS.items()
+            for of, name in WEIGHTS.items()
             if of not in started and paper.get(of) in profile.weights
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
-    def _first(self, start: From, paper: dict[str, Any], seed: int) -> Train:
+    def _pretraining(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
         if start.network == "flownet" or start.depth is None:
             return self._flownet(seed)
@@ -288,6 +284,6 @@ class _RowMaker:
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world: DataName = "rooms" if self.test_data.source.suite.name.startswith("nyuv2") else "street"
+        world = world_of(shown.suite)
         source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
         return Data(f"flow {world} {split}", source, 2)

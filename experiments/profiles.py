@@ -30,7 +30,7 @@ class Profile:
         weights: of the encoders that start from nothing trained here, by the paper's depth: torchvision's names or
             files, see `DeepLabResNet`; empty for random ones.
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
-            authors, whose protocol the paper follows (facts, 2.6), and nothing is chosen on test data.
+            authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
         encoder, method: schedules of the networks that start from nothing and of the methods that start from them.
         flow: schedule of FlowNet-S on the exact flow of a world.
     """

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from experiments.collect import RowResult, collect
+from experiments.collect import collect_rows
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.results import RowResult
+from experiments.sources import MODES, world_of
 from experiments.store import Store
 
 SEEDS = tuple(range(10))
@@ -32,7 +33,7 @@ class Runs:
 
 def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -> Plan:
     """A grid on the world that has its tasks, or what stands in for them."""
-    world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+    world = world_of(grid.suite)
     return make_plan(grid, profile, world, mode=MODES[world][0], seeds=seeds)
 
 
@@ -43,4 +44,4 @@ def finished_runs(store: Store, profile: Profile, grids: Iterable[Grid] = tuple(
 
 def runs_of(plans: Iterable[Plan], store: Store) -> list[Runs]:
     """What is finished of some plans."""
-    return [Runs(plan, tuple(collect(plan, store))) for plan in plans]
+    return [Runs(plan, collect_rows(plan, store)) for plan in plans]

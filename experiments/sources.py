@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mila.data.clips import ClipSource
-from mila.data.packed import is_packed_store
-from mila.data.readers.layouts import ClipMode, Layout, recognise
-from mila.data.worlds.clips import WorldClips, WorldFlow
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, Suite
+
+if TYPE_CHECKING:  # the readers need PyTorch; to say which data there are does not
+    from mila.data.clips import ClipSource
+    from mila.data.readers.layouts import ClipMode, Layout
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
 Split = Literal["train", "val", "test"]
@@ -36,6 +36,11 @@ MODES: dict[DataName, tuple[ClipMode, ...]] = {
     "cityscapes": ("video", "pan", "still"),
 }
 """Where clips can come from; by default the first for which the folder has the files."""
+
+
+def world_of(suite: Suite) -> DataName:
+    """The world whose scenes are like those of a suite's data set: rooms for NYUd v2, a street for Cityscapes."""
+    return "rooms" if suite.name.startswith("nyuv2") else "street"
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Source:
     @property
     def is_packed(self) -> bool:
         """Whether `root` is a packed store, which training reads as it is."""
+        from mila.data.packed import is_packed_store
+
         return self.root is not None and is_packed_store(self.root)
 
     @property
@@ -86,6 +93,8 @@ def find_layout(name: DataName, root: Path | None) -> Layout:
     Raises:
         UserError: there is no folder, or it holds nothing known, or another data set.
     """
+    from mila.data.readers.layouts import recognise
+
     if root is None:
         raise UserError(f"{name!r} is a real data set: say where it lies with --data-root FOLDER.")
     layout = recognise(root)
@@ -96,6 +105,8 @@ def find_layout(name: DataName, root: Path | None) -> Layout:
 
 @lru_cache(maxsize=16)
 def _open(source: Source, root: Path | None) -> ClipSource:
+    from mila.data.worlds.clips import WorldClips, WorldFlow
+
     size: dict[str, Any] = {"height": source.height, "width": source.width}
     if source.name in ("rooms", "street"):
         if source.clips is None:

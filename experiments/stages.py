@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -27,6 +27,11 @@ Arguments = tuple[tuple[str, Any], ...]
 def arguments(**values: Any) -> Arguments:
     """Constructor arguments as stages keep them."""
     return tuple(sorted(values.items()))
+
+
+def as_json(given: Arguments) -> dict[str, Any]:
+    """Constructor arguments by name; those that are frozen dataclasses, such as `mila.model.Architecture`, as dicts."""
+    return {name: vars(value) if is_dataclass(value) else value for name, value in given}
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class Train(Stage):
         schedule = None if self.schedule is None else vars(self.schedule) | {"betas": list(self.schedule.betas)}
         return {
             "model": label_of(self.model),
-            "arguments": dict(self.arguments),
+            "arguments": as_json(self.arguments),
             "seed": self.seed,
             "schedule": schedule,
             "starts": [[start.ours, start.theirs] for start in self.starts],
@@ -213,7 +218,7 @@ class Measure(Stage):
         """See `Stage`."""
         suite = SUITES[self.suite]
         size = [suite.height, suite.width]
-        return {"model": label_of(self.model), "arguments": dict(self.arguments), "suite": self.suite, "size": size}
+        return {"model": label_of(self.model), "arguments": as_json(self.arguments), "suite": self.suite, "size": size}
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""
@@ -221,7 +226,7 @@ class Measure(Stage):
 
 
 @dataclass(frozen=True)
-class Look(Stage):
+class Visual(Stage):
     """Base of what is kept of a trained model for people to look at; nothing is scored."""
 
     train: Train
@@ -243,7 +248,7 @@ class Look(Stage):
 
 
 @dataclass(frozen=True)
-class Attend(Look):
+class Attend(Visual):
     """Attention weights and task-specific features of a few clips at one keyframe offset (Figures 4 and 5)."""
 
     kind: ClassVar[str] = "attention"
@@ -256,7 +261,7 @@ class Attend(Look):
 
 
 @dataclass(frozen=True)
-class Film(Look):
+class PredictVideo(Visual):
     """Predictions along whole clips, with the model's keyframe interval and with every frame a keyframe."""
 
     kind: ClassVar[str] = "film"

@@ -18,14 +18,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
 from experiments.stages import Data, Stage
 from mila.common.files import write_json, write_text
-from mila.data.packed import PackedClips
 from mila.errors import UserError
+
+if TYPE_CHECKING:
+    from mila.data.packed import PackedClips  # needs PyTorch, which records do not
 
 State = Literal["done", "failed", "damaged", "waiting"]
 
@@ -101,7 +103,7 @@ class Store:
     def state(self, stage: Stage) -> State:
         """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
         try:
-            return "damaged" if isinstance(self._look(stage), DamagedRecordError) else "done"
+            return "damaged" if isinstance(self._read_cached(stage), DamagedRecordError) else "done"
         except (FileNotFoundError, NotADirectoryError):
             return _unfinished(self.folder(stage))
 
@@ -173,12 +175,12 @@ class Store:
             FileNotFoundError: it is not finished.
             DamagedRecordError: the record is not what was written.
         """
-        record = self._look(stage)
+        record = self._read_cached(stage)
         if isinstance(record, DamagedRecordError):
             raise record
         return record
 
-    def _look(self, stage: Stage) -> Record | DamagedRecordError:
+    def _read_cached(self, stage: Stage) -> Record | DamagedRecordError:
         """Read a record, or return what was read before if the file is still the same."""
         folder = self.folder(stage)
         path = folder / "record.json"
@@ -211,6 +213,8 @@ class Store:
         Raises:
             UserError: they are gone or damaged.
         """
+        from mila.data.packed import PackedClips
+
         source = stage.source.open() if stage.source.is_packed else None
         return source if isinstance(source, PackedClips) else PackedClips(self.folder(stage) / "clips")
 

@@ -29,7 +29,7 @@ Window = int | Literal["global"]
 _TILE = 8
 """Pixels a tile: small tiles waste less of the band ((tile + L - 1) / L), large ones feed the matrix unit better."""
 
-_GLOBAL_SCORES = 1 << 24
+GLOBAL_SCORES = 1 << 24
 """Attention scores that global attention holds at once (64 MiB in float32); queries are taken in chunks of that."""
 
 
@@ -131,7 +131,7 @@ def _transpose(weights: Tensor) -> Tensor:
     return out
 
 
-class _Similarity(torch.autograd.Function):
+class Similarity(torch.autograd.Function):
     """`_similarity` with its gradient in closed form."""
 
     @staticmethod
@@ -143,12 +143,12 @@ class _Similarity(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         query, key = ctx.saved_tensors
         (grad,) = grads
-        grad_query = _Aggregate.apply(grad, key) if ctx.needs_input_grad[0] else None
-        grad_key = _Aggregate.apply(_Transpose.apply(grad), query) if ctx.needs_input_grad[1] else None
+        grad_query = Aggregate.apply(grad, key) if ctx.needs_input_grad[0] else None
+        grad_key = Aggregate.apply(_Transpose.apply(grad), query) if ctx.needs_input_grad[1] else None
         return grad_query, grad_key, None
 
 
-class _Aggregate(torch.autograd.Function):
+class Aggregate(torch.autograd.Function):
     """`_aggregate` with its gradient in closed form."""
 
     @staticmethod
@@ -160,8 +160,8 @@ class _Aggregate(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
         weights, value = ctx.saved_tensors
         (grad,) = grads
-        grad_weights = _Similarity.apply(grad, value, weights.shape[-1]) if ctx.needs_input_grad[0] else None
-        grad_value = _Aggregate.apply(_Transpose.apply(weights), grad) if ctx.needs_input_grad[1] else None
+        grad_weights = Similarity.apply(grad, value, weights.shape[-1]) if ctx.needs_input_grad[0] else None
+        grad_value = Aggregate.apply(_Transpose.apply(weights), grad) if ctx.needs_input_grad[1] else None
         return grad_weights, grad_value
 
 
@@ -174,7 +174,8 @@ class _Transpose(torch.autograd.Function):
 
     @staticmethod
     def backward(_ctx: Any, *grads: Tensor) -> Tensor:
-        return _Transpose.apply(grads[0])
+        transposed: Tensor = _Transpose.apply(grads[0])
+        return transposed
 
 
 def _outside(height: int, width: int, window: int, device: torch.device) -> Tensor:
@@ -196,9 +197,10 @@ def attention_weights(query: Tensor, key: Tensor, window: int) -> Tensor:
     Returns:
         `[B, H, W, L, L]`; entry (dy, dx) belongs to the neighbour at (y + dy - L // 2, x + dx - L // 2).
     """
-    scores = _Similarity.apply(query, key, window)
+    scores: Tensor = Similarity.apply(query, key, window)
     outside = _outside(query.shape[-2], query.shape[-1], window, query.device)
-    return scores.masked_fill(outside, -torch.inf).flatten(-2).softmax(-1).unflatten(-1, (window, window))
+    weights: Tensor = scores.masked_fill(outside, -torch.inf).flatten(-2).softmax(-1).unflatten(-1, (window, window))
+    return weights
 
 
 def aggregate(weights: Tensor, value: Tensor) -> Tensor:
@@ -211,7 +213,8 @@ def aggregate(weights: Tensor, value: Tensor) -> Tensor:
     Returns:
         `[B, C, H, W]` (not necessarily contiguous).
     """
-    return _Aggregate.apply(weights, value)
+    total: Tensor = Aggregate.apply(weights, value)
+    return total
 
 
 def _global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -222,12 +225,13 @@ def _global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     def attend(chunk: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(chunk, k, v, scale=1.0)
 
-    size = max(1, _GLOBAL_SCORES // (q.shape[0] * k.shape[1]))
+    size = max(1, GLOBAL_SCORES // (q.shape[0] * k.shape[1]))
     if size >= q.shape[1]:
         out = attend(q, k, v)
     else:
         out = torch.cat([checkpoint(attend, chunk, k, v, use_reentrant=False) for chunk in q.split(size, 1)], 1)
-    return out.transpose(1, 2).unflatten(2, (height, width))
+    received: Tensor = out.transpose(1, 2).unflatten(2, (height, width))
+    return received
 
 
 def check_window(window: Window) -> None:
@@ -269,7 +273,7 @@ class InterFrameLocalAttention(Propagation):
 
     Args:
         channels: C of the feature maps (512 in the paper's architecture).
-        embedding: C', the width of `h`; 36 without bias gives Table 7's 0.2 M parameters (facts, 1.5).
+        embedding: C', the width of `h`; 36 without bias gives Table 7's 0.2 M parameters (note 1.5).
         window: L, odd, or `"global"` (Table 4); the paper's L is 5 (Section 4.1).
         scaled: divide the inner products by sqrt(C'), which Eq. 2 does not.
     """
@@ -283,7 +287,10 @@ class InterFrameLocalAttention(Propagation):
 
     def embed(self, compared: Tensor) -> Tensor:
         """`h(f)`: `[B, C, H, W]` to `[B, C', H, W]`. Once a frame is enough, however often it gives or receives."""
-        return self.h(compared) if self.reuse_embeddings else compared
+        if not self.reuse_embeddings:
+            return compared
+        embedded: Tensor = self.h(compared)
+        return embedded
 
     def relate(self, current: Tensor, older: Tensor) -> Relation:
         """Query `h(f_k)` and key `h(f_t)` of Eq. 2."""

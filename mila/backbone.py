@@ -1,6 +1,6 @@
 """DeepLab-ResNet 18/34/50/101: torchvision's ResNet at output stride 8, with a ceil-mode pool and a width switch.
 
-The layout is the one the paper's cost columns count (facts, 1.2): strides of layer3 and layer4 removed, dilation 2 and
+The layout is the one the paper's cost columns count (note 1.2): strides of layer3 and layer4 removed, dilation 2 and
 4 in their place, the stride of a bottleneck in its 3x3, and `ceil_mode` in the max-pool, so that feature i lies on
 input pixel 8 i: 33x65 at 256x512, 37x49 at 288x384, 129x257 at 1024x2048.
 """
@@ -27,7 +27,7 @@ _LAYOUT: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
 }
 
 
-class DeepLabResNet(ResNet):
+class DeepLabResNet(ResNet):  # type: ignore[misc]  # torchvision carries no types
     """The encoder of every model in the suite: `[B, 3, H, W]` to the last residual features `[B, C, h, w]`.
 
     h = ceil-mode H / 8 (+ 1 where H is a multiple of 8). Parameter names are torchvision's, so its weights load as
@@ -78,7 +78,8 @@ class DeepLabResNet(ResNet):
             self.inplanes = scaled_channels(64, self._width)
             self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(self.inplanes)
-        return super()._make_layer(block, scaled_channels(planes, self._width), blocks, stride, dilate)
+        layer: nn.Sequential = super()._make_layer(block, scaled_channels(planes, self._width), blocks, stride, dilate)
+        return layer
 
     @property
     def stages(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Sequential]:

@@ -21,15 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mila.errors import UserError
+from mila.errors import LostRankError, UserError
 
 _TIMEOUT = timedelta(minutes=10)
 """For which a rank waits for another; longer than it takes rank 0 to write a checkpoint."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
-
-
-class LostRankError(Exception):
-    """Another process of the training has ended, or does not answer any more."""
 
 
 def rank() -> int:
@@ -37,8 +33,8 @@ def rank() -> int:
     return dist.get_rank() if _is_group() else 0
 
 
-def ranks() -> int:
-    """How many processes the group has; 1 without one."""
+def world_size() -> int:
+    """How many processes the process group has; 1 without one."""
     return dist.get_world_size() if _is_group() else 1
 
 
@@ -49,28 +45,28 @@ def _is_group() -> bool:
 @contextmanager
 def process_group(
     store: dist.Store,  # type: ignore[name-defined]
-    number: int,
-    of: int,
+    rank: int,
+    world_size: int,
     device: str,
-    local: int = 0,
+    local_rank: int = 0,
 ) -> Iterator[None]:
-    """Be rank `number` of a group of `of` processes: gloo on CPUs, NCCL on GPUs.
+    """Be one rank of a group of `world_size` processes: gloo on CPUs, NCCL on GPUs.
 
     Args:
         store: in which the ranks find each other; nothing else may use it.
-        number: this rank, from 0.
-        of: how many there are; entering waits for all of them.
+        rank: of this process, from 0.
+        world_size: how many there are; entering waits for all of them.
         device: `cpu` or `cuda`.
-        local: which process on its machine this is; chooses its GPU.
+        local_rank: which process on its machine this is; chooses its GPU.
 
     Raises:
         LostRankError: inside it, another rank has ended or does not answer.
     """
     if device == "cuda":
-        torch.cuda.set_device(local % torch.cuda.device_count())
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
     try:
         dist.init_process_group(
-            "nccl" if device == "cuda" else "gloo", store=store, rank=number, world_size=of, timeout=_TIMEOUT
+            "nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=world_size, timeout=_TIMEOUT
         )
         yield
     except RuntimeError as error:
@@ -97,14 +93,14 @@ def part(count: int) -> slice:
     Raises:
         UserError: there are fewer than ranks.
     """
-    if count < ranks():
-        raise UserError(f"a batch of {count} cannot be shared by {ranks()} processes; start at most {count}.")
-    return slice(count * rank() // ranks(), count * (rank() + 1) // ranks())
+    if count < world_size():
+        raise UserError(f"a batch of {count} cannot be shared by {world_size()} processes; start at most {count}.")
+    return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
 
 
 def any_rank(flag: bool, device: torch.device | str) -> bool:
     """Whether `flag` is set on any rank; the same answer on all."""
-    if ranks() == 1:
+    if world_size() == 1:
         return flag
     flags = torch.tensor([int(flag)], device=device)
     dist.all_reduce(flags, dist.ReduceOp.MAX)
@@ -113,7 +109,7 @@ def any_rank(flag: bool, device: torch.device | str) -> bool:
 
 def is_same(value: int, device: torch.device | str) -> bool:
     """Whether all ranks hold the same number; the same answer on all."""
-    if ranks() == 1:
+    if world_size() == 1:
         return True
     ends = torch.tensor([value, -value], device=device)
     dist.all_reduce(ends, dist.ReduceOp.MAX)
@@ -125,7 +121,7 @@ def mean_over_ranks(means: Mapping[str, Tensor], counts: Mapping[str, Tensor | i
 
     Where no rank has anything the mean is 0, provided that it is 0 on each.
     """
-    if ranks() == 1 or not means:
+    if world_size() == 1 or not means:
         return dict(means)
     values = torch.stack(list(means.values())).double()
     weights = torch.tensor([float(counts[name]) for name in means], dtype=values.dtype, device=values.device)
@@ -160,7 +156,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """`[B, C, H, W]` to the same."""
-        if not self.training or ranks() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(input)
         out, mean, var, count = _Normalise.apply(input, self.weight, self.bias, self.eps)
         assert self.running_mean is not None
@@ -199,17 +195,17 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, centre, scale, total = ctx.saved_tensors
         grad = grads[0]
-        normal = (x - _across(centre)).mul_(_across(scale))
+        normal = (x - _per_channel(centre)).mul_(_per_channel(scale))
         own = torch.stack([grad.sum((0, 2, 3)), (grad * normal).sum((0, 2, 3))])  # [2, C]: of bias and weight
         sums = own.to(torch.float64, copy=True)
         dist.all_reduce(sums)
         level, slope = (sums / total).to(x.dtype)
         # d/dx of (x - mean) / std: what moves mean and std along with x is taken out
-        given = grad - normal.mul_(_across(slope)).add_(_across(level))
-        return given.mul_(_across(scale * weight)), own[1], own[0], None
+        given = grad - normal.mul_(_per_channel(slope)).add_(_per_channel(level))
+        return given.mul_(_per_channel(scale * weight)), own[1], own[0], None
 
 
-def _across(values: Tensor) -> Tensor:
+def _per_channel(values: Tensor) -> Tensor:
     """One value a channel, as `[1, C, 1, 1]`."""
     return values[None, :, None, None]
 

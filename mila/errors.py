@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that callers tell apart. Needs no PyTorch."""
 
 
 class UserError(Exception):
@@ -6,3 +6,15 @@ class UserError(Exception):
 
     The command line prints the sentence without a traceback and exits with code 2.
     """
+
+
+class DivergedError(UserError):
+    """A loss is not finite any more."""
+
+
+class StoppedError(Exception):
+    """A training was asked to stop, and has saved its checkpoint."""
+
+
+class LostRankError(Exception):
+    """Another process of the training has ended, or does not answer any more."""

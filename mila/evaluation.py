@@ -31,7 +31,7 @@ def evaluate(
         offset: o in 0..K-1.
         batch: clips at a time; does not change the result.
         device: where to compute.
-        progress: is told (clips done, clips in all).
+        progress: is called with (clips done, clips in all).
 
     Returns:
         Metrics in SI units by name, see `mila.metrics`.

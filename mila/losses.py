@@ -1,4 +1,4 @@
-"""Per-task losses (facts, 4.8): cross-entropy, L1 on valid depth, 1 - cosine on valid normals; for flow, its error."""
+"""Per-task losses (note 4.8): cross-entropy, L1 on valid depth, 1 - cosine on valid normals; for flow, its error."""
 
 from __future__ import annotations
 

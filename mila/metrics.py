@@ -1,6 +1,6 @@
 """Metrics of Tables 1 and 2 as exact sums and counts, so that no result depends on the batch size.
 
-Three definitions of mIoU are in use for these data sets (facts, 2.1); all three are kept:
+Three definitions of mIoU are in use for these data sets (note 2.1); all three are kept:
 
 - `miou` (C): one confusion matrix for the data set; mean over the classes that occur in truth or prediction
 - `miou_image` (B): mean over images of the mean over the classes present in truth or prediction, void left out

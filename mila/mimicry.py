@@ -2,7 +2,7 @@
 
 L = alpha L1 + adversarial, where Eq. 3's `-beta min_D` is a discriminator behind a gradient-reversal layer: the
 discriminator learns to tell slow from fast features, the fast network to confuse it. (Eq. 3 prints the inner minimum
-with the usual sign reversed; facts, 5. Here the discriminator minimises its cross-entropy, as in Ganin et al.)
+with the usual sign reversed; note 5. Here the discriminator minimises its cross-entropy, as in Ganin et al.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class _Reverse(torch.autograd.Function):
 
 def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
     """Identity forward; backward the gradient times -`factor` (Ganin et al. 2016)."""
-    return _Reverse.apply(x, factor)
+    same: Tensor = _Reverse.apply(x, factor)
+    return same
 
 
 class Discriminator(nn.Module):
@@ -51,7 +52,8 @@ class Discriminator(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """What goes into the sigmoid: `[B, C, h, w]` to `[B]`."""
-        return self.layers(features).mean((1, 2, 3))
+        logits: Tensor = self.layers(features).mean((1, 2, 3))
+        return logits
 
     def forward(self, features: Tensor) -> Tensor:
         """Probability `[B]` that the features `[B, C, h, w]` are the slow network's."""

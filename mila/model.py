@@ -1,6 +1,6 @@
 """MILA (Section 3): a slow network on keyframes, a fast one in between, features carried across frames by ILA.
 
-Where the paper is silent the default is architecture A of the facts (1.5), which reproduces its cost columns: the slow
+Where the paper is silent the default is architecture A (note 1.5), which reproduces its cost columns: the slow
 features are projected 1x1 to the fast network's channels; a frame is fused with what it receives by concatenation and
 a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once a task.
 """
@@ -8,6 +8,7 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
@@ -21,6 +22,31 @@ from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.tasks import Suite
 from mila.video_model import Part, VideoModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the paper leaves open between the networks; the defaults are architecture A (note 1.5).
+
+    Attributes:
+        embedding: channels of `h`.
+        scaled: divide Eq. 2's inner products by sqrt(embedding).
+        propagate: what is carried on: `"encoded"`, a frame's own features after SE, as Section 3.2 says; `"fused"`,
+            its features after fusion, so that information can travel further than one step.
+        fusion_layers: convolutions of each fusion; 1 is what the cost columns say.
+
+    Raises:
+        ValueError: `propagate` names neither.
+    """
+
+    embedding: int = 36
+    scaled: bool = False
+    propagate: Literal["encoded", "fused"] = "encoded"
+    fusion_layers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.propagate not in ("encoded", "fused"):
+            raise ValueError(f"propagate is 'encoded' or 'fused', not {self.propagate!r}")
 
 
 class MILA(VideoModel):
@@ -39,11 +65,7 @@ class MILA(VideoModel):
         propagation: `"ila"`; `"concat"` for the older features as they are; `"none"` for no older features at all; or
             whatever makes a `Propagation` for a number of channels (`baselines.slow_fast` has optical flow and SVC).
         window: L of Eq. 1, odd, or `"global"`.
-        embedding: channels of `h`.
-        scaled: divide Eq. 2's inner products by sqrt(embedding).
-        propagate: what is carried on: `"encoded"`, a frame's own features after SE, as Section 3.2 says; `"fused"`,
-            its features after fusion, so that information can travel further than one step.
-        fusion_layers: convolutions of each fusion; 1 is what the cost columns say (facts, 1.5).
+        architecture: see `Architecture`.
         mimicry: factors (alpha, beta) of Eq. 3, (1, 1) in the paper; None trains without. Both networks are compared
             on the keyframe, where the slow one has run anyway.
         decoder_norm: see `TaskDecoder`.
@@ -55,6 +77,8 @@ class MILA(VideoModel):
     Raises:
         ValueError: switches that name nothing or contradict each other.
     """
+
+    attends: ClassVar[bool] = True
 
     # Squeeze-excitation stands in the branches, before what it feeds, and belongs to fusion with them.
     parts: ClassVar[Mapping[str, Part]] = {
@@ -77,25 +101,20 @@ class MILA(VideoModel):
         task_specific: bool = True,
         propagation: Literal["ila", "concat", "none"] | Callable[[int], Propagation] = "ila",
         window: Window = 5,
-        embedding: int = 36,
-        scaled: bool = False,
-        propagate: Literal["encoded", "fused"] = "encoded",
-        fusion_layers: int = 1,
+        architecture: Architecture = Architecture(),
         mimicry: tuple[float, float] | None = (1.0, 1.0),
         decoder_norm: Norm = "none",
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:
-        if propagate not in ("encoded", "fused"):
-            raise ValueError(f"propagate is 'encoded' or 'fused', not {propagate!r}")
         mimics = mimicry is not None and any(mimicry)
         if fast is None and (keyframe_interval != 1 or mimics):
             raise ValueError("without a fast network every frame is a keyframe and nothing mimics: K = 1, mimicry None")
         receives = multi_frame and propagation != "none"
-        history = 0 if not receives else keyframe_interval if propagate == "fused" else 1
+        history = 0 if not receives else keyframe_interval if architecture.propagate == "fused" else 1
         super().__init__(suite, keyframe_interval, history)
-        self.multi_frame, self.task_specific, self.propagate = multi_frame, task_specific, propagate
+        self.multi_frame, self.task_specific, self.propagate = multi_frame, task_specific, architecture.propagate
         self.slow = DeepLabResNet(slow, width, slow_weights, zero_init_residual)
         self.fast = None if fast is None else DeepLabResNet(fast, width, fast_weights, zero_init_residual)
         channels = scaled_channels(512, width) if self.fast is None else self.fast.channels
@@ -105,7 +124,7 @@ class MILA(VideoModel):
         branches = len(suite.tasks) if task_specific else 1
         self.propagations = nn.ModuleList()
         if propagation != "none":
-            make = _propagation(propagation, embedding, window, scaled)
+            make = _propagation_maker(propagation, window, architecture)
             first = make(channels)
             own = branches if first.compares == "features" else 1
             if first.chained and first.compares != "frame":
@@ -114,34 +133,37 @@ class MILA(VideoModel):
                 raise ValueError("this propagation compares the fast network's features, and there is no fast network")
             self.propagations.extend([first, *(make(channels) for _ in range(own - 1))])
         sources = (len(self.sources(True)), len(self.sources(False)))
-        self.branches = nn.ModuleList(Branch(channels, sources, task_specific, fusion_layers) for _ in range(branches))
+        self.branches = nn.ModuleList(
+            Branch(channels, sources, task_specific, architecture.fusion_layers) for _ in range(branches)
+        )
         self.decoders = TaskDecoders(suite, channels, width, decoder_norm)
         self.mimicry = Mimicry(channels, *mimicry) if mimicry is not None and mimics else None
 
-    def _branch(self, index: int) -> Branch:
+    def branch(self, index: int) -> Branch:
+        """One of the branches: a task's, or the one that all share."""
         branch = self.branches[index]
         assert isinstance(branch, Branch)
         return branch
 
-    def _propagation(self, index: int) -> Propagation:
+    def propagation_of(self, branch: int) -> Propagation:
         """The propagation of a branch: its own, or the one that all share."""
-        propagation = self.propagations[min(index, len(self.propagations) - 1)]
+        propagation = self.propagations[min(branch, len(self.propagations) - 1)]
         assert isinstance(propagation, Propagation)
         return propagation
 
     @property
     def _compares(self) -> str:
-        return self._propagation(0).compares if len(self.propagations) else "nothing"
+        return self.propagation_of(0).compares if len(self.propagations) else "nothing"
 
     @property
     def chained(self) -> bool:
         """Whether features are carried from each frame to the next one; see `Propagation.chained`."""
-        return bool(len(self.propagations)) and self._propagation(0).chained
+        return bool(len(self.propagations)) and self.propagation_of(0).chained
 
     def charge_embeddings(self, once_a_frame: bool) -> None:
         """`h` once a frame, or on both maps of each propagation, as Eq. 2 is written."""
         for index in range(len(self.propagations)):
-            self._propagation(index).reuse_embeddings = once_a_frame
+            self.propagation_of(index).reuse_embeddings = once_a_frame
 
     def for_inference(self) -> None:
         """Drop the discriminator."""
@@ -161,7 +183,8 @@ class MILA(VideoModel):
 
     def encode(self, frames: Tensor, keyframe: bool) -> Tensor:
         """`[B, 3, H, W]` to `[B, C, h, w]`, by the slow network and its projection or by the fast one."""
-        return self.project(self.slow(frames)) if keyframe or self.fast is None else self.fast(frames)
+        features: Tensor = self.project(self.slow(frames)) if keyframe or self.fast is None else self.fast(frames)
+        return features
 
     def compared_fast(self, frame: Tensor, encoded: Tensor, keyframe: bool) -> Tensor | None:
         """The fast network's features of a frame whose features are `encoded`, if the propagation compares those."""
@@ -177,9 +200,9 @@ class MILA(VideoModel):
             encoded: its features `[B, C, h, w]`.
             fast: the fast network's features of it, where the propagation compares those.
         """
-        features = [self._branch(i).se(encoded) for i in range(len(self.branches))]
+        features = [self.branch(i).se(encoded) for i in range(len(self.branches))]
         compared = {"features": features, "fast": [fast], "frame": [frame], "nothing": []}[self._compares]
-        return Emitted(features, [self._propagation(i).embed(x) for i, x in enumerate(compared) if x is not None])
+        return Emitted(features, [self.propagation_of(i).embed(x) for i, x in enumerate(compared) if x is not None])
 
     def carry(self, memory: Memory, frame: Tensor, keyframe: bool, relation: Relation | None = None) -> None:
         """Chained propagation: bring what the frame will receive, and later ones after it, on to the frame.
@@ -190,7 +213,7 @@ class MILA(VideoModel):
             keyframe: whether it is one.
             relation: to the frame before, where it is known already.
         """
-        propagation = self._propagation(0)
+        propagation = self.propagation_of(0)
         compared = propagation.embed(frame)
         for slot in self.sources(keyframe):
             if slot in memory.slots:
@@ -206,12 +229,12 @@ class MILA(VideoModel):
             relations = [] if self.chained else self._relate(current, older)
             for i, features in enumerate(older.features):
                 relation = relations[min(i, len(relations) - 1)] if relations else None
-                received[i].append(features if relation is None else self._propagation(i).move(relation, features))
-        return [self._branch(i).fuse(current.features[i], maps, keyframe) for i, maps in enumerate(received)]
+                received[i].append(features if relation is None else self.propagation_of(i).move(relation, features))
+        return [self.branch(i).fuse(current.features[i], maps, keyframe) for i, maps in enumerate(received)]
 
     def _relate(self, current: Emitted, older: Emitted) -> list[Relation]:
         pairs = zip(current.compared, older.compared, strict=True)
-        return [self._propagation(i).relate(*pair) for i, pair in enumerate(pairs)]
+        return [self.propagation_of(i).relate(*pair) for i, pair in enumerate(pairs)]
 
     def remember(self, memory: Memory, emitted: Emitted, fused: list[Tensor], keyframe: bool) -> None:
         """Put a frame into the memory, as it was encoded or as it was fused, if any later frame receives from it."""
@@ -220,7 +243,7 @@ class MILA(VideoModel):
             return
         if self.propagate == "fused":
             own = self._compares == "features"
-            compared = [self._propagation(i).embed(f) for i, f in enumerate(fused)] if own else emitted.compared
+            compared = [self.propagation_of(i).embed(f) for i, f in enumerate(fused)] if own else emitted.compared
             emitted = Emitted(fused, compared)
         memory.slots[slot] = emitted
 
@@ -287,7 +310,7 @@ class MILA(VideoModel):
         order = [t for t in frames[1:] if self.sources(self._is_key(t, key))] if self.chained else []
         if not order:
             return {}
-        propagation = self._propagation(0)
+        propagation = self.propagation_of(0)
         current, older = (propagation.embed(clip[:, [t - d for t in order]].flatten(0, 1)) for d in (0, 1))
         relation = [x.unflatten(0, (clip.shape[0], len(order))).unbind(1) for x in propagation.relate(current, older)]
         return {t: tuple(x[i] for x in relation) for i, t in enumerate(order)}
@@ -305,13 +328,13 @@ class MILA(VideoModel):
         return MILAStream(self)
 
 
-def _propagation(
-    kind: str | Callable[[int], Propagation], embedding: int, window: Window, scaled: bool
+def _propagation_maker(
+    kind: str | Callable[[int], Propagation], window: Window, architecture: Architecture
 ) -> Callable[[int], Propagation]:
     if not isinstance(kind, str):
         return kind
     if kind == "ila":
-        return lambda channels: InterFrameLocalAttention(channels, embedding, window, scaled)
+        return lambda channels: InterFrameLocalAttention(channels, architecture.embedding, window, architecture.scaled)
     if kind == "concat":
         return lambda channels: Concatenation()  # noqa: ARG005
     raise ValueError(f"there is no propagation {kind!r}; choose 'ila', 'concat' or 'none'")

@@ -18,13 +18,14 @@ from mila.tasks import Suite, TaskName
 def squeeze_excitation(channels: int, reduction: int = 16) -> nn.Module:
     """The SE block of a task (Section 3.1): channel attention from the global average; `[B, C, h, w]` to the same.
 
-    The paper does not name the reduction; 16 is the field's default (facts, 4.9).
+    The paper does not name the reduction; 16 is the field's default (note 4.9).
     """
-    return SqueezeExcitation(channels, max(1, channels // reduction))
+    block: nn.Module = SqueezeExcitation(channels, max(1, channels // reduction))
+    return block
 
 
 class Fusion(nn.Module):
-    """One map from several: concatenation, 3x3 convolution, batch norm, ReLU (architecture A, facts 1.5).
+    """One map from several: concatenation, 3x3 convolution, batch norm, ReLU (architecture A, note 1.5).
 
     Args:
         channels: C of every map that comes in, and of the one that goes out.
@@ -42,7 +43,8 @@ class Fusion(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         """`maps` tensors `[B, C, h, w]` to one `[B, C, h, w]`."""
-        return self.layers(torch.cat(maps, 1))
+        fused: Tensor = self.layers(torch.cat(maps, 1))
+        return fused
 
 
 class TaskDecoder(nn.Module):
@@ -73,7 +75,8 @@ class TaskDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`[B, C, h, w]` to `[B, out, h, w]`, at the features' resolution."""
-        return self.layers(features)
+        scores: Tensor = self.layers(features)
+        return scores
 
 
 def _norm(norm: Norm, features: int) -> list[nn.Module]:

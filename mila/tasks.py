@@ -64,6 +64,11 @@ class Task:
     classes: tuple[str, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
 
+    @property
+    def main_metric(self) -> Metric:
+        """What the task is judged by where there is room for one number: the first that the paper has a column for."""
+        return next(metric for metric in self.metrics if metric.headline)
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -139,14 +144,14 @@ CITYSCAPES = Suite(
     height=256,
     width=512,
 )
-"""7 label categories and depth, where depth is the disparity PNG's value / 65535 (facts, 2.3)."""
+"""7 label categories and depth, where depth is the disparity PNG's value / 65535 (note 2.3)."""
 
 CITYSCAPES_METRES = replace(
     CITYSCAPES,
     name="cityscapes-metres",
     tasks=(CITYSCAPES.task("segmentation"), Task("depth", 1, _METRES_METRICS)),
 )
-"""`CITYSCAPES` with depth in metres (facts, 3.1), in NYUv2's units; the paper has no such numbers."""
+"""`CITYSCAPES` with depth in metres (note 3.1), in NYUv2's units; the paper has no such numbers."""
 
 CITYSCAPES7 = Suite("cityscapes7", (CITYSCAPES.task("segmentation"),), height=256, width=512)
 """The 7 label categories alone: what the *street* world has for the paper's single-task segmentation."""
@@ -225,7 +230,7 @@ FLOW = Suite(
     height=256,
     width=512,
 )
-"""Optical flow to the frame before, which the flow network of the warping baselines (facts, 4.5) is pre-trained on."""
+"""Optical flow to the frame before, which the flow network of the warping baselines (note 4.5) is pre-trained on."""
 
 SUITES = {
     suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7, CITYSCAPES19, NYUV2, NYUV2_40, FLOW)

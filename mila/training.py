@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,67 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
-from mila.common.files import write_atomic
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.types import Progress
 from mila.data.augment import augment
 from mila.data.packed import PackedClips
-from mila.errors import UserError
+from mila.errors import DivergedError, StoppedError, UserError
 from mila.losses import annotated, task_loss
 from mila.names import AugmentationName, WeightingName
 from mila.schedule import Schedule
 from mila.video_model import VideoModel
 from mila.weighting import Weighting, make_weighting
 
-_CURVE_POINTS = 50
+CURVE_POINTS = 50
 """About how many points a training curve keeps."""
 
 
-class DivergedError(UserError):
-    """A loss is not finite any more."""
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained: all that the result depends on beside the model and the clips.
+
+    Attributes:
+        schedule: length and rate.
+        seed: of the clips' order, the offsets and the augmentation. (The initial weights are the caller's.)
+        weighting: of the tasks' losses; what it learns is trained by the same optimiser.
+        augmentation: protocol of `mila.data.augment`.
+    """
+
+    schedule: Schedule
+    seed: int
+    weighting: WeightingName = "equal"
+    augmentation: AugmentationName = "none"
 
 
-class StoppedError(Exception):
-    """A training was asked to stop, and has saved its checkpoint."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training keeps its state.
+
+    Attributes:
+        path: file to continue from and to write to.
+        identity: what is being trained, which should cover the recipe; a checkpoint of anything else is refused.
+        seconds: at most about so much work is lost by a kill.
+    """
+
+    path: Path
+    identity: str
+    seconds: float = 15.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What is called during a training.
+
+    Attributes:
+        progress: after each step, with (steps done, steps in all).
+        end_epoch: after each full epoch, with how many have passed; after an interruption perhaps twice with the same.
+        stop: at the start and after every step; where it returns true, the checkpoint is written and the training
+            stops.
+    """
+
+    progress: Progress | None = None
+    end_epoch: Callable[[int], None] | None = None
+    stop: Callable[[], bool] | None = None
 
 
 def batch_of(step: int, clips: int, batch: int, interval: int, seed: int) -> tuple[list[int], int]:
@@ -98,7 +139,7 @@ class _Losses(nn.Module):
         predictions, own = self.model.training_forward(frames, offset)
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
-        if distributed.ranks() > 1:
+        if distributed.world_size() > 1:
             counts: dict[str, Tensor | int] = {name: annotated(name, targets[name]).sum() for name in tasks}
             losses = distributed.mean_over_ranks({**own, **losses}, counts | dict.fromkeys(own, len(frames)))
             own = {name: losses.pop(name) for name in own}
@@ -115,21 +156,109 @@ def _shared_by_ranks(losses: _Losses, device: torch.device | str) -> nn.Module:
     )
 
 
+class Training:
+    """A training between two steps: its state, and the next step.
+
+    Args:
+        model: at its initial state; is trained in place, of its parameters those that require a gradient.
+        clips: the training clips.
+        recipe: how.
+        device: where to compute.
+
+    Attributes:
+        done: steps that have been made.
+        total: steps in all.
+        epoch: steps of one epoch.
+        curve: see `train`.
+
+    Raises:
+        ValueError: an unknown weighting.
+        UserError: the batch has fewer clips than there are ranks.
+    """
+
+    def __init__(self, model: VideoModel, clips: PackedClips, recipe: Recipe, device: torch.device | str) -> None:
+        schedule = recipe.schedule
+        distributed.part(min(schedule.batch, len(clips)))  # refuses what cannot be shared
+        if distributed.world_size() > 1:
+            distributed.synchronise_batch_norm(model)
+        model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._model, self._clips, self._recipe, self._device = model, clips, recipe, device
+        self._weigh = make_weighting(recipe.weighting, [t.name for t in model.suite.tasks]).to(device)
+        parameters = [p for module in (model, self._weigh) for p in module.parameters() if p.requires_grad]
+        self._optimiser = torch.optim.Adam(parameters, lr=schedule.lr, betas=schedule.betas, fused=True)
+        whole = _Losses(model, self._weigh)
+        self._losses = _shared_by_ranks(whole, device) if distributed.world_size() > 1 else whole
+        self.total, self.epoch = schedule.steps(len(clips)), schedule.steps_an_epoch(len(clips))
+        self.done, self.curve = 0, list[dict[str, float]]()
+        self._since_point, self._since_epoch = _Means(), _Means()
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "step": self.done,
+            "curve": self.curve,
+            "weighting": self._recipe.weighting,
+            "factors": self._weigh.state_dict(),
+            "model": self._model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "since_point": self._since_point.state(),
+            "since_epoch": self._since_epoch.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, of a training with the same recipe."""
+        self._model.load_state_dict(state["model"])
+        self._weigh.load_state_dict(state["factors"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._since_point.load(state["since_point"], self._device)
+        self._since_epoch.load(state["since_epoch"], self._device)
+        self.done, self.curve = state["step"], state["curve"]
+
+    def step(self) -> None:
+        """Make the next step.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._recipe.schedule.rate(self.done, self.total)
+        loss, own, losses = self._losses_of_batch()
+        if not torch.isfinite(loss):
+            values = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
+            raise DivergedError(
+                f"training diverged at step {self.done + 1} of {self.total} ({values}); lower the learning rate."
+            )
+        self._since_point.add({**own, **losses})
+        self._since_epoch.add(losses)
+        if (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or self.done + 1 == self.total:
+            weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
+            self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        self.done += 1
+        if self.done % self.epoch == 0:
+            self._weigh.end_epoch(self._since_epoch.take())
+
+    def _losses_of_batch(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """What the next step minimises, the model's own losses and the tasks' losses."""
+        clips, model, recipe = self._clips, self._model, self._recipe
+        indices, offset = batch_of(self.done, len(clips), recipe.schedule.batch, model.keyframe_interval, recipe.seed)
+        part = distributed.part(len(indices))
+        frames, targets = clips.batch(indices[part], offset, model.history, self._device)
+        frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, part.start)
+        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, offset)
+        return losses
+
+
 def train(
     model: VideoModel,
     clips: PackedClips,
-    schedule: Schedule,
-    seed: int,
-    checkpoint: Path,
-    identity: str,
+    recipe: Recipe,
+    checkpoint: Checkpoint,
     *,
-    weighting: WeightingName = "equal",
-    augmentation: AugmentationName = "none",
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
-    checkpoint_seconds: float = 15.0,
-    stop: Callable[[], bool] | None = None,
-    end_epoch: Callable[[int], None] | None = None,
+    callbacks: Callbacks | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place; of its parameters, those that require a gradient.
 
@@ -141,20 +270,12 @@ def train(
     batch normalisation looks from one clip at another. Rank 0 writes the checkpoint, every rank must see it.
 
     Args:
-        model: at its initial state; overwritten where `checkpoint` exists.
+        model: at its initial state; overwritten where the checkpoint exists.
         clips: the training clips.
-        schedule: length and rate.
-        seed: of the clips' order, the offsets and the augmentation. (The initial weights are the caller's.)
-        checkpoint: file to continue from and to write to.
-        identity: what is being trained; a checkpoint of anything else is refused.
-        weighting: of the tasks' losses; what it learns is trained by the same optimiser.
-        augmentation: protocol of `mila.data.augment`; `identity` should tell it, as it should the schedule.
+        recipe: how it is trained.
+        checkpoint: what to continue from and where to write.
         device: where to compute.
-        progress: is told (steps done, steps in all).
-        checkpoint_seconds: at most about so much work is lost by a kill.
-        end_epoch: told after each full epoch how many have passed; after an interruption perhaps twice of the same.
-        stop: asked at the start and after every step; where it says yes, the checkpoint is written and the training
-            stops.
+        callbacks: what is called on the way.
 
     Returns:
         The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
@@ -168,92 +289,43 @@ def train(
         StoppedError: `stop` said so, on any rank; the same call continues. A training that was at its last step is
             finished instead.
     """
-    distributed.part(min(schedule.batch, len(clips)))  # refuses what cannot be shared
-    if distributed.ranks() > 1:
-        distributed.synchronise_batch_norm(model)
-    model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    weigh = make_weighting(weighting, [t.name for t in model.suite.tasks]).to(device)
-    parameters = [p for module in (model, weigh) for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, betas=schedule.betas, fused=True)
-    total, epoch = schedule.steps(len(clips)), schedule.steps_an_epoch(len(clips))
-    done, curve = 0, list[dict[str, float]]()
-    since_point, since_epoch = _Means(), _Means()
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, identity)
+    callbacks = callbacks or Callbacks()
+    training = Training(model, clips, recipe, device)
+    _resume(training, checkpoint, recipe.weighting, device)
+    saved = time.monotonic()
+    if _stops(callbacks, device):
+        raise StoppedError
+    while training.done < training.total:
+        training.step()
+        if callbacks.end_epoch is not None and training.done % training.epoch == 0:
+            callbacks.end_epoch(training.done // training.epoch)
+        if callbacks.progress is not None:
+            callbacks.progress(training.done, training.total)
+        stops = _stops(callbacks, device)
+        if training.done == training.total:
+            break
+        if (stops or time.monotonic() - saved > checkpoint.seconds) and distributed.rank() == 0:
+            save_checkpoint(checkpoint.path, checkpoint.identity, training.state())
+            saved = time.monotonic()
+        if stops:
+            raise StoppedError
+    return training.curve
+
+
+def _resume(training: Training, checkpoint: Checkpoint, weighting: WeightingName, device: torch.device | str) -> None:
+    """Go on from the checkpoint, if there is one."""
+    path = checkpoint.path
+    if path.exists():
+        state = load_checkpoint(path, checkpoint.identity)
         if state.get("weighting") != weighting:
             raise UserError(
-                f"{checkpoint} is not a checkpoint of a training with {weighting!r} weighting; delete it to train anew."
+                f"{path} is not a checkpoint of a training with {weighting!r} weighting; delete it to train anew."
             )
-        model.load_state_dict(state["model"])
-        weigh.load_state_dict(state["factors"])
-        optimiser.load_state_dict(state["optimiser"])
-        since_point.load(state["since_point"], device)
-        since_epoch.load(state["since_epoch"], device)
-        done, curve = state["step"], state["curve"]
-    if not distributed.is_same(done, device):
-        raise UserError(f"not all processes see the same {checkpoint}; results must lie where all of them can read.")
-    whole = _Losses(model, weigh)
-    losses_of = _shared_by_ranks(whole, device) if distributed.ranks() > 1 else whole
-    every = max(1, total // _CURVE_POINTS)
-    saved = time.monotonic()
-    if distributed.any_rank(stop is not None and stop(), device):
-        raise StoppedError
-    for step in range(done, total):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step, total)
-        indices, offset = batch_of(step, len(clips), schedule.batch, model.keyframe_interval, seed)
-        part = distributed.part(len(indices))
-        frames, targets = clips.batch(indices[part], offset, model.history, device)
-        frames, targets = augment(frames, targets, clips.suite, augmentation, seed, step, part.start)
-        loss, own, losses = losses_of(frames, targets, offset)
-        if not torch.isfinite(loss):
-            told = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
-            raise DivergedError(f"training diverged at step {step + 1} of {total} ({told}); lower the learning rate.")
-        since_point.add({**own, **losses})
-        since_epoch.add(losses)
-        if (step + 1) % every == 0 or step + 1 == total:
-            weights = {f"weight_{name}": weight for name, weight in weigh.weights().items()}
-            curve.append({"step": step + 1, **since_point.take(), **weights})
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if (step + 1) % epoch == 0:
-            weigh.end_epoch(since_epoch.take())
-            if end_epoch is not None:
-                end_epoch((step + 1) // epoch)
-        if progress is not None:
-            progress(step + 1, total)
-        stopping = distributed.any_rank(stop is not None and stop(), device)
-        is_due = stopping or time.monotonic() - saved > checkpoint_seconds
-        if is_due and step + 1 < total and distributed.rank() == 0:
-            state = {"step": step + 1, "curve": curve, "weighting": weighting, "factors": weigh.state_dict()}
-            state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-            state |= {"since_point": since_point.state(), "since_epoch": since_epoch.state()}
-            save_checkpoint(checkpoint, identity, state)
-            saved = time.monotonic()
-        if stopping and step + 1 < total:
-            raise StoppedError
-    return curve
+        training.restore(state)
+    if not distributed.is_same(training.done, device):
+        raise UserError(f"not all processes see the same {path}; results must lie where all of them can read.")
 
 
-def save_checkpoint(path: Path, identity: str, state: dict[str, Any]) -> None:
-    """Write `state` atomically, marked with what it is a state of."""
-    write_atomic(path, lambda file: torch.save({"identity": identity, **state}, file))
-
-
-def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote.
-
-    Raises:
-        UserError: the file cannot be read, or is marked as another model's.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["identity"]
-    except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a checkpoint ({error}); delete {path.parent} to train again."
-        ) from error
-    if found != identity:
-        raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it to train anew.")
-    return state
+def _stops(callbacks: Callbacks, device: torch.device | str) -> bool:
+    """Whether any rank is asked to stop; the same answer on all."""
+    return distributed.any_rank(callbacks.stop is not None and callbacks.stop(), device)

@@ -32,6 +32,8 @@ class VideoModel(nn.Module, ABC):
         history: frames before the last keyframe that can change the prediction; a clip may hold more or fewer.
         parts: to which part of the cost submodules and methods belong, by dotted name; what is called inside them
             belongs to the same part unless it is named itself. A `Propagation` needs no name; what has none is "other".
+        attends: whether inter-frame local attention is what the model is about, so that grids keep its maps (Figures 4
+            and 5) and audits its `h`.
     """
 
     parts: ClassVar[Mapping[str, Part]] = {
@@ -40,6 +42,7 @@ class VideoModel(nn.Module, ABC):
         "decoders": "decoders",
         "decoders.predict": "decoders",
     }
+    attends: ClassVar[bool] = False
 
     def __init__(self, suite: Suite, keyframe_interval: int = 1, history: int = 0) -> None:
         super().__init__()

@@ -78,7 +78,7 @@ def attention(
 
 
 @torch.no_grad()
-def film(
+def predict_video(
     model: VideoModel, clips: PackedClips, indices: Sequence[int], device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
     """Predictions along N whole clips of T frames, whose first frame is a keyframe.

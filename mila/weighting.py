@@ -50,7 +50,7 @@ class Weighting(nn.Module, ABC):
         return {}
 
     def end_epoch(self, means: Mapping[str, float]) -> None:
-        """Is told the mean loss of each task over the epoch that has just ended. Nothing to do by default."""
+        """Called at the end of each epoch with each task's mean loss over it. Nothing to do by default."""
 
 
 class Equal(Weighting):
@@ -64,7 +64,7 @@ class Equal(Weighting):
 class Uncertainty(Weighting):
     """Homoscedastic uncertainty (Kendall et al. 2018): the logarithm s_i of each task's variance is learned.
 
-    One form for all tasks, classification or regression, as in MTAN's public code (facts, 4.7). The optimiser that
+    One form for all tasks, classification or regression, as in MTAN's public code (note 4.7). The optimiser that
     trains the model trains s as well.
 
     Args:
@@ -92,7 +92,7 @@ class DynamicWeightAverage(Weighting):
     """DWA (Liu et al. 2019): a task whose loss falls more slowly than the others' weighs more in the next epoch.
 
     The factors are 1 in the first two epochs, then M softmax(r_i / T), where r_i = L_i[t-1] / L_i[t-2] and L_i[t] is
-    the mean loss of task i over epoch t (facts, 4.7). They sum to M. A task with a mean of 0 two epochs ago (none of
+    the mean loss of task i over epoch t (note 4.7). They sum to M. A task with a mean of 0 two epochs ago (none of
     its pixels is annotated) has no rate: its r_i is taken as 1, as if its loss had stayed.
 
     Args:

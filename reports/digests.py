@@ -20,16 +20,16 @@ def combined(parts: Iterable[object]) -> str:
     return hashlib.sha256(repr(list(parts)).encode()).hexdigest()[:16]
 
 
-def told(value: object) -> object:
+def canonical(value: object) -> object:
     """What says all that a value is: arrays by their bytes, data classes by their fields."""
     if isinstance(value, np.ndarray):
         return ("array", value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest())
     if is_dataclass(value) and not isinstance(value, type):
-        return (type(value).__qualname__, *(told(getattr(value, field.name)) for field in fields(value)))
+        return (type(value).__qualname__, *(canonical(getattr(value, field.name)) for field in fields(value)))
     if isinstance(value, dict):
-        return ("dict", *((told(k), told(v)) for k, v in value.items()))
+        return ("dict", *((canonical(k), canonical(v)) for k, v in value.items()))
     if isinstance(value, list | tuple):
-        return (type(value).__name__, *map(told, value))
+        return (type(value).__name__, *map(canonical, value))
     return value
 
 

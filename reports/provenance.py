@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.collect import FlowResult, RowResult
 from experiments.models import file_of
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES
-from experiments.stages import Data, Stage, in_order
-from experiments.store import Record, Store
+from experiments.results import FlowResult, Results, RowResult, StageResult
+from experiments.store import Record
 from reports.settings import Setting, settings, used_depths
-from reports.tables.table import DATASET_TITLES
+from reports.titles import DATASET_TITLES
 
 _DEFAULT_PROFILE = "quick"
 _MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}
@@ -70,12 +70,11 @@ class About:
         return f"GFLOPs (10^9 multiply-accumulates a frame at {self.size})"
 
 
-def about(plan: Plan, store: Store) -> About:
-    """Say what a plan's report is of."""
+def about(plan: Plan, manifest: Mapping[str, Any]) -> About:
+    """Say what a plan's report is of; `manifest` is that of its scored split."""
     source, n = plan.test_data.source, len(plan.seeds)
     numbers = ", ".join(str(seed) for seed in plan.seeds)
     paper = plan.grid.suite
-    manifest = _manifest(plan.test_data, store)
     notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
     mode = _MODES[source.mode]
     own = (file_of(row.model) for row in plan.grid.own_rows)
@@ -118,13 +117,6 @@ def _differences(plan: Plan) -> tuple[str, ...]:
     return tuple(words for words, true in facts.items() if true)
 
 
-def _manifest(data: Data, store: Store) -> dict[str, Any]:
-    if store.state(data) == "done":
-        manifest: dict[str, Any] = store.record(data).result["manifest"]
-        return manifest
-    return data.source.manifest()
-
-
 @dataclass(frozen=True)
 class StageLine:
     """One stage: what a reader needs to find its record."""
@@ -163,7 +155,7 @@ class KeyLine:
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """How a report's numbers were made.
 
     Attributes:
@@ -192,21 +184,21 @@ class Made:
     commits: tuple[str, ...]
 
 
-def made(plan: Plan, store: Store, results: list[RowResult], flow: FlowResult | None) -> Made:
+def provenance_of(results: Results) -> Provenance:
     """Gather everything behind a plan's numbers."""
-    stages = in_order([plan.train_data, plan.test_data, *plan.stages()])
-    states = {stage.key: store.state(stage) for stage in stages}
-    records = [store.record(stage) for stage in stages if states[stage.key] == "done"]
-    by_key = {record.key: record for record in records}
+    records = [stage.record for stage in results.stages if stage.record is not None]
     environments = sorted({json.dumps(record.environment, sort_keys=True) for record in records})
     finished = sorted(record.finished for record in records)
-    manifests = [(d.title, json.dumps(_manifest(d, store), indent=1, ensure_ascii=False)) for d in _splits(plan)]
-    return Made(
-        settings=settings(plan),
+    titles = {result.stage.key: result.stage.title for result in results.stages}
+    manifests = [
+        (titles[key], json.dumps(manifest, indent=1, ensure_ascii=False)) for key, manifest in results.manifests.items()
+    ]
+    return Provenance(
+        settings=settings(results.plan),
         manifests=manifests,
         environments=[[(k, str(v)) for k, v in json.loads(e).items() if k != "commit"] for e in environments],
-        stages=[_stage_line(stage, states[stage.key], by_key.get(stage.key)) for stage in stages],
-        keys=[*(line for result in results for line in _key_lines(result)), *_flow_lines(flow)],
+        stages=[_stage_line(result) for result in results.stages],
+        keys=[*(line for row in results.rows for line in _key_lines(row)), *_flow_lines(results.flow)],
         done=len(records),
         seconds=_duration(sum(record.seconds for record in records)),
         first=finished[0] if finished else "",
@@ -221,12 +213,8 @@ def _machine(record: Record) -> str:
     return str(record.environment.get("processor", device)) if device == "cpu" else device
 
 
-def _splits(plan: Plan) -> list[Data]:
-    flow = [data for stage in plan.flow[:1] for data in (stage.train.data, stage.data)]
-    return [plan.train_data, plan.test_data, *flow]
-
-
-def _stage_line(stage: Stage, state: str, record: Record | None) -> StageLine:
+def _stage_line(result: StageResult) -> StageLine:
+    stage, record, state = result.stage, result.record, result.state
     if record is None:
         return StageLine(stage.title, stage.kind, stage.key, state, "", "", "", "", "")
     return StageLine(

@@ -7,7 +7,6 @@ from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -29,9 +28,9 @@ def environment() -> Environment:
     return templates
 
 
-def render(template: str, **values: Any) -> str:
-    """The HTML text of one of the templates."""
-    return environment().get_template(template).render(**values)
+def render(template: str, page: object) -> str:
+    """The HTML text of a page: one of the templates, which finds all that it shows in the attributes of `page`."""
+    return environment().get_template(template).render(page=page)
 
 
 def _runs(items: Sequence[object], attribute: str) -> list[list[object]]:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.grids.grid import Row
+from experiments.models import DEPTHS, WEIGHTS
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
-from reports.tables.table import DATASET_TITLES
-
-_DEPTHS = ("depth", "slow", "fast")
-"""Arguments of a row that are depths of DeepLab-ResNets."""
+from reports.titles import DATASET_TITLES
 
 _NETWORKS = {
     "multi_task": "multi-task-trained encoders",
@@ -94,7 +92,7 @@ def unusual(plan: Plan) -> list[str]:
 
 def used_depths(plan: Plan) -> list[int]:
     """The paper's depths of the DeepLab-ResNets that the rows have, deepest first."""
-    found = {value for row in plan.grid.rows for name, value in row.arguments if name in _DEPTHS}
+    found = {value for row in plan.grid.rows for name, value in row.arguments if name in DEPTHS}
     return sorted((depth for depth in found if depth is not None), reverse=True)
 
 
@@ -128,7 +126,7 @@ def _schedule(profile: Profile, of: Literal["encoder", "method", "flow"]) -> str
 
 def _initial(profile: Profile, trains: list[Train]) -> str:
     given = {name for stage in trains for name, value in stage.arguments if value is not None}
-    if given & {"weights", "slow_weights", "fast_weights"}:
+    if given & set(WEIGHTS.values()):
         return "ImageNet"
     return "random, residual branches zero" if profile.zero_init_residual else "random"
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
-from experiments.collect import RowResult, Value
+from experiments.results import RowResult, Value
 
 Better = Literal["higher", "lower"]
 Mark = Literal["", "best", "second"]

@@ -18,11 +18,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.fixture
 def nyu(tmp_path: Path) -> Path:
-    """`made_files.write_plain` in a folder whose name has a space and a letter beyond ASCII."""
+    """`fake_files.write_plain` in a folder whose name has a space and a letter beyond ASCII."""
     return write_plain(tmp_path / "données NYU")
 
 
 @pytest.fixture
 def cities(tmp_path: Path) -> Path:
-    """`made_files.write_cities` likewise."""
+    """`fake_files.write_cities` likewise."""
     return write_cities(tmp_path / "städte 1")

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from experiments.costs.audit import gflops_as_published
-from experiments.costs.latency import bench, read_records, timed_runs, write_record
+from experiments.costs.latency import read_records, timed_runs, write_record
+from experiments.costs.timing import bench
 from experiments.grids import find_grids
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES
-from experiments.runner.launch import find_device
+from experiments.runner.workers import find_device
 from experiments.store import Store
 from mila.errors import UserError
 from reports.pages.costs import read_counted
@@ -69,15 +71,15 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     folder = options.results / "latency"
     read_records(folder)  # so that a damaged one is said before anything is timed
     for device in devices:
-        with Progress(console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task(f"timing on {device}", total=None)
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(f"timing on {device}", total=None)
             record = bench(
                 grids,
                 PROFILES[options.profile],
                 device,
                 rounds=options.rounds,
                 frames=options.frames,
-                told=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
+                progress=partial(_show_progress, bar, task),
             )
         path = write_record(record, folder)
         console.print(f"Record: {path.resolve()}", highlight=False)
@@ -93,6 +95,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     page = write_latency(records, timed_runs(Store(options.results / "store"), records), counted, out)
     console.print(f"Page: {page.resolve()}\nData: {page.with_suffix('.csv').resolve()}", highlight=False)
     return 0
+
+
+def _show_progress(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

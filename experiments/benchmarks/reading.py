@@ -51,8 +51,8 @@ def main() -> int:
     if min(options.batch, options.rounds) < 1:
         parser.error("--batch and --rounds take numbers from 1 up")
     console = Console(width=160, highlight=False)
-    heads = ("data", "size", "batch", "decoding, ms", "packed, ms", "faster", "by round", "then normalising, ms")
-    table = Table(*heads, box=None)
+    columns = ("data", "size", "batch", "decoding, ms", "packed, ms", "faster", "by round", "then normalising, ms")
+    table = Table(*columns, box=None)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         try:

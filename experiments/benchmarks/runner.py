@@ -1,4 +1,4 @@
-"""What running and reporting cost beside the work itself: planning, collecting, making pages, on made-up results.
+"""What running and reporting cost beside the work itself: planning, collecting, making pages, on a synthetic store.
 
 python -m experiments.benchmarks.runner                     at least 10,000 stages planned and collected, pages of 1,000
 python -m experiments.benchmarks.runner --stages 300 --pages 300
@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.synthetic_store import fill, plans_of, seeds_for, stages_of
-from experiments.collect import collect, collect_flow
+from experiments.collect import collect_flow, collect_rows
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
-from reports.pages.build import build_report
+from reports.report import build_report
 
 _ROUNDS = 3
 _RUN = Path(__file__).parents[1] / "run.py"
@@ -63,7 +63,7 @@ def collecting(root: Path, seeds: int) -> Cost:
     plans = plans_of(seeds)
     stages_of(plans)  # hashes are kept by the stages
     store = Store(root)
-    return _timed(lambda: [(collect(plan, store), collect_flow(plan, store)) for plan in plans])
+    return _timed(lambda: [(collect_rows(plan, store), collect_flow(plan, store)) for plan in plans])
 
 
 def pages(root: Path, out: Path, seeds: int) -> Cost:
@@ -74,9 +74,9 @@ def pages(root: Path, out: Path, seeds: int) -> Cost:
     return _timed(lambda: [build_report(plan, store, out) for plan in plans])
 
 
-def _timed(work: Callable[[], object]) -> Cost:
+def _timed(call: Callable[[], object]) -> Cost:
     wall, processors = time.perf_counter(), _processors()
-    work()
+    call()
     wall, processors = time.perf_counter() - wall, _processors() - processors
     return Cost(wall, processors, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
@@ -86,10 +86,10 @@ def _processors() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-def apart(work: Callable[..., Cost], *given: Any) -> Cost:
+def in_fresh_process(call: Callable[..., Cost], *arguments: Any) -> Cost:
     """Measure in a fresh process."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(work, *given).result()
+        return pool.submit(call, *arguments).result()
 
 
 def command(results: Path, seeds: int) -> Cost:
@@ -139,10 +139,10 @@ def main() -> int:
         folder = Path(name)
         many, some = seeds_for(options.stages), seeds_for(options.pages)
         n = len(stages_of(plans_of(many)))
-        add("planning", n, [apart(planning, many) for _ in range(_ROUNDS)], "2 s")
+        add("planning", n, [in_fresh_process(planning, many) for _ in range(_ROUNDS)], "2 s")
         console.print(f"Writing {n} records ...")
         fill(Store(folder / "many"), plans_of(many))
-        add("collecting", n, [apart(collecting, folder / "many", many) for _ in range(_ROUNDS)], "10 s")
+        add("collecting", n, [in_fresh_process(collecting, folder / "many", many) for _ in range(_ROUNDS)], "10 s")
 
         results = folder / "some"
         store, out = Store(results / "store"), results / "reports"
@@ -150,22 +150,22 @@ def main() -> int:
         n = len(stages_of(plans))
         console.print(f"Writing {n} records ...")
         fill(store, plans)
-        add("all pages", n, [apart(pages, store.root, out, some)], "20 s, 1 GB")
+        add("all pages", n, [in_fresh_process(pages, store.root, out, some)], "20 s, 1 GB")
         largest = max(path.stat().st_size for path in out.rglob("*.html"))
-        add("nothing new", n, [apart(pages, store.root, out, some) for _ in range(_ROUNDS)], "")
+        add("nothing new", n, [in_fresh_process(pages, store.root, out, some) for _ in range(_ROUNDS)], "")
         scores = scores_by_pages(some)
         for some_scores in (scores[-_ROUNDS:], scores[:_ROUNDS]):
             anew: list[Cost] = []
             for score, _ in some_scores:
                 with _as_before(score, store):
-                    apart(pages, store.root, out, some)
-                anew.append(apart(pages, store.root, out, some))
+                    in_fresh_process(pages, store.root, out, some)
+                anew.append(in_fresh_process(pages, store.root, out, some))
             on = sorted({count for _, count in some_scores})
             add(f"one new record, on {on[-1]} page{'s' if on[-1] > 1 else ''}", n, anew, "3 s")
         whole: list[Cost] = []
         for score, _ in scores[-_ROUNDS:]:
             with _as_before(score, store):
-                apart(pages, store.root, out, some)
+                in_fresh_process(pages, store.root, out, some)
             whole.append(command(results, some))
         add("one on the fewest pages, the whole command", n, whole, "")
     console.print(table, f"Medians of {_ROUNDS}; the largest page has {largest / 1e6:.2f} MB (bound: 5).")

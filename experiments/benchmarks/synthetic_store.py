@@ -1,4 +1,4 @@
-"""A store of made-up results, as large as one likes: what the runner and the reports are timed on."""
+"""A synthetic store, as large as one likes: what the runner and the reports are timed on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from experiments.grids import find_grids
+from experiments.models import is_mila
 from experiments.plan import Plan, make_plan
 from experiments.profiles import QUICK
-from experiments.sources import EMBEDDED, MODES, SUITES_OF
+from experiments.sources import MODES, world_of
 from experiments.stages import Data, Evaluate, Measure, Stage, Train, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
@@ -25,7 +26,7 @@ _PICTURES = 3
 _ABOUT = {
     "seconds": 100.0,
     "finished": "2026-01-02T03:04:05+00:00",
-    "environment": {"python": "3", "torch": "2", "device": "cpu", "threads": 1, "commit": "made up"},
+    "environment": {"python": "3", "torch": "2", "device": "cpu", "threads": 1, "commit": "synthetic"},
 }
 
 
@@ -33,7 +34,7 @@ def plans_of(seeds: int) -> list[Plan]:
     """Every grid at profile `quick` on embedded videos, with so many seeds: what `--grid all --seeds ...` plans."""
     plans = []
     for grid in find_grids("all"):
-        world = next(name for name in EMBEDDED if {grid.suite, grid.stand_in} & set(SUITES_OF[name]))
+        world = world_of(grid.suite)
         plans.append(make_plan(grid, QUICK, world, mode=MODES[world][0], seeds=tuple(range(seeds))))
     return plans
 
@@ -50,15 +51,15 @@ def seeds_for(stages: int) -> int:
 
 
 def fill(store: Store, plans: Sequence[Plan]) -> None:
-    """Finish every stage with results of a real one's size and shape, but made up.
+    """Finish every stage with synthetic results of a real one's size and shape.
 
     What is kept to be looked at, a handful of stages whatever the seeds, is left waiting.
     Of the scored clips the first few are rendered and packed; every score is given the same predictions of them, in one
     file that the folders share.
     """
-    draw, pictures = np.random.default_rng(0), _Pictures(store, _scored(plans))
+    generator, pictures = np.random.default_rng(0), _Pictures(store, _scored(plans))
     for stage in stages_of(plans):
-        result = _result(stage, draw)
+        result = _result(stage, generator)
         if result is None:
             continue
         folder = store.begin(stage)
@@ -78,7 +79,7 @@ class _Pictures:
 
     def __init__(self, store: Store, scored: Sequence[Data]) -> None:
         self._files: dict[str, Path] = {}
-        draw = np.random.default_rng(0)
+        generator = np.random.default_rng(0)
         for data in scored:
             folder = store.folder(data) / "clips"
             pack(replace(data.source, clips=_PICTURES).open(), data.length, folder)
@@ -88,7 +89,7 @@ class _Pictures:
             for task in packed.suite.tasks:
                 truth = np.stack([clip.targets[task.name] for clip in clips])
                 is_labels = task.name == "segmentation"
-                predictions[task.name] = truth.astype(np.int8) if is_labels else _noisy(truth, draw)
+                predictions[task.name] = truth.astype(np.int8) if is_labels else _noisy(truth, generator)
             path = store.folder(data) / "predictions.npz"
             np.savez_compressed(path, allow_pickle=False, **predictions)
             self._files[data.key] = path
@@ -98,26 +99,26 @@ class _Pictures:
         return self._files[data.key]
 
 
-def _noisy(truth: Any, draw: np.random.Generator) -> Any:
-    return (truth * draw.normal(1.0, 0.1, truth.shape)).astype(np.float32)
+def _noisy(truth: Any, generator: np.random.Generator) -> Any:
+    return (truth * generator.normal(1.0, 0.1, truth.shape)).astype(np.float32)
 
 
-def _result(stage: Stage, draw: np.random.Generator) -> dict[str, Any] | None:
+def _result(stage: Stage, generator: np.random.Generator) -> dict[str, Any] | None:
     """None for what is kept to be looked at."""
     if isinstance(stage, Data):
         return {"clips": stage.count, "frames": stage.length, "manifest": stage.source.manifest()}
     if isinstance(stage, Measure):
-        return {"gflops": float(draw.uniform(10, 100)), "parameters": 10_000_000}
+        return {"gflops": float(generator.uniform(10, 100)), "parameters": 10_000_000}
     if isinstance(stage, Train):
         names: list[str] = [task.name for task in stage.data.source.suite.tasks]
-        names += ["mimicry_adversarial", "mimicry_l1"] * (stage.model == "mila")
+        names += ["mimicry_adversarial", "mimicry_l1"] * is_mila(stage.model)
         points = [22 * (1 + i) for i in range(_CURVE)] * (stage.schedule is not None)
-        curve = [{"step": step, **{name: float(draw.uniform(0, 1)) for name in names}} for step in points]
+        curve = [{"step": step, **{name: float(generator.uniform(0, 1)) for name in names}} for step in points]
         return {"curve": curve, "steps": points[-1] if points else 0, "clips": stage.data.count, "parameters": 1000}
     if not isinstance(stage, Evaluate):
         return None
     metrics = [m.name for task in stage.data.source.suite.tasks for m in task.metrics]
-    values = {name: float(draw.uniform(0.1, 0.9)) for name in metrics}
+    values = {name: float(generator.uniform(0.1, 0.9)) for name in metrics}
     shown = list(range(_PICTURES))
     return {
         "offset": stage.offset,

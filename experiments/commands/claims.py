@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from experiments.collect import manifest_of
 from experiments.costs.latency import read_records
 from experiments.grids import GRIDS
 from experiments.plan import Plan, make_plan
@@ -27,9 +28,9 @@ def judge(plan: Plan, store: Store, results: Path) -> Path | None:
     if unusual(plan):
         return None
     runs = finished_runs(store, plan.profile) if plan.embedded else runs_of(_alike(plan), store)
-    out = results / "reports"
+    of, out = about(plan, manifest_of(plan.test_data, store)), results / "reports"
     with making_pages(out):
-        return write_claims(runs, read_records(results / "latency"), about(plan, store), out)
+        return write_claims(runs, read_records(results / "latency"), of, out)
 
 
 def _alike(plan: Plan) -> Iterator[Plan]:

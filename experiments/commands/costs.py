@@ -10,24 +10,18 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
 
-from experiments.costs.audit import Cell, cells, show
+from experiments.collect import manifest_of
+from experiments.costs.audit import cells, show
 from experiments.costs.latency import read_records, timed_runs
-from experiments.costs.rows import (
-    COSTED,
-    REMEMBERED,
-    SPLIT,
-    RowCost,
-    RowMemory,
-    RowSplit,
-    row_cost,
-    row_memory,
-    row_split,
-)
+from experiments.costs.rows import row_cost, row_memory, row_split
+from experiments.costs.values import COSTED, REMEMBERED, SPLIT, Cell, PrintedTable, RowCost, RowMemory, RowSplit
+from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.profiles import PROFILES
 from experiments.runs import finished_runs
 from experiments.store import Store
@@ -36,15 +30,23 @@ from reports.pages.claims import write_claims
 from reports.pages.costs import write_costs
 from reports.pages.latency import write_latency
 from reports.provenance import about
+from reports.published.numbers import read_published
 
 _WORKERS = 2
 """Each takes most of a gigabyte."""
 
 
+def printed_costs() -> Mapping[int, PrintedTable]:
+    """The paper's tables with costs, by their number."""
+    return {grid.table: read_published(grid.table, grid.suite.name) for grid in (TABLE1, TABLE2)} | {
+        7: read_published(7, "")
+    }
+
+
 def count_everything() -> tuple[list[Cell], list[RowCost], list[RowSplit], list[RowMemory]]:
     """The audit's cells, costs that the paper does not print, parts, and memory; on two cores where there are two."""
     with ProcessPoolExecutor(_WORKERS, multiprocessing.get_context("spawn")) as pool:
-        audit = pool.submit(cells)
+        audit = pool.submit(cells, printed_costs())
         costs = [pool.submit(row_cost, grid, row) for grid in COSTED for row in grid.rows]
         splits = [pool.submit(row_split, grid, row) for grid in SPLIT for row in grid.rows]
         memories = [pool.submit(row_memory, grid, row) for grid in REMEMBERED for row in grid.rows]
@@ -74,7 +76,7 @@ def main(words: list[str] | None = None) -> int:
         out = options.results / "reports"
         pages = (
             write_costs(audit, costs, splits, memories, out),
-            write_claims(runs, latencies, about(runs[0].plan, store), out),
+            write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out),
             write_latency(latencies, timed_runs(store, latencies), counted, out),
         )
     except UserError as error:

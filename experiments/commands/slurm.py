@@ -1,19 +1,18 @@
 """The command line's SLURM options: submit stages, look at them, wait for them, end them, submit again what failed.
 
-Whatever submitted may be closed: what there is to know lies on the disk (`slurm_ledger`) and in SLURM's queue.
+Whatever submitted may be closed: what there is to know lies on the disk (`experiments.slurm.submissions`) and in
+SLURM's queue.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import pickle
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from copy import copy
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,140 +20,92 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands.options import Options
+from experiments.commands.plans import stages_of
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
-from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, look, read_queue, require_slurm
+from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
 from experiments.slurm.site import make_site, read_site
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from experiments.slurm.submit import submit
-from experiments.stages import Stage, in_order
 from experiments.store import Store
 from mila.common.files import write_atomic
-from mila.common.versions import environment
+from mila.common.versions import suite_commit
 from mila.errors import UserError
 
-_OPTIONS = ("slurm", "status", "wait", "cancel", "retry_failed")
-
-_LATE = 30.0
+LOST_AFTER = 30.0
 """Seconds for which a job's files may be late in coming from another machine."""
 _SILENT = 600.0
 """Seconds after which a queue that gives no answer is given up."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this file."""
-    group = parser.add_argument_group("on a SLURM cluster", "NAME is of a submission; without it, the latest.")
-    text = "submit as jobs; SITE is a TOML file (docs/slurm.md)"
-    group.add_argument("--slurm", metavar="SITE", nargs="?", const="", help=text)
-    group.add_argument("--wait", metavar="NAME", nargs="?", const="", help="until all has ended; then the report")
-    one = group.add_mutually_exclusive_group()
-    one.add_argument("--status", metavar="NAME", nargs="?", const="", help="say what has become of the jobs")
-    one.add_argument("--cancel", metavar="NAME", nargs="?", const="", help="end the jobs")
-    text = "submit again what failed, was cancelled or lost, and what needs it; the code stays as it was"
-    one.add_argument("--retry-failed", metavar="NAME", nargs="?", const="", help=text)
-
-
-def is_wanted(options: argparse.Namespace) -> bool:
-    """Whether any of them was given."""
-    return any(getattr(options, name) is not None for name in _OPTIONS)
-
-
-def run(
-    options: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stages_of: Callable[[argparse.Namespace], list[Stage]],
-    console: Console,
-) -> int:
+def run(options: Options, console: Console) -> int:
     """Do what the options say; returns the exit code: 0, or 1 where a stage did not end well.
-
-    Args:
-        options: of the command line.
-        parser: that made them.
-        stages_of: the stages that options ask for.
-        console: for people.
 
     Raises:
         UserError: there is no SLURM, or it refuses; the site file is wrong; there is no such submission.
     """
     site = read_site(Path(options.slurm)) if options.slurm else {}
     require_slurm()
-    ledger = Ledger(options.results)
+    submissions = Submissions(options.results)
     if options.cancel is not None:
-        _cancel(ledger, ledger.find(options.cancel), console)
+        _cancel(submissions, submissions.find(options.cancel), console)
         return 0
     if options.status is not None:
-        name = ledger.find(options.status)
-        _show(name, _ask(ledger, name), console)
-        return _code(_ask(ledger, name))
+        name = submissions.find(options.status)
+        _show(name, _read_states_of(submissions, name), console)
+        return _exit_code(_read_states_of(submissions, name))
     if options.retry_failed is not None:
-        name = ledger.find(options.retry_failed)
-        _retry(ledger, name, site if options.slurm is not None else None, console)
+        name = submissions.find(options.retry_failed)
+        _retry(submissions, name, site if options.slurm is not None else None, console)
     elif options.slurm is not None:
-        new = _submit(options, parser, stages_of, site, ledger, console)
+        new = _submit(options, site, submissions, console)
         if new is None:
             return 0
         name = new
     else:
-        name = ledger.find(options.wait)
-    return 0 if options.wait is None else _wait(ledger, name, console)
+        name = submissions.find(options.wait or "")
+    return 0 if options.wait is None else _wait(submissions, name, console)
 
 
-def words_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
-    """A command line that gives these options again, without those of this file."""
-    words: list[str] = []
-    for action in parser._actions:
-        value = getattr(options, action.dest, None)
-        if action.dest in _OPTIONS or not action.option_strings or value is None or value == action.default:
-            continue
-        words.append(action.option_strings[-1])
-        if value is not True:
-            words += [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
-    return words
-
-
-def _submit(
-    options: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stages_of: Callable[[argparse.Namespace], list[Stage]],
-    site: dict[str, Any],
-    ledger: Ledger,
-    console: Console,
-) -> str | None:
+def _submit(options: Options, site: dict[str, Any], submissions: Submissions, console: Console) -> str | None:
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
     stages_of(options)  # what is wrong is said before anything is written
-    code, methods = snapshot(ledger.code, options.method or [])
-    options = copy(options)
-    options.results = options.results.absolute()
-    options.data_root = None if options.data_root is None else options.data_root.absolute()
-    options.method = methods or None
-    store = Store(options.results / "store")
-    stages = in_order(stages_of(options))
+    code, methods = snapshot(submissions.code, list(options.method or ()))
+    options = replace(
+        options,
+        results=options.results.absolute(),
+        data_root=None if options.data_root is None else options.data_root.absolute(),
+        method=tuple(methods) or None,
+    )
+    store = Store(options.store)
+    stages = stages_of(options)
     todo = [stage for stage in stages if store.state(stage) != "done"]
     found = len(stages) - len(todo)
     if not todo:
         console.print(f"All {found} stages are done; run the same without --slurm for the report.")
         return None
-    name = ledger.new_name(f"mila-{options.grid}")
+    name = submissions.new_name(f"mila-{options.grid}")
     entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
     pickled = pickle.dumps({stage.key: stage for stage in todo})
-    write_atomic(ledger.folder(name) / STAGES, lambda file: file.write(pickled))
+    write_atomic(submissions.folder(name) / STAGES, lambda file: file.write(pickled))
     submission = Submission(
         name=name,
         submitted=datetime.now(timezone.utc).isoformat(),
-        words=words_of(options, parser),
+        words=list(options.words()),
         code=str(code),
-        commit=environment("cpu")["commit"],
+        commit=suite_commit(),
         store=str(store.root),
         device=options.device,
-        time_limit=None if options.time_limit is None else options.time_limit * 60,
+        time_limit=options.seconds_limit,
         site=site,
         entries=entries,
     )
-    ledger.save(submission)
-    with ledger.change(name) as submission:
-        arrays, shared = _submit_waiting(submission, ledger)
+    submissions.save(submission)
+    with submissions.change(name) as submission:
+        arrays, shared = _submit_waiting(submission, submissions)
     console.print(f"{name}: {len(todo) - shared} stages submitted in {arrays} arrays, {found} were done before.")
     if shared:
         console.print(f"{shared} stages are those of an earlier submission, whose jobs are still in the queue.")
@@ -164,10 +115,10 @@ def _submit(
     return name
 
 
-def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
+def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[int, int]:
     """Submit the stages without a job, but those that another submission has in the queue; (arrays, such stages)."""
     entries = submission.entries
-    others = [ledger.load(name) for name in ledger.names() if name != submission.name]
+    others = [submissions.load(name) for name in submissions.names() if name != submission.name]
     theirs = {
         entry.key: (other.name, entry.job)
         for other in others
@@ -189,14 +140,14 @@ def _submit_waiting(submission: Submission, ledger: Ledger) -> tuple[int, int]:
                 shared += 1
         if entry.job in queue and not queue[entry.job].ended:
             busy.add(entry.key)
-    ledger.save(submission)
-    return submit(submission, ledger, make_site(submission.site), busy), shared
+    submissions.save(submission)
+    return submit(submission, submissions, make_site(submission.site), busy), shared
 
 
-def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Console) -> None:
-    with ledger.change(name) as submission:
+def _retry(submissions: Submissions, name: str, site: dict[str, Any] | None, console: Console) -> None:
+    with submissions.change(name) as submission:
         check(Path(submission.code))
-        again = [status for status in _look(submission, ledger) if status.state not in ("done", *GOING)]
+        again = [status for status in _read_states(submission, submissions) if status.state not in ("done", *GOING)]
         stuck = [str(status.entry.job) for status in again if status.state == "stuck"]
         if stuck:
             subprocess.run(["scancel", *stuck], check=False, capture_output=True)
@@ -205,19 +156,19 @@ def _retry(ledger: Ledger, name: str, site: dict[str, Any] | None, console: Cons
         if site is not None:
             submission.site = site
         if again:
-            arrays, shared = _submit_waiting(submission, ledger)
+            arrays, shared = _submit_waiting(submission, submissions)
             console.print(f"{name}: {len(again) - shared} stages submitted again in {arrays} arrays.")
         else:
             console.print(f"{name}: nothing has failed.")
 
 
-def _cancel(ledger: Ledger, name: str, console: Console) -> None:
-    with ledger.change(name) as submission:
-        found = _look(submission, ledger)
+def _cancel(submissions: Submissions, name: str, console: Console) -> None:
+    with submissions.change(name) as submission:
+        found = _read_states(submission, submissions)
         ending = [s.entry for s in found if s.state in (*IN_QUEUE, "not submitted") and s.entry.owner is None]
         for entry in ending:
             entry.cancelled = True
-        ledger.save(submission)
+        submissions.save(submission)
         # by name: also what was submitted in the moment in which a submission was killed
         done = subprocess.run(["scancel", "-n", name], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -229,18 +180,18 @@ def _no_answer(error: QueueError) -> UserError:
     return UserError(f"SLURM does not answer ({error}); the jobs are not touched by that, try again later.")
 
 
-def _look(submission: Submission, ledger: Ledger) -> list[Status]:
+def _read_states(submission: Submission, submissions: Submissions) -> list[Status]:
     try:
-        return look(submission, ledger)
+        return read_states(submission, submissions)
     except QueueError as error:
         raise _no_answer(error) from error
 
 
-def _ask(ledger: Ledger, name: str) -> list[Status]:
-    return _look(ledger.load(name), ledger)
+def _read_states_of(submissions: Submissions, name: str) -> list[Status]:
+    return _read_states(submissions.load(name), submissions)
 
 
-def _code(found: list[Status]) -> int:
+def _exit_code(found: list[Status]) -> int:
     return 0 if all(status.state in ("done", *GOING) for status in found) else 1
 
 
@@ -256,15 +207,15 @@ def _show(name: str, found: list[Status], console: Console) -> None:
         console.print(table)
 
 
-def _wait(ledger: Ledger, name: str, console: Console) -> int:
+def _wait(submissions: Submissions, name: str, console: Console) -> int:
     """Say what ends until nothing is left that could; then the report, where all is done."""
     start = answered = time.monotonic()
     lost_since: dict[str, float] = {}
-    told: set[str] = set()
+    ended: set[str] = set()
     while True:
         now = time.monotonic()
         try:
-            found = look(ledger.load(name), ledger)
+            found = read_states(submissions.load(name), submissions)
             answered = now
         except QueueError as error:
             if now - answered > _SILENT:
@@ -273,22 +224,22 @@ def _wait(ledger: Ledger, name: str, console: Console) -> int:
             continue
         lost = {status.entry.key for status in found if status.state == "lost"}
         lost_since = {key: lost_since.get(key, now) for key in lost}
-        late = {key for key, since in lost_since.items() if now - since < _LATE}
+        late = {key for key, since in lost_since.items() if now - since < LOST_AFTER}
         for status in found:
             key = status.entry.key
-            if status.state not in IN_QUEUE and key not in told | late:
-                told.add(key)
+            if status.state not in IN_QUEUE and key not in ended | late:
+                ended.add(key)
                 reason = f": {status.reason}" if status.reason else ""
-                line = f"[{len(told)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
+                line = f"[{len(ended)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
                 console.print(line, markup=False, highlight=False)
         if not late and not any(status.state in GOING for status in found):
             break
         time.sleep(min(15.0, 1.0 + (now - start) / 30))
-    if _code(found):
+    if _exit_code(found):
         _show(name, found, console)
         print("not everything was done; --retry-failed submits the rest again.", file=sys.stderr)
         return 1
-    return _report(ledger.load(name))
+    return _report(submissions.load(name))
 
 
 def _report(submission: Submission) -> int:

@@ -1,4 +1,4 @@
-"""The command line's looks at the store: show a stage, recompute its numbers, say how far all are, throw some away."""
+"""Commands on the store: show a stage, recompute its numbers, say how far all are, forecast a run, delete stages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from experiments.runner.launch import start_worker
-from experiments.runner.stage_functions import score
+from experiments.runner.workers import start_worker
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.errors import UserError
@@ -36,7 +35,7 @@ def show(name: str, store: Store, console: Console) -> int:
     folder = find_folder(name, store)
     about = _json(folder / "stage.json")
     console.print(f"[bold]{about.pop('title', '?')}[/bold]  {about.pop('kind', '?')} {folder.name}")
-    console.print(f"state    {_state(folder)}")
+    console.print(f"state    {Store.state_of(folder)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():
         console.print(f"{key:8} {json.dumps(value)}", highlight=False, markup=False)
@@ -87,13 +86,11 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     if store.state(stage) == "waiting":
         raise UserError(f"{stage.title} is not finished, so there is nothing to verify; run it first.")
     recorded = store.record(stage).result["metrics"]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=start_worker, initargs=(device,)) as pool:
-        metrics, _ = pool.submit(score, stage, store, device, _nothing).result()
+    recomputed = _recompute(stage, store, device)
     table = Table("metric", "recorded", "recomputed", "", box=None)
     wrong = 0
     for key, value in recorded.items():
-        now = metrics.get(key, math.nan)
+        now = recomputed.get(key, math.nan)
         same = math.isclose(value, now, rel_tol=_TOLERANCE) or (math.isnan(value) and math.isnan(now))
         wrong += not same
         table.add_row(key, repr(value), repr(now), "" if same else "differs")
@@ -103,12 +100,21 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     return 1 if wrong else 0
 
 
+def _recompute(stage: Evaluate, store: Store, device: str) -> dict[str, float]:
+    from experiments.runner.stage_functions import score  # needs PyTorch, which the other commands do not
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=start_worker, initargs=(device,)) as pool:
+        metrics, _ = pool.submit(score, stage, store, device, _nothing).result()
+    return metrics
+
+
 def _nothing(_done: int, _total: int) -> None:
     """Progress that nobody watches."""
 
 
 def status(stages: Sequence[Stage], store: Store, console: Console) -> int:
-    """Say how many stages are in which state, and which are not done."""
+    """Say how many stages are in which state, and which are not done; returns the exit code."""
     states = {stage.key: store.state(stage) for stage in stages}
     counts = Counter(states.values())
     console.print(f"{len(stages)} stages: {', '.join(f'{n} {state}' for state, n in counts.items())}.")
@@ -122,20 +128,44 @@ def status(stages: Sequence[Stage], store: Store, console: Console) -> int:
     return 0 if counts["done"] == len(stages) else 1
 
 
+def forecast(stages: Sequence[Stage], store: Store, console: Console) -> int:
+    """Say which stages would run, and how long they took before; returns the exit code."""
+    earlier = store.earlier_seconds()
+    table = Table("stage", "kind", "hash", "state", "took", box=None)
+    waiting, total, unknown = 0, 0.0, 0
+    for stage in stages:
+        state, before = store.state(stage), earlier.get((stage.kind, stage.title))
+        if state == "done":
+            before = store.record(stage).seconds
+        else:
+            waiting += 1
+            total += before or 0.0
+            unknown += before is None
+        table.add_row(stage.title, stage.kind, stage.key, state, "never run" if before is None else f"{before:.1f} s")
+    console.print(table)
+    console.print(
+        f"{waiting} of {table.row_count} stages would run"
+        + (f", about {total:.0f} s of work by earlier runs" if total else "")
+        + (f", {unknown} of them never timed" if unknown and waiting else "")
+        + "."
+    )
+    return 0
+
+
 def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask: bool = True) -> int:
     """Delete the folders of `stages`, or with None those of all stages that are not finished; asks first.
 
     A stage that is being worked on is left alone.
     """
     if stages is None:
-        folders = [path.parent for path in store.root.glob("*/*/stage.json") if _state(path.parent) != "done"]
+        folders = [path.parent for path in store.root.glob("*/*/stage.json") if Store.state_of(path.parent) != "done"]
     else:
         folders = [folder for stage in stages if (folder := store.folder(stage)).is_dir()]
     table = Table("stage", "hash", "state", "size", box=None)
     for folder in folders:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         title = str(_json(folder / "stage.json").get("title", "?"))
-        table.add_row(title, folder.name, _state(folder), decimal(size))
+        table.add_row(title, folder.name, Store.state_of(folder), decimal(size))
     if not folders:
         console.print("nothing to delete.")
         return 0
@@ -151,10 +181,6 @@ def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask
             busy += not free
     console.print(f"{len(folders) - busy} stages deleted" + (f", {busy} are being worked on." if busy else "."))
     return 0
-
-
-def _state(folder: Path) -> str:
-    return Store.state_of(folder)
 
 
 def _json(path: Path) -> dict[str, Any]:

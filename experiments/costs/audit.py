@@ -1,18 +1,14 @@
 """The paper's cost cells against the counter: all 37 of Tables 1, 2 and 7, under one convention a column.
 
-python -m experiments.costs.audit
-
 A cell holds where what is measured under its column's convention lies within half a unit of the last printed digit. No
 cell has a convention of its own; how else one that does not hold was counted stands beside it, as readings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby, product
-from typing import Literal
 
 import torch
 from rich.box import SIMPLE_HEAD
@@ -20,90 +16,32 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.costs.table7 import MODULES, SIZES, TABLE7, WHOLE, Module, Way, cost_alone, ways
+from experiments.costs.values import (
+    CONVENTIONS,
+    Cell,
+    Column,
+    PrintedNumber,
+    PrintedTable,
+    Reading,
+    within_rounding,
+)
 from experiments.grids.grid import Grid, Row
 from experiments.grids.multi_task import TABLE1, TABLE2
-from experiments.models import build
+from experiments.models import build, is_mila
 from mila.cost.conventions import COMPLETE, EXECUTED, PUBLISHED, Convention, Cost, count
 from mila.tasks import CITYSCAPES, NYUV2, Suite
-from reports.published.numbers import PublishedCell, read_published
 
-Column = Literal["GFLOPs", "convolutions", "parameters (M)"]
-
-_MODELS = (
-    "thop's multiply-accumulates / 10^9, (keyframe + 4 non-keyframes) / 5, decoders left out, ILA's h on both maps of "
-    "each propagation, ceil-mode feature maps"
-)
-CONVENTIONS: dict[tuple[int, Column], str] = {
-    (1, "GFLOPs"): _MODELS,
-    (2, "GFLOPs"): _MODELS,
-    (7, "GFLOPs"): (
-        "thop's multiply-accumulates / 10^9 of the module alone, once: 512 channels, maps of H/8 x W/8 (as Table 4 has "
-        "them: 64 columns at 512 pixels), FlowNet-S on half-size frames, ILA's h on the current frame"
-    ),
-    (7, "convolutions"): "convolutions of the module alone, transposed ones included",
-    (7, "parameters (M)"): "parameters of the module alone / 10^6",
-}
-"""How each column is counted."""
+Why = tuple[tuple[Reading, ...], str]
+"""Readings of a cell that does not hold, and a note."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Another way to count a cell, and what it gives."""
+def cells(printed: Mapping[int, PrintedTable]) -> list[Cell]:
+    """All published cost cells, in the paper's order: 10 of Table 1, 9 of Table 2, 18 of Table 7.
 
-    what: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A published cost and what is measured for it.
-
-    Attributes:
-        table: its number.
-        row: model or module, as `published.csv` has it.
-        column: what is printed.
-        size: of the input, "height x width".
-        published: as printed.
-        measured: under the column's convention.
-        complete: under `mila.cost.conventions.COMPLETE`, in the same unit.
-        readings: how else it was counted, where it does not hold.
-        note: why it does not hold, or empty.
+    Args:
+        printed: the paper's Tables 1, 2 and 7, by their number.
     """
-
-    table: int
-    row: str
-    column: Column
-    size: str
-    published: PublishedCell
-    measured: float
-    complete: float
-    readings: tuple[Reading, ...] = ()
-    note: str = ""
-
-    @property
-    def convention(self) -> str:
-        """How the whole column is counted."""
-        return CONVENTIONS[self.table, self.column]
-
-    @property
-    def difference(self) -> float:
-        """Measured less published."""
-        return self.measured - self.published.value
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two agree within rounding."""
-        return within_rounding(self.measured, self.published)
-
-
-def within_rounding(measured: float, published: PublishedCell) -> bool:
-    """Whether a number lies within half a unit of the last digit that is printed."""
-    return abs(measured - published.value) <= 0.5 * 10.0**-published.decimals + 1e-9
-
-
-def cells() -> list[Cell]:
-    """All published cost cells, in the paper's order: 10 of Table 1, 9 of Table 2, 18 of Table 7."""
-    return [*_models(TABLE1), *_models(TABLE2), *_modules()]
+    return [*_models(TABLE1, printed), *_models(TABLE2, printed), *_modules(printed[7])]
 
 
 # Tables 1 and 2: whole models
@@ -126,22 +64,25 @@ def _cost(row: Row, tasks: Suite, size: Suite, convention: Convention) -> Cost:
     return count(model, size.height, size.width, convention)
 
 
-def _models(grid: Grid) -> Iterable[Cell]:
+def _models(grid: Grid, printed: Mapping[int, PrintedTable]) -> Iterable[Cell]:
     suite = grid.suite
-    published = read_published(grid.table, suite.name)
     for row in grid.rows:
         assert row.published is not None
-        printed = published[row.published]["gflops"]
+        number = printed[grid.table][row.published]["gflops"]
         measured, complete = (_gflops(row, suite, suite, convention) for convention in (PUBLISHED, COMPLETE))
         size = f"{suite.height}x{suite.width}"
-        why = ((), "") if within_rounding(measured, printed) else _why_model(row, suite, printed, measured)
-        yield Cell(grid.table, row.published, "GFLOPs", size, printed, measured, complete, *why)
+        why: Why = ((), "")
+        if not within_rounding(measured, number):
+            readings = _readings(row, suite)
+            why = readings, _note(row, number, measured, readings, printed)
+        yield Cell(grid.table, row.published, "GFLOPs", size, number, measured, complete, *why)
 
 
 _ONCE = Convention("h once a frame", decoders=False, reuse_embeddings=True)
 
 
-def _why_model(row: Row, suite: Suite, printed: PublishedCell, measured: float) -> tuple[tuple[Reading, ...], str]:
+def _readings(row: Row, suite: Suite) -> tuple[Reading, ...]:
+    """Other ways to count a row's model; of MILA's the last one is `_ONCE`."""
     other = CITYSCAPES if suite is NYUV2 else NYUV2
     tried = [
         ("with decoders", suite, suite, EXECUTED),
@@ -149,53 +90,59 @@ def _why_model(row: Row, suite: Suite, printed: PublishedCell, measured: float) 
         (f"input {other.height}x{other.width}", suite, other, PUBLISHED),
         (f"{len(other.tasks)} tasks, input {other.height}x{other.width}", other, other, PUBLISHED),
     ]
-    if row.model == "mila":
+    if is_mila(row.model):
         tried.append((_ONCE.name, suite, suite, _ONCE))
-    readings = tuple(Reading(what, _gflops(row, *how)) for what, *how in tried)
-    if row.model == "mila":
-        note = (
+    return tuple(Reading(what, _gflops(row, *how)) for what, *how in tried)
+
+
+def _note(
+    row: Row,
+    number: PrintedNumber,
+    measured: float,
+    readings: tuple[Reading, ...],
+    printed: Mapping[int, PrintedTable],
+) -> str:
+    """Why the cell of a row's model does not hold."""
+    if is_mila(row.model):
+        slow_fast = _slow_fast_cells(printed)
+        held = {
+            convention: sum(within_rounding(_gflops(one, at, at, convention), cell) for one, at, cell in slow_fast)
+            for convention in (_ONCE, PUBLISHED)
+        }
+        return (
             f"{measured - readings[1].value:.2f} of it are the third task's; with h once a frame it is "
-            f"{readings[-1].value:.2f}, but only {_slow_fast_cells(_ONCE)} of the {_slow_fast_cells()} "
-            f"slow-fast cells of Tables 1 and 2 hold with that, {_slow_fast_cells(PUBLISHED)} with the columns' own way"
+            f"{readings[-1].value:.2f}, but only {held[_ONCE]} of the {len(slow_fast)} "
+            f"slow-fast cells of Tables 1 and 2 hold with that, {held[PUBLISHED]} with the columns' own way"
         )
-    elif row.model == "mtan":
-        note = (
-            f"the same network holds in the other table ({readings[3].value:.2f}); here {printed.value - measured:.1f} "
-            f"are lacking, and with its decoders it has {readings[0].value - printed.value:.1f} too many"
+    if row.model == "mtan":
+        return (
+            f"the same network holds in the other table ({readings[3].value:.2f}); here {number.value - measured:.1f} "
+            f"are lacking, and with its decoders it has {readings[0].value - number.value:.1f} too many"
         )
-    else:
-        fits = sum(within_rounding(reading.value, printed) for reading in readings)
-        note = (
-            f"the public design gives {readings[0].value:.2f} with its heads and {measured:.2f} without; the paper "
-            f"tells neither widths nor heads; {fits} of {len(readings)} readings give its number"
-        )
-    return readings, note
+    fits = sum(within_rounding(reading.value, number) for reading in readings)
+    return (
+        f"the public design gives {readings[0].value:.2f} with its heads and {measured:.2f} without; the paper "
+        f"tells neither widths nor heads; {fits} of {len(readings)} readings give its number"
+    )
 
 
-def _slow_fast_cells(convention: Convention | None = None) -> int:
-    """How many of the slow-fast models' cells in Tables 1 and 2 hold under a convention, or how many there are."""
-    found = [
-        (
-            _gflops(row, grid.suite, grid.suite, convention or PUBLISHED),
-            read_published(grid.table, grid.suite.name),
-            row,
-        )
+def _slow_fast_cells(printed: Mapping[int, PrintedTable]) -> list[tuple[Row, Suite, PrintedNumber]]:
+    """The slow-fast models of Tables 1 and 2, with what is printed for each."""
+    return [
+        (row, grid.suite, printed[grid.table][str(row.published)]["gflops"])
         for grid in (TABLE1, TABLE2)
         for row in grid.rows
-        if row.model in ("mila", "multinetpp")
+        if is_mila(row.model) or row.model == "multinetpp"
     ]
-    cells = [(value, published[str(row.published)]["gflops"]) for value, published, row in found]
-    return sum(convention is None or within_rounding(*cell) for cell in cells)
 
 
 # Table 7: propagations alone
 
 
-def _modules() -> Iterable[Cell]:
-    published = read_published(7, "")
+def _modules(printed: PrintedTable) -> Iterable[Cell]:
+    held = holding(printed)
     for size, index, module in product(SIZES, range(3), MODULES):
-        text = f"{size[0]}x{size[1]}"
-        printed = published[f"feature propagation module / {module} / {text}"]
+        numbers = printed[_row_name(module, size)]
         alone, whole = cost_alone(module, size, TABLE7), cost_alone(module, size, WHOLE)
         columns: tuple[tuple[Column, str, float, float], ...] = (
             ("GFLOPs", "gflops", TABLE7.gflops(module, size), WHOLE.gflops(module, size)),
@@ -203,47 +150,47 @@ def _modules() -> Iterable[Cell]:
             ("parameters (M)", "params_millions", alone.parameters / 1e6, whole.parameters / 1e6),
         )
         column, metric, measured, complete = columns[index]
-        why: tuple[tuple[Reading, ...], str] = ((), "")
-        if not within_rounding(measured, printed[metric]):
-            why = _why_gflops(module, size, printed[metric]) if column == "GFLOPs" else _why_parameters(measured)
-        yield Cell(7, module, column, text, printed[metric], measured, complete, *why)
+        number = numbers[metric]
+        why: Why = ((), "")
+        if not within_rounding(measured, number):
+            why = _why_gflops(module, size, number, held) if column == "GFLOPs" else _why_parameters(measured)
+        yield Cell(7, module, column, _size_name(size), number, measured, complete, *why)
 
 
-@lru_cache(maxsize=1)
-def holding() -> dict[Way, int]:
+def _size_name(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _row_name(module: Module, size: tuple[int, int]) -> str:
+    return f"feature propagation module / {module} / {_size_name(size)}"
+
+
+def holding(printed: PrintedTable) -> dict[Way, int]:
     """In how many of Table 7's six cells of GFLOPs each way holds."""
-    published = read_published(7, "")
-    found = {}
-    for way in ways():
-        printed = {
-            (module, size): published[f"feature propagation module / {module} / {size[0]}x{size[1]}"]["gflops"]
-            for module, size in product(MODULES, SIZES)
-        }
-        found[way] = sum(within_rounding(way.gflops(*where), cell) for where, cell in printed.items())
-    return found
+    cells = {(module, size): printed[_row_name(module, size)]["gflops"] for module, size in product(MODULES, SIZES)}
+    return {way: sum(within_rounding(way.gflops(*where), number) for where, number in cells.items()) for way in ways()}
 
 
-def _why_gflops(module: Module, size: tuple[int, int], printed: PublishedCell) -> tuple[tuple[Reading, ...], str]:
+def _why_gflops(module: Module, size: tuple[int, int], number: PrintedNumber, held: Mapping[Way, int]) -> Why:
     values: dict[float, list[Way]] = {}
-    for way in holding():
+    for way in held:
         values.setdefault(round(way.gflops(module, size), 9), []).append(way)
     readings = tuple(Reading(same[0].describe(module), value) for value, same in values.items())
-    fitting = [way for value, same in values.items() if within_rounding(value, printed) for way in same]
-    most = holding()[TABLE7]
+    fitting = [way for value, same in values.items() if within_rounding(value, number) for way in same]
     if fitting:
-        best = max(fitting, key=lambda way: holding()[way])
+        best = max(fitting, key=lambda way: held[way])
         note = (
-            f"given by {len(fitting)} of {len(holding())} ways to count ({best.describe(module)}), none of which holds "
-            f"in more than {holding()[best]} of the column's six cells; the column's own way holds in {most}"
+            f"given by {len(fitting)} of {len(held)} ways to count ({best.describe(module)}), none of which holds "
+            f"in more than {held[best]} of the column's six cells; the column's own way holds in {held[TABLE7]}"
         )
     else:
-        nearest = min(values, key=lambda value: abs(value - printed.value))
+        nearest = min(values, key=lambda value: abs(value - number.value))
         how = values[nearest][0].describe(module)
-        note = f"given by none of {len(holding())} ways to count; the nearest is {nearest:.3f} ({how})"
+        note = f"given by none of {len(held)} ways to count; the nearest is {nearest:.3f} ({how})"
     return readings, note
 
 
-def _why_parameters(measured: float) -> tuple[tuple[Reading, ...], str]:
+def _why_parameters(measured: float) -> Why:
     ila = cost_alone("ila", SIZES[0], TABLE7).parameters / 1e6
     return (), (
         f"{measured:.2f} cut off instead of rounded would be {int(measured)}, but the same column prints ILA's "
@@ -271,7 +218,3 @@ def show(found: list[Cell], console: Console) -> None:
             console.print(f"\n[bold]{where}[/bold] {c.note}", highlight=False)
             for reading in c.readings:
                 console.print(f"  {reading.value:9.3f}  {reading.what}", highlight=False)
-
-
-if __name__ == "__main__":
-    show(cells(), Console())

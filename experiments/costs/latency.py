@@ -1,30 +1,22 @@
-"""Latency of the models of grids at a profile's sizes: what is timed, and the record that it leaves."""
+"""Records of the latency of models, as plain values, and the files that they lie in; `timing` makes them."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE2
-from experiments.models import build
-from experiments.profiles import PROFILES, Profile
-from experiments.runs import Runs, embedded_plan, finished_runs
+from experiments.profiles import PROFILES
+from experiments.runs import Runs, finished_runs
 from experiments.store import Store
 from mila.common.files import write_json
-from mila.common.versions import environment
-from mila.cost.conventions import COMPLETE, PUBLISHED, count
-from mila.cost.energy import find_meter
-from mila.cost.latency import Latency, Subject, Times, measure
 from mila.errors import UserError
+
+if TYPE_CHECKING:
+    from mila.cost.latency import Latency
 
 
 @dataclass(frozen=True)
@@ -84,73 +76,6 @@ class LatencyRecord:
         return f"{self.profile}-{self.device}"
 
 
-def bench(
-    grids: Sequence[Grid],
-    profile: Profile,
-    device: str,
-    *,
-    rounds: int,
-    frames: int,
-    warm_up: int = 1,
-    told: Callable[[int, int], object] | None = None,
-) -> LatencyRecord:
-    """Time every model of some grids, with random weights, which time does not depend on.
-
-    Args:
-        grids: the paper's tables.
-        profile: sizes.
-        device: `cpu` or `cuda`.
-        rounds: see `mila.cost.latency.measure`, as for `frames`, `warm_up` and `told`.
-        frames: of a whole stream.
-        warm_up: rounds that do not count.
-        told: called with (done, total).
-    """
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    subjects: dict[str, Subject] = {}
-    rows: list[Callable[..., LatencyRow]] = []
-    for grid in grids:
-        plan = embedded_plan(grid, profile)
-        height, width = profile.size(plan.suite)
-        for row in plan.rows:
-            if row.is_constant:
-                continue
-            train = row.evaluations[0][0].train
-            torch.manual_seed(0)
-            model = build(train.model, plan.suite, dict(train.arguments)).eval()
-            model.for_inference()
-            gflops = [count(model, height, width, convention).gflops for convention in (PUBLISHED, COMPLETE)]
-            rows.append(
-                partial(
-                    LatencyRow,
-                    grid=grid.name,
-                    label=row.label,
-                    published=row.published,
-                    height=height,
-                    width=width,
-                    interval=model.keyframe_interval,
-                    published_gflops=gflops[0],
-                    complete_gflops=gflops[1],
-                )
-            )
-            subjects[f"{grid.name} {row.label}"] = Subject(
-                model.to(device), torch.randn(1, 3, height, width).to(device)
-            )
-    meter, energy = find_meter(device)
-    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, told=told)
-    return LatencyRecord(
-        profile=profile.name,
-        device=device,
-        rounds=rounds,
-        warm_up=warm_up,
-        frames=frames,
-        energy=energy,
-        load=load,
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        environment=environment(device),
-        rows=tuple(row(latency=latency) for row, latency in zip(rows, latencies.values(), strict=True)),
-    )
-
-
 def write_record(record: LatencyRecord, folder: Path) -> Path:
     """Write a record into `folder`, in place of an earlier one of the same profile and device."""
     path = folder / f"{record.name}.json"
@@ -176,9 +101,12 @@ def _read(path: Path) -> LatencyRecord:
 
 
 def _row(row: dict[str, Any]) -> LatencyRow:
+    from mila.cost.latency import Latency, Times
+
     parts = row["latency"]
-    times = {name: Times(**parts[name]) if parts[name] else None for name in ("keyframe", "non_keyframe", "stream")}
-    return LatencyRow(**{**row, "latency": Latency(**times, energy=parts["energy"])})  # type: ignore[arg-type]
+    kinds = ("keyframe", "non_keyframe", "stream")
+    times: dict[str, Any] = {kind: Times(**parts[kind]) if parts[kind] else None for kind in kinds}
+    return LatencyRow(**{**row, "latency": Latency(**times, energy=parts["energy"])})
 
 
 def find_row(rows: Iterable[LatencyRow], grid: str, published: str) -> LatencyRow | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.grids.grid import ALONE, From, Grid, Row, frame_row, pair_row
+from experiments.grids.grid import ALONE, Grid, InitialWeights, Row, frame_row, pair_row
 from experiments.stages import arguments
 from mila.tasks import CITYSCAPES
 
@@ -62,7 +62,7 @@ def _slow_only(depth: int) -> tuple[Row, Row]:
             f"D{depth}-Multi + Ours / 1",
             "mila",
             ours,
-            (From("slow", "multi_task", "encoder", "slow"),),
+            (InitialWeights("slow", "multi_task", "encoder", "slow"),),
         ),
     )
 

@@ -20,13 +20,15 @@ FIGURE1 = Grid("figure1", 2, "mIoU over GFLOPs of multi-task learning on Citysca
 _CITY_MILA, _NYU_MILA = _some(TABLE2, "MILA (ours)"), _some(TABLE1, "MILA (ours)")
 
 FIGURE4 = (
-    Grid("figure4a", 2, "Attention weights of ILA, Cityscapes", CITYSCAPES, _CITY_MILA, figure=4, looks=("attention",)),
-    Grid("figure4b", 1, "Attention weights of ILA, NYUd v2", NYUV2, _NYU_MILA, figure=4, looks=("attention",)),
+    Grid(
+        "figure4a", 2, "Attention weights of ILA, Cityscapes", CITYSCAPES, _CITY_MILA, figure=4, visuals=("attention",)
+    ),
+    Grid("figure4b", 1, "Attention weights of ILA, NYUd v2", NYUV2, _NYU_MILA, figure=4, visuals=("attention",)),
 )
 
 FIGURE5 = (
-    Grid("figure5a", 2, "Task-specific features, Cityscapes", CITYSCAPES, _CITY_MILA, figure=5, looks=("attention",)),
-    Grid("figure5b", 1, "Task-specific features, NYUd v2", NYUV2, _NYU_MILA, figure=5, looks=("attention",)),
+    Grid("figure5a", 2, "Task-specific features, Cityscapes", CITYSCAPES, _CITY_MILA, figure=5, visuals=("attention",)),
+    Grid("figure5b", 1, "Task-specific features, NYUd v2", NYUV2, _NYU_MILA, figure=5, visuals=("attention",)),
 )
 
 FIGURE7 = Grid(
@@ -40,7 +42,7 @@ FIGURE7 = Grid(
         *_some(TABLE2, "MultiNet++", "MTAN*", "MILA (ours)"),
     ),
     figure=7,
-    looks=("film",),
+    visuals=("film",),
 )
 
 FIGURE8 = Grid(
@@ -50,5 +52,5 @@ FIGURE8 = Grid(
     NYUV2,
     _some(TABLE1, "MultiNet++*", "MTAN*", "MILA (ours)"),
     figure=8,
-    looks=("film",),
+    visuals=("film",),
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.models import file_of
+from experiments.models import DepthName, file_of
 from experiments.stages import Arguments, arguments
 from mila.names import WeightingName
 from mila.tasks import Suite
 
 
 @dataclass(frozen=True)
-class From:
+class InitialWeights:
     """Initial weights from a network that is trained first.
 
     Attributes:
@@ -25,13 +25,13 @@ class From:
     ours: str
     network: Literal["multi_task", "single_task", "flownet"]
     theirs: str
-    depth: Literal["depth", "slow", "fast"] | None = None
+    depth: DepthName | None = None
 
 
 PAIR = (
-    From("slow", "multi_task", "encoder", "slow"),
-    From("fast", "multi_task", "encoder", "fast"),
-    From("decoders", "multi_task", "decoders", "fast"),  # they read as many channels
+    InitialWeights("slow", "multi_task", "encoder", "slow"),
+    InitialWeights("fast", "multi_task", "encoder", "fast"),
+    InitialWeights("decoders", "multi_task", "decoders", "fast"),  # they read as many channels
 )
 """How the SlowFast models start: from multi-task-trained encoders (appendix A)."""
 
@@ -59,11 +59,13 @@ class Row:
     published: str | None
     model: str
     arguments: Arguments = ()
-    starts: tuple[From, ...] = ()
+    starts: tuple[InitialWeights, ...] = ()
     weighting: WeightingName = "equal"
 
 
-def frame_row(label: str, published: str | None, model: str, depth: int = 101, starts: tuple[From, ...] = ()) -> Row:
+def frame_row(
+    label: str, published: str | None, model: str, depth: int = 101, starts: tuple[InitialWeights, ...] = ()
+) -> Row:
     """A frame-by-frame model on one DeepLab-ResNet."""
     return Row(label, published, model, arguments(depth=depth), starts)
 
@@ -74,7 +76,7 @@ def pair_row(
     model: str = "mila",
     *,
     fast: int = 18,
-    starts: tuple[From, ...] = PAIR,
+    starts: tuple[InitialWeights, ...] = PAIR,
     weighting: WeightingName = "equal",
     **switches: Any,
 ) -> Row:
@@ -82,7 +84,7 @@ def pair_row(
     return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
-Look = Literal["attention", "film"]
+VisualKind = Literal["attention", "film"]
 """What can be kept of trained models to be looked at: attention weights and features, predictions along a video."""
 
 
@@ -99,7 +101,7 @@ class Grid:
         keyframe_interval: K of the rows that do not say otherwise.
         stand_in: tasks on an embedded world, where no world has those of `suite`.
         figure: number of the paper's figure that it answers; None for a table.
-        looks: what is kept of its models to be looked at, of those that have it.
+        visuals: what is kept of its models to be looked at, of those that have it.
     """
 
     name: str
@@ -110,7 +112,7 @@ class Grid:
     keyframe_interval: int = 5
     stand_in: Suite | None = None
     figure: int | None = None
-    looks: tuple[Look, ...] = ()
+    visuals: tuple[VisualKind, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -128,4 +130,4 @@ class Grid:
     def longest_interval(self) -> int:
         """The largest K of its rows."""
         own = (dict(row.arguments).get("keyframe_interval", self.keyframe_interval) for row in self.rows)
-        return max(self.keyframe_interval, *own)
+        return max(self.keyframe_interval, *map(int, own))

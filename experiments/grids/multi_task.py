@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from experiments.grids.grid import From, Grid, Row, frame_row, pair_row
+from experiments.grids.grid import Grid, InitialWeights, Row, frame_row, pair_row
 from mila.tasks import CITYSCAPES, NYUV2
 
 _MULTI_TASK = (
-    From("encoder", "multi_task", "encoder", "depth"),
-    From("decoders", "multi_task", "decoders", "depth"),
+    InitialWeights("encoder", "multi_task", "encoder", "depth"),
+    InitialWeights("decoders", "multi_task", "decoders", "depth"),
 )
 _SINGLE_TASK = (
-    From("encoders", "single_task", "encoders", "depth"),
-    From("decoders", "single_task", "decoders", "depth"),
+    InitialWeights("encoders", "single_task", "encoders", "depth"),
+    InitialWeights("decoders", "single_task", "decoders", "depth"),
 )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from experiments.grids.grid import ALONE, PAIR, From, Grid, Row, pair_row
+from experiments.grids.grid import ALONE, PAIR, Grid, InitialWeights, Row, pair_row
 from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, NYUV2
 
 _ACCEL = (
-    From("slow", "multi_task", "encoder", "slow"),
-    From("decoders.slow", "multi_task", "decoders", "slow"),
-    From("fast", "multi_task", "encoder", "fast"),
-    From("decoders.fast", "multi_task", "decoders", "fast"),
-    From("warping.flownet", "flownet", ""),
+    InitialWeights("slow", "multi_task", "encoder", "slow"),
+    InitialWeights("decoders.slow", "multi_task", "decoders", "slow"),
+    InitialWeights("fast", "multi_task", "encoder", "fast"),
+    InitialWeights("decoders.fast", "multi_task", "decoders", "fast"),
+    InitialWeights("warping.flownet", "flownet", ""),
 )
 
 _ROWS = (
@@ -20,7 +20,7 @@ _ROWS = (
         "Optical flow, warping",
         None,
         "slow_fast",
-        starts=(*PAIR, From("propagations.0.flownet", "flownet", "")),
+        starts=(*PAIR, InitialWeights("propagations.0.flownet", "flownet", "")),
         propagation="flow",
         **ALONE,
     ),
@@ -37,7 +37,7 @@ TABLE6 = (
 
 
 def _intervals(fast: int) -> tuple[Row, ...]:
-    """Optical flow, whose numbers at K = 5 are those that Accel's authors printed (facts, 4.5), and ILA alone."""
+    """Optical flow, whose numbers at K = 5 are those that Accel's authors printed (note 4.5), and ILA alone."""
     rows: list[Row] = []
     for k in (5, 10):
         name = f"19-class video segmentation / D101-{fast} / {k}"

@@ -20,33 +20,16 @@ from typing import Any
 
 import torch.distributed as dist
 
-from mila.distributed import LostRankError, is_lost, process_group
-from mila.errors import UserError
-from mila.training import DivergedError, StoppedError
+from experiments.runner.rank_environment import rank, world_size
+from mila import distributed
+from mila.distributed import is_lost
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _HOSTED = "TORCHELASTIC_USE_AGENT_STORE"
 """Set to "True" in the environment where another process hosts the meeting point: torchrun, or this one's parent."""
 _END = b"the end"
 _NOTICE = timedelta(seconds=60)
 """For which rank 0 may take to notice that another rank has failed."""
-
-
-def rank() -> int:
-    """Which process this is; 0 for the one that does the stages."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def ranks() -> int:
-    """How many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def are_slurm_tasks() -> None:
-    """Make the tasks of this process's SLURM job the ranks, where it has several."""
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        from submitit.helpers import TorchDistributedEnvironment
-
-        TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
 
 
 @lru_cache(maxsize=1)
@@ -78,7 +61,7 @@ def together(key: str, device: str) -> Iterator[None]:
     Raises:
         LostRankError: another rank failed, with its reason where it could give one.
     """
-    if ranks() == 1:
+    if world_size() == 1:
         yield
         return
     store = meet()
@@ -96,11 +79,11 @@ def together(key: str, device: str) -> Iterator[None]:
         store.set(f"left/{number}", "")
 
 
-def follow(train: Callable[[str], None], device: str) -> None:
+def follow(join: Callable[[str], None], device: str) -> None:
     """On another rank: join each training that rank 0 announces, until it announces the end.
 
     Args:
-        train: trains the stage of a key.
+        join: takes part in the training of the stage of a key.
         device: `cpu` or `cuda`.
 
     Raises:
@@ -117,7 +100,7 @@ def follow(train: Callable[[str], None], device: str) -> None:
         try:
             with _group(number, device):
                 try:
-                    train(key.decode())
+                    join(key.decode())
                 except Exception as error:
                     if not is_lost(error):  # said before the group is left, which is when the others notice
                         store.set(f"reason/{number}", f"process {rank()} failed ({type(error).__name__}: {error})")
@@ -141,7 +124,7 @@ def _wait(store: Any, name: str, longest: timedelta) -> None:
 @contextmanager
 def leading() -> Iterator[None]:
     """On rank 0, around all stages: at the end the others are told that there is nothing more to do. Alone, nothing."""
-    if ranks() == 1:
+    if world_size() == 1:
         yield
         return
     store = meet()
@@ -150,12 +133,12 @@ def leading() -> Iterator[None]:
     finally:
         store.set(f"training/{store.add('announced', 1)}", _END)
     until = time.monotonic() + _NOTICE.total_seconds()  # this process may host the meeting point: it goes last
-    while store.add("ended", 0) < ranks() - 1 and time.monotonic() < until:
+    while store.add("ended", 0) < world_size() - 1 and time.monotonic() < until:
         time.sleep(0.05)
 
 
 @contextmanager
 def _group(number: int, device: str) -> Iterator[None]:
     store = dist.PrefixStore(f"group/{number}", meet())  # type: ignore[attr-defined]
-    with process_group(store, rank(), ranks(), device, int(os.environ.get("LOCAL_RANK", "0"))):
+    with distributed.process_group(store, rank(), world_size(), device, int(os.environ.get("LOCAL_RANK", "0"))):
         yield

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import torch
 
-from experiments.runner import process_group as ranks
-from experiments.runner.stage_functions import EXECUTE, Attempt, Stop
-from experiments.runner.stage_log import StageTimeoutError, limited, logged
+from experiments.runner.attempt import Attempt, Stop
+from experiments.runner.rank_environment import world_size
+from experiments.runner.stage_functions import STAGE_FUNCTIONS
+from experiments.runner.stage_log import logged
+from experiments.runner.time_limit import StageTimeoutError, limited
 from experiments.stages import Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.common.files import write_json
 from mila.common.versions import environment
-from mila.distributed import LostRankError
-from mila.errors import UserError
-from mila.training import DivergedError, StoppedError
+from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
-_TELL_EVERY = 0.3  # seconds
+_WRITE_EVERY = 0.3  # seconds
 _LOG_EVERY = 30.0
 
 
@@ -56,7 +56,7 @@ def run_stage(
         stage: what to do.
         store: where results go.
         device: where to compute.
-        stop: asked by a training after each step, see `mila.training.train`.
+        stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; what its training has saved is kept.
 
@@ -70,7 +70,7 @@ def run_stage(
                 store.record(stage)  # says what is wrong
             if state != "done":
                 with logged(store.begin(stage) / "log.txt"), limited(time_limit):
-                    _attempt(stage, store, device, stop, where or {})
+                    _run(stage, store, device, stop, where or {})
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
@@ -90,9 +90,9 @@ def run_stage(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, PyTorch or CUDA had no memory left."""
-    said = str(error)
+    text = str(error)
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and ("not enough memory" in said or "can't allocate memory" in said)
+        isinstance(error, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
     )
 
 
@@ -103,14 +103,14 @@ def out_of_memory(stage: Stage, device: str) -> str:
     return f"{where} has too little memory; reduce --jobs, or {what}, or use another --device."
 
 
-def _attempt(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
+def _run(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
     folder = store.folder(stage)
     about = {**environment(device), **where}
-    if ranks.ranks() > 1 and isinstance(stage, Train):
-        about["processes"] = ranks.ranks()
+    if world_size() > 1 and isinstance(stage, Train):
+        about["processes"] = world_size()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
     clock = _Clock(folder)
-    result = EXECUTE[type(stage)](stage, store, Attempt(folder, device, clock.tell, stop))
+    result = STAGE_FUNCTIONS[type(stage)](stage, store, Attempt(folder, device, clock.progress, stop))
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
     store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
     print(f"finished after {clock.seconds:.1f} s in all")
@@ -134,16 +134,16 @@ class _Clock:
         except (OSError, ValueError, KeyError):
             self._before = 0.0
         self._start = time.monotonic()
-        self._told, self._logged = 0.0, self._start
+        self._written, self._logged = 0.0, self._start
 
     @property
     def seconds(self) -> float:
         return self._before + time.monotonic() - self._start
 
-    def tell(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._told > _TELL_EVERY or done == total:
-            self._told = now
+        if now - self._written > _WRITE_EVERY or done == total:
+            self._written = now
             write_json(self._path, {"done": done, "total": total, "seconds": self.seconds})
         if now - self._logged > _LOG_EVERY:
             self._logged = now

@@ -1,53 +1,35 @@
 """What each kind of stage does: from a stage and the store to the result of its record.
 
-Runs in a worker process; writes only into the stage's own folder.
+Runs in a worker process; writes only into the stage's own folder. What one kind of stage alone needs is imported in its
+function: a worker that renders clips needs no counter.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from experiments.models import build
-from experiments.runner import process_group as ranks
-from experiments.stages import Attend, Data, Evaluate, Film, Measure, Stage, Train
+from experiments.runner import process_group
+from experiments.runner.attempt import Attempt
+from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_atomic
 from mila.common.types import Progress
-from mila.cost.conventions import PUBLISHED, count
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from mila.evaluation import evaluate, predict
 from mila.tasks import SUITES
-from mila.training import load_checkpoint, save_checkpoint, train
 from mila.video_model import VideoModel
-from mila.visualisation import attention, film
 
-Stop = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What a stage works with.
-
-    Attributes:
-        folder: its own, where it writes.
-        device: where it computes.
-        progress: told how far it is.
-        stop: asked by a training after each step, see `mila.training.train`.
-    """
-
-    folder: Path
-    device: str
-    progress: Progress
-    stop: Stop | None
+if TYPE_CHECKING:
+    from mila.training import Callbacks
 
 
 def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
@@ -77,6 +59,8 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
 
 
 def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.training import Callbacks
+
     clips, folder = store.clips(stage.data), attempt.folder
     curve: list[dict[str, float]] = []
     if stage.schedule is None:
@@ -85,17 +69,11 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
         model.fit(clips.targets())
     else:
         model = _initial(stage, store, clips)
-        with ranks.together(stage.key, attempt.device):
-            curve = _run_schedule(
-                stage,
-                model,
-                clips,
-                folder,
-                attempt.device,
-                progress=attempt.progress,
-                stop=attempt.stop,
-                end_epoch=lambda epoch: _keep(stage, model, folder, epoch, len(clips)),
+        with process_group.together(stage.key, attempt.device):
+            callbacks = Callbacks(
+                attempt.progress, lambda epoch: _keep(stage, model, folder, epoch, len(clips)), attempt.stop
             )
+            curve = _run_schedule(stage, model, clips, folder, attempt.device, callbacks)
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {
@@ -106,29 +84,27 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def help_train(stage: Train, store: Store, device: str) -> None:
+def join_training(stage: Train, store: Store, device: str) -> None:
     """Take part in a training that another process does as a stage; called in its process group. Writes nothing."""
     clips = store.clips(stage.data)
     _run_schedule(stage, _initial(stage, store, clips), clips, store.folder(stage), device)
 
 
 def _run_schedule(
-    stage: Train, model: VideoModel, clips: PackedClips, folder: Path, device: str, **told: Any
+    stage: Train,
+    model: VideoModel,
+    clips: PackedClips,
+    folder: Path,
+    device: str,
+    callbacks: Callbacks | None = None,
 ) -> list[dict[str, float]]:
-    """Train as the stage says, alike on all ranks; `told` are further arguments of `mila.training.train`."""
+    """Train as the stage says, alike on all ranks."""
+    from mila.training import Checkpoint, Recipe, train
+
     assert stage.schedule is not None
-    return train(
-        model,
-        clips,
-        stage.schedule,
-        stage.seed,
-        folder / "checkpoint.pt",
-        stage.key,
-        weighting=stage.weighting,
-        augmentation=stage.augmentation,
-        device=device,
-        **told,
-    )
+    recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", stage.key)
+    return train(model, clips, recipe, checkpoint, device=device, callbacks=callbacks)
 
 
 def _initial(stage: Train, store: Store, clips: PackedClips) -> VideoModel:
@@ -150,6 +126,8 @@ def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int)
 
 
 def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.evaluation import predict
+
     clips = store.clips(stage.data)
     metrics, states, model = _score(stage, store, attempt.device, attempt.progress)
     shown = picture_indices(len(clips), stage.pictures)
@@ -168,16 +146,18 @@ def _score(
     stage: Evaluate, store: Store, device: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, dict[str, float]], VideoModel]:
     """What `score` returns, and the model in its final state."""
+    from mila.evaluation import evaluate
+
     clips = store.clips(stage.data)
     names = stage.train.states(len(store.clips(stage.train.data)))
     states = {}
     for place, name in enumerate(names):
 
-        def tell(done: int, total: int, place: int = place) -> None:
+        def progress_of_all(done: int, total: int, place: int = place) -> None:
             progress(place * total + done, len(names) * total)
 
         model = load_model(stage.train, store, name)
-        states[name] = evaluate(model, clips, stage.offset, device=device, progress=tell)
+        states[name] = evaluate(model, clips, stage.offset, device=device, progress=progress_of_all)
     first = next(iter(states.values()))
     return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states, model
 
@@ -189,6 +169,8 @@ def picture_indices(clips: int, pictures: int) -> list[int]:
 
 
 def _measure(stage: Measure, _store: Store, _attempt: Attempt) -> dict[str, Any]:
+    from mila.cost.conventions import PUBLISHED, count
+
     suite = SUITES[stage.suite]
     with torch.device("meta"):  # counting needs shapes, not half a gigabyte of numbers
         model = build(stage.model, suite, dict(stage.arguments))
@@ -205,6 +187,8 @@ def _measure(stage: Measure, _store: Store, _attempt: Attempt) -> dict[str, Any]
 
 
 def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.visualisation import attention
+
     clips = store.clips(stage.data)
     shown = picture_indices(len(clips), stage.pictures)
     maps = attention(load_model(stage.train, store), clips, shown, stage.offset, attempt.device)
@@ -212,9 +196,11 @@ def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
 
 
-def _film(stage: Film, store: Store, attempt: Attempt) -> dict[str, Any]:
+def _predict_video(stage: PredictVideo, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.visualisation import predict_video
+
     clips, model = store.clips(stage.data), load_model(stage.train, store)
-    _keep_arrays(attempt.folder / "film.npz", film(model, clips, range(len(clips)), attempt.device))
+    _keep_arrays(attempt.folder / "film.npz", predict_video(model, clips, range(len(clips)), attempt.device))
     return {"clips": len(clips), "frames": clips.length, "keyframe_interval": model.keyframe_interval}
 
 
@@ -223,12 +209,14 @@ def _keep_arrays(path: Path, arrays: Mapping[str, torch.Tensor]) -> None:
     write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **values))
 
 
-EXECUTE: dict[type[Stage], Callable[[Any, Store, Attempt], dict[str, Any]]] = {
+StageFunction = Callable[[Any, Store, Attempt], dict[str, Any]]
+
+STAGE_FUNCTIONS: dict[type[Stage], StageFunction] = {
     Data: _data,
     Train: _train,
     Evaluate: _evaluate,
     Measure: _measure,
     Attend: _attend,
-    Film: _film,
+    PredictVideo: _predict_video,
 }
-"""How each kind is done."""
+"""What does each kind of stage."""

@@ -1,20 +1,14 @@
-"""Around an attempt at a stage: its log, and its time limit."""
+"""The log of a stage: what is printed during its attempts, line by line with the time."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-
-class StageTimeoutError(Exception):
-    """A stage took longer than it may."""
+from typing import Any, TextIO
 
 
 @contextlib.contextmanager
@@ -34,35 +28,13 @@ def logged(path: Path) -> Iterator[None]:
 class _Lines(io.TextIOBase):
     """Puts the time before every line."""
 
-    def __init__(self, file: Any) -> None:
-        self._file, self._fresh = file, True
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._is_line_start = file, True
 
     def write(self, text: str) -> int:
         for line in text.splitlines(keepends=True):
-            if self._fresh:
+            if self._is_line_start:
                 self._file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  ")
             self._file.write(line)
-            self._fresh = line.endswith("\n")
+            self._is_line_start = line.endswith("\n")
         return len(text)
-
-
-@contextlib.contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
-    """Raise `StageTimeoutError` in the main thread after `seconds`; without a limit, or elsewhere, do nothing.
-
-    A call that never comes back to Python is not ended by it: a SLURM time limit is.
-    """
-    if seconds is None or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def ring(*_: Any) -> None:
-        raise StageTimeoutError(f"it took longer than {seconds / 60:g} minutes; raise --time-limit, or see its log.")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -45,22 +45,22 @@ class StageJob:
             SystemExit: it was saved and requeued.
         """
         signals = _Signals()
-        from experiments.runner import process_group as ranks
-        from experiments.runner.launch import find_device, use_one_thread
+        from experiments.runner import process_group
+        from experiments.runner.rank_environment import make_slurm_tasks_ranks, rank
         from experiments.runner.run_stage import run_stage
-        from experiments.runner.stage_functions import help_train
+        from experiments.runner.stage_functions import join_training
+        from experiments.runner.workers import find_device, use_one_thread
         from experiments.store import Store
-        from mila.errors import UserError
-        from mila.training import StoppedError
+        from mila.errors import StoppedError, UserError
 
         stages = pickle.loads((self.folder / STAGES).read_bytes())
         stage, store = stages[self.key], Store(self.store)
         stage.__dict__.pop("key", None)  # what follows must be what this code makes of it
-        ranks.are_slurm_tasks()
-        if ranks.rank() > 0:
+        make_slurm_tasks_ranks()
+        if rank() > 0:
             device = find_device(self.device)
             use_one_thread(device)
-            ranks.follow(lambda key: help_train(stages[key], store, device), device)
+            process_group.follow(lambda key: join_training(stages[key], store, device), device)
             return self.key
         try:
             if stage.key != self.key:
@@ -68,7 +68,7 @@ class StageJob:
             device = find_device(self.device)
             use_one_thread(device)
             where = {"commit": self.commit, "slurm_job": _job_id(), "node": os.environ.get("SLURMD_NODENAME", "")}
-            with ranks.leading():
+            with process_group.leading():
                 while True:
                     try:
                         outcome = run_stage(

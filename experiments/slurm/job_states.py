@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from experiments.store import Store
 from mila.errors import UserError
 
@@ -24,7 +24,7 @@ GOING: tuple[State, ...] = ("running", "pending")
 """States that end by themselves."""
 IN_QUEUE: tuple[State, ...] = (*GOING, "stuck")
 
-_ENDED: tuple[str, ...] = (
+_ENDED = (
     "BOOT_FAIL",
     "CANCELLED",
     "COMPLETED",
@@ -33,8 +33,9 @@ _ENDED: tuple[str, ...] = (
     "NODE_FAIL",
     "OUT_OF_MEMORY",
     "PREEMPTED",
+    "REVOKED",
+    "TIMEOUT",
 )
-_ENDED += ("REVOKED", "TIMEOUT")
 _REASONS = {
     "TIMEOUT": "it was killed at its time limit",
     "OUT_OF_MEMORY": "it was killed for lack of memory",
@@ -43,15 +44,22 @@ _REASONS = {
     "PREEMPTED": "it was preempted and not requeued",
     "DEADLINE": "it came to its deadline",
 }
-_STUCK: tuple[str, ...] = (
+_STUCK = (
     "DependencyNeverSatisfied",
     "BadConstraints",
     "PartitionTimeLimit",
     "PartitionNodeLimit",
     "JobHeldUser",
+    "JobHeldAdmin",
+    "JobHoldMaxRequeue",
+    "launch_failed_requeued_held",
+    "InvalidAccount",
+    "InvalidQOS",
+    "AccountNotAllowed",
+    "QOSNotAllowed",
+    "PartitionConfig",
+    "PartitionInactive",
 )
-_STUCK += ("JobHeldAdmin", "JobHoldMaxRequeue", "launch_failed_requeued_held", "InvalidAccount", "InvalidQOS")
-_STUCK += ("AccountNotAllowed", "QOSNotAllowed", "PartitionConfig", "PartitionInactive")
 """Reasons for pending that no time changes."""
 
 
@@ -137,7 +145,7 @@ def read_accounting(ids: Iterable[str]) -> dict[str, Job]:
     return jobs
 
 
-def look(submission: Submission, ledger: Ledger) -> list[Status]:
+def read_states(submission: Submission, submissions: Submissions) -> list[Status]:
     """The state of every stage of a submission, in its order.
 
     Raises:
@@ -146,16 +154,17 @@ def look(submission: Submission, ledger: Ledger) -> list[Status]:
     entries = submission.entries
     names = {submission.name} | {entry.owner for entry in entries.values() if entry.owner is not None}
     known = read_queue(sorted(names))
-    gone = [e.job for e in entries.values() if e.job is not None and e.job not in known and not _is_done(e, submission)]
+    gone = [e.job for e in entries.values() if e.job is not None and e.job not in known and not is_done(e, submission)]
     if gone:
         known = read_accounting(gone) | known
     found: dict[str, Status] = {}
     for key, entry in entries.items():
-        found[key] = _status(entry, known.get(entry.job or ""), found, submission, ledger)
+        found[key] = _status(entry, known.get(entry.job or ""), found, submission, submissions)
     return list(found.values())
 
 
-def _is_done(entry: Entry, submission: Submission) -> bool:
+def is_done(entry: Entry, submission: Submission) -> bool:
+    """Whether the store holds the record of a stage."""
     return Store.state_of(_stage_folder(entry, submission)) == "done"
 
 
@@ -163,8 +172,10 @@ def _stage_folder(entry: Entry, submission: Submission) -> Path:
     return Path(submission.store) / entry.kind / entry.key
 
 
-def _status(entry: Entry, job: Job | None, before: dict[str, Status], submission: Submission, ledger: Ledger) -> Status:
-    if _is_done(entry, submission):  # looked at after the queue: a job leaves its record before it leaves the queue
+def _status(
+    entry: Entry, job: Job | None, before: dict[str, Status], submission: Submission, submissions: Submissions
+) -> Status:
+    if is_done(entry, submission):  # read after the queue: a job leaves its record before it leaves the queue
         return Status(entry, "done")
     if entry.job is None:
         return Status(entry, "cancelled" if entry.cancelled else "not submitted")
@@ -192,15 +203,15 @@ def _status(entry: Entry, job: Job | None, before: dict[str, Status], submission
         return Status(entry, "cancelled", "by somebody else than --cancel")
     if job is not None and job.state in _REASONS:
         return Status(entry, "failed", _REASONS[job.state])
-    return _without_result(entry, job, submission, ledger)
+    return _without_result(entry, job, submission, submissions)
 
 
 _WAS: dict[State, str] = {"failed": "failed", "stuck": "is stuck", "not submitted": "was not submitted"}
 
 
-def _without_result(entry: Entry, job: Job | None, submission: Submission, ledger: Ledger) -> Status:
+def _without_result(entry: Entry, job: Job | None, submission: Submission, submissions: Submissions) -> Status:
     """A job that ended without a record and without an error in the store: submitit or its log may know more."""
-    jobs = ledger.folder(entry.owner or submission.name) / "jobs"
+    jobs = submissions.folder(entry.owner or submission.name) / "jobs"
     log = jobs / f"{entry.job}_0_log.err"
     try:
         kind, reason = pickle.loads((jobs / f"{entry.job}_0_result.pkl").read_bytes())
@@ -209,8 +220,8 @@ def _without_result(entry: Entry, job: Job | None, submission: Submission, ledge
     except (OSError, ValueError, EOFError, pickle.UnpicklingError):
         pass  # it left none
     if job is not None and job.state == "FAILED":
-        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        return Status(entry, "failed", f"its job failed: {_last_line(said)} (see {log})")
+        output = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        return Status(entry, "failed", f"its job failed: {_last_line(output)} (see {log})")
     return Status(entry, "lost", f"its job ended and left neither a result nor an error (see {log})")
 
 

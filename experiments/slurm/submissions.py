@@ -4,7 +4,7 @@ results/slurm/<name>/
     submission.json     what is below, written after every step of a submission
     stages.pkl          the stages by key, for the jobs
     jobs/               submitit's scripts, logs and results
-results/slurm/code/     copies of the code, see `slurm_code`
+results/slurm/code/     copies of the code, see `experiments.slurm.code_copy`
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Submission:
         name: of the submission; also of its jobs in SLURM's queue, so that they can be found again.
         submitted: ISO 8601 with time zone.
         words: of the command line that does the same here, for the report.
-        code: folder of the copy of the code; `commit` is what the working copy said.
+        code: folder of the copy of the code; `commit` is that of the working copy.
         store: where results go.
         time_limit: seconds after which an attempt at a stage fails; SLURM's own limit is the site's.
         site: contents of the site file.
@@ -74,7 +74,7 @@ class Submission:
     entries: dict[str, Entry] = field(default_factory=dict)
 
 
-class Ledger:
+class Submissions:
     """All submissions under a results folder."""
 
     def __init__(self, results: Path) -> None:

@@ -19,7 +19,7 @@ import submitit
 
 from experiments.slurm.job import StageJob
 from experiments.slurm.site import Resources, Site
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from mila.errors import UserError
 
 _LARGEST = 1000
@@ -76,14 +76,14 @@ def make_arrays(entries: Iterable[Entry], waiting: set[str], parallelism: Mappin
     return arrays
 
 
-def submit(submission: Submission, ledger: Ledger, site: Site, busy: set[str]) -> int:
+def submit(submission: Submission, submissions: Submissions, site: Site, busy: set[str]) -> int:
     """Submit every stage that has no job; returns how many arrays that made.
 
-    The ledger is written after each array. Where SLURM refuses one, those before it are taken back.
+    The submission is written after each array. Where SLURM refuses one, those before it are taken back.
 
     Args:
         submission: its entries without a job are submitted; those that are done must not be in it.
-        ledger: where it is written.
+        submissions: where it is written.
         site: resources.
         busy: keys of stages whose job, of this submission or another, is in the queue.
 
@@ -100,23 +100,23 @@ def submit(submission: Submission, ledger: Ledger, site: Site, busy: set[str]) -
             good = ":".join(sorted(str(entries[key].job) for key in array.needs))
             any_end = ":".join(sorted(ids[index] for index in array.after))
             wait_for = [f"{how}:{jobs}" for how, jobs in (("afterok", good), ("afterany", any_end)) if jobs]
-            jobs = _submit(submission, ledger, site, array, ",".join(wait_for))
+            jobs = _submit(submission, submissions, site, array, ",".join(wait_for))
             ids.append(jobs[0].split("_")[0])
             for key, job in zip(array.keys, jobs, strict=True):
                 entries[key].job = job
-            ledger.save(submission)
+            submissions.save(submission)
     except BaseException:
         if ids:
             subprocess.run(["scancel", *ids], check=False, capture_output=True)
             for key in new:
                 entries[key].job = None
-            ledger.save(submission)
+            submissions.save(submission)
         raise
     return len(arrays)
 
 
-def _submit(submission: Submission, ledger: Ledger, site: Site, array: Array, dependency: str) -> list[str]:
-    resources, folder = site.kinds[array.kind], ledger.folder(submission.name)
+def _submit(submission: Submission, submissions: Submissions, site: Site, array: Array, dependency: str) -> list[str]:
+    resources, folder = site.kinds[array.kind], submissions.folder(submission.name)
     timeouts = site.timeouts if array.kind == "train" else 0  # nothing else has a checkpoint to continue from
     executor = submitit.AutoExecutor(folder / "jobs", cluster="slurm", slurm_max_num_timeout=timeouts)
     executor.update_parameters(**_parameters(resources, site, submission, array.width, dependency))

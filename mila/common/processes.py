@@ -41,13 +41,13 @@ def follow_parent() -> None:
 
 
 def in_parts(
-    work: Callable[[list[Item]], Result], items: list[Item], workers: int, *, seconds: float, largest: int
+    function: Callable[[list[Item]], Result], items: list[Item], workers: int, *, seconds: float, largest: int
 ) -> Generator[Result, None, None]:
-    """`work` of all items in parts: here one after the other, or by workers where that is worth it.
+    """`function` of all items in parts: here one after the other, or by workers where that is worth it.
 
     Args:
-        work: what is done with a part; it is sent to each worker once.
-        items: the first is worked on alone, and its time tells how large the other parts are.
+        function: what is done with a part; it is sent to each worker once.
+        items: the first is worked on alone, and the time it takes decides how large the other parts are.
         workers: how many processes.
         seconds: about how long a part takes, which is what Ctrl-C waits for.
         largest: items of a part at most.
@@ -58,17 +58,17 @@ def in_parts(
     if not items:
         return
     start = time.monotonic()
-    yield work(items[:1])
+    yield function(items[:1])
     each = max(time.monotonic() - start, 1e-4)
     size = int(min(max(seconds / each, 1), largest))
     parts = [items[place : place + size] for place in range(1, len(items), size)]
     if workers == 1 or each * (len(items) - 1) < POOL_FROM:
-        yield from map(work, parts)
+        yield from map(function, parts)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(parts)), context, initializer=_start_worker, initargs=(work,))
+    pool = ProcessPoolExecutor(min(workers, len(parts)), context, initializer=_start_worker, initargs=(function,))
     try:
-        waiting: set[Future[Result]] = {pool.submit(_work, part) for part in parts}
+        waiting: set[Future[Result]] = {pool.submit(_run_part, part) for part in parts}
         while waiting:
             finished, waiting = wait_for(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -77,15 +77,15 @@ def in_parts(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_workers_work: Callable[[list[Any]], Any] | None = None
+_worker_function: Callable[[list[Any]], Any] | None = None
 
 
-def _start_worker(work: Callable[[list[Any]], Any]) -> None:
-    global _workers_work
+def _start_worker(function: Callable[[list[Any]], Any]) -> None:
+    global _worker_function
     follow_parent()
-    _workers_work = work
+    _worker_function = function
 
 
-def _work(part: list[Any]) -> Any:
-    assert _workers_work is not None
-    return _workers_work(part)
+def _run_part(part: list[Any]) -> Any:
+    assert _worker_function is not None
+    return _worker_function(part)

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("mila", "baselines")
+PACKAGES = ("mila", "baselines")
 _DECIDE_NUMBERS = ("numpy", "torchvision", "scipy", "pillow")
 """Packages beside PyTorch whose versions decide numbers."""
 
@@ -42,13 +42,13 @@ def code_digest(*modules: str) -> str:
             raise ModuleNotFoundError(f"there is no module {module!r}")
         text = Path(module if spec is None else str(spec.origin)).read_text(encoding="utf-8")
         reached[name] = text
-        waiting += _imports(text)
+        waiting += suite_imports(text)
     joined = "\n".join(f"{name}\n{reached[name]}" for name in sorted(reached))
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1024)
-def _imports(text: str) -> tuple[str, ...]:
+def suite_imports(text: str) -> tuple[str, ...]:
     """Modules of the suite that a source imports; kept by its text, as most stages reach the same modules."""
     names = []
     for node in ast.walk(ast.parse(text)):
@@ -57,7 +57,7 @@ def _imports(text: str) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(name for name in names if name.split(".")[0] in _PACKAGES and _is_module(name))
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES and _is_module(name))
 
 
 @lru_cache(maxsize=1024)
@@ -89,7 +89,7 @@ def environment(device: str) -> dict[str, Any]:
 def suite_version() -> str:
     """The suite's version: that of the code that runs, whatever copy of it is installed."""
     # imported by its name in words, so that `code_digest` does not see it: a new version number is no new code
-    return str(import_module("mila.version").__version__)
+    return str(import_module("mila.common.version").__version__)
 
 
 def _processor() -> str:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mila.cost.conventions import thop_modules
 from mila.cost.counter import Call, Scopes, count_calls
-from mila.cost.operations import Kind
+from mila.cost.operations import OperationKind
 from mila.cost.steps import Step, check_size, meta_copy, without_numbers
 from mila.video_model import VideoModel
 
@@ -41,7 +41,7 @@ class Disagreement:
         where: the operations, by name and module.
     """
 
-    kind: Kind | Literal["all"]
+    kind: OperationKind | Literal["all"]
     counted: float
     complete: float
     reason: str
@@ -134,7 +134,7 @@ class _Differences:
         self._found: dict[tuple[Any, str], list[Disagreement]] = defaultdict(list)
 
     def add(
-        self, kind: Kind | Literal["all"], counted: float, complete: float, reason: str, calls: Iterable[Call]
+        self, kind: OperationKind | Literal["all"], counted: float, complete: float, reason: str, calls: Iterable[Call]
     ) -> None:
         if counted != complete:
             where = tuple(sorted({f"{c.operation} in {c.path}" if c.path else c.operation for c in calls}))
@@ -157,9 +157,9 @@ def _total(calls: Iterable[Call]) -> int:
     return sum(c.macs for c in calls)
 
 
-def _by_kind(calls: Iterable[Call]) -> dict[Kind, list[Call]]:
+def _by_kind(calls: Iterable[Call]) -> dict[OperationKind, list[Call]]:
     """What is charged, by kind; what runs inside a function that is charged as a whole is left out."""
-    kinds: dict[Kind, list[Call]] = defaultdict(list)
+    kinds: dict[OperationKind, list[Call]] = defaultdict(list)
     for call in calls:
         if call.macs:
             kinds[call.kind].append(call)
@@ -203,7 +203,9 @@ def _visited(module: nn.Module) -> Iterator[nn.Module]:
         yield from _visited(child)
 
 
-def _thop_reason(module: nn.Module, kind: Kind, counted: float, calls: list[Call], visits: int, known: bool) -> str:
+def _thop_reason(
+    module: nn.Module, kind: OperationKind, counted: float, calls: list[Call], visits: int, known: bool
+) -> str:
     called = type(module).__name__
     if not counted:
         if known:
@@ -218,7 +220,7 @@ def _thop_reason(module: nn.Module, kind: Kind, counted: float, calls: list[Call
     return "; ".join(part for part in (own, shared) if part)
 
 
-def _thop_rule(kind: Kind, counted: float, calls: list[Call], called: str) -> str:
+def _thop_rule(kind: OperationKind, counted: float, calls: list[Call], called: str) -> str:
     """What thop does differently for a module of one parent."""
     outputs = sum(c.outputs for c in calls)
     if kind == "transposed convolution":
@@ -238,7 +240,7 @@ def _thop_rule(kind: Kind, counted: float, calls: list[Call], called: str) -> st
 
 # fvcore
 
-_FVCORE: dict[str, Kind] = {
+_FVCORE: dict[str, OperationKind] = {
     "conv": "convolution",
     **dict.fromkeys(("addmm", "bmm", "matmul", "mm", "linear", "einsum"), "matrix product"),
     **dict.fromkeys(("batch_norm", "group_norm", "layer_norm", "instance_norm"), "normalisation"),
@@ -258,7 +260,7 @@ def _fvcore(run: nn.Module, inputs: tuple[Tensor, ...], calls: list[Call]) -> Co
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         operators, left_out = analysis.by_operator(), set(analysis.unsupported_ops())
         seen = {path for path, macs in analysis.by_module().items() if macs}
-    counted: dict[Kind, float] = defaultdict(float)
+    counted: dict[OperationKind, float] = defaultdict(float)
     for operator, macs in operators.items():
         counted[_FVCORE[operator]] += macs
     kinds = _by_kind(calls)
@@ -278,7 +280,9 @@ def _fvcore(run: nn.Module, inputs: tuple[Tensor, ...], calls: list[Call]) -> Co
     return Comparison("fvcore", float(sum(operators.values())), "MACs", _total(calls), differences.rows())
 
 
-def _fvcore_reason(kind: Kind, counted: float, calls: list[Call], operators: set[str], adaptive: set[str]) -> str:
+def _fvcore_reason(
+    kind: OperationKind, counted: float, calls: list[Call], operators: set[str], adaptive: set[str]
+) -> str:
     if kind == "normalisation":
         each = {c: 2 if "batch" in c.operation else 5 for c in calls}
         if counted == sum(each[c] * c.outputs for c in calls):

@@ -2,9 +2,9 @@
 
 The counters run a copy of the model without numbers in it (meta tensors), so the paper's own input sizes take seconds
 and the model is left as it was. One keyframe and one non-keyframe are counted in the middle of a stream and averaged
-over the keyframe interval, as the paper does (facts, 1.4). The conventions:
+over the keyframe interval, as the paper does (note 1.4). The conventions:
 
-- `PUBLISHED` is how the paper's GFLOPs columns count (facts, 1): thop's multiply-accumulates, decoders left out, `h`
+- `PUBLISHED` is how the paper's GFLOPs columns count (note 1): thop's multiply-accumulates, decoders left out, `h`
   on both maps of each propagation. thop sees modules alone; what it charges differently is listed by
   `mila.cost.comparison`.
 - `EXECUTED` is what thop sees of the run itself: decoders included, `h` once a frame.
@@ -154,7 +154,7 @@ class _OnMeta(nn.Module):
         self.module = module
 
     def forward(self, *inputs: Tensor) -> Any:
-        with torch.device("meta"), KnownOperations():
+        with torch.device("meta"), KnownOperations():  # type: ignore[no-untyped-call]
             return self.module(*inputs)
 
 

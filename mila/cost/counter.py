@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mila.cost.operations import FUNCTIONS, Kind, UnknownOperationError, charge, operation_name
+from mila.cost.operations import FUNCTIONS, OperationKind, UnknownOperationError, charge, operation_name
 from mila.propagation import Propagation
 from mila.video_model import Part, VideoModel
 
@@ -36,7 +36,7 @@ class Call:
     """
 
     operation: str
-    kind: Kind
+    kind: OperationKind
     path: str
     part: Part
     macs: int
@@ -139,7 +139,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self, scopes: Scopes | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._scopes = scopes or Scopes(nn.Module())
         self._inside = 0  # functions that are charged as a whole
         self._thread = 0
@@ -149,17 +149,17 @@ class OperationCounter(TorchDispatchMode):
         _ONE_AT_A_TIME.acquire()
         self._thread = threading.get_ident()
         for function, (kind, macs) in FUNCTIONS.items():
-            function.apply = staticmethod(self._charged(function, kind, macs))  # type: ignore[assignment]
-        super().__enter__()
+            function.apply = staticmethod(self._charged(function, kind, macs))
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for function in FUNCTIONS:
             del function.apply  # what was inherited shows again
         _ONE_AT_A_TIME.release()
 
-    def _charged(self, function: Any, kind: Kind, macs: Callable[..., int]) -> Callable[..., Any]:
+    def _charged(self, function: Any, kind: OperationKind, macs: Callable[..., int]) -> Callable[..., Any]:
         """`apply` of a function that is charged as a whole."""
         run = function.apply
 
@@ -189,7 +189,7 @@ class OperationCounter(TorchDispatchMode):
         self._record(name, kind, 0 if self._inside else macs, macs, args, out)
         return out
 
-    def _record(self, name: str, kind: Kind, macs: int, run: int, args: Any, out: Any) -> None:
+    def _record(self, name: str, kind: OperationKind, macs: int, run: int, args: Any, out: Any) -> None:
         shapes = tuple(tuple(x.shape) for x in tree_leaves(args) if isinstance(x, Tensor))
         results = [tuple(x.shape) for x in tree_leaves(out) if isinstance(x, Tensor)]
         kernel = args[1].untyped_storage()._cdata if "convolution" in kind else 0

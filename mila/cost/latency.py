@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mila.common.types import Progress
 from mila.cost.energy import EnergyMeter
 from mila.video_model import Stream, VideoModel
 
@@ -77,7 +78,7 @@ def measure(
     warm_up: int = 1,
     meter: EnergyMeter | None = None,
     clock: Callable[[], float] = time.perf_counter,
-    told: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Latency]:
     """Time models in turns.
 
@@ -90,7 +91,7 @@ def measure(
         warm_up: rounds before those, which do not count.
         meter: of the device that they run on.
         clock: seconds.
-        told: called with (done, total) after each turn.
+        progress: called with (done, total) after each turn.
 
     Raises:
         ValueError: no rounds or no frames.
@@ -106,8 +107,8 @@ def measure(
                     timer.forget()
                 timer.steps()
                 timer.stream(frames)
-                if told:
-                    told(turn * len(timers) + place + 1, total)
+                if progress:
+                    progress(turn * len(timers) + place + 1, total)
         energies = {name: timer.energy(frames, meter) if meter else None for name, timer in timers.items()}
     return {name: timer.result(energies[name]) for name, timer in timers.items()}
 

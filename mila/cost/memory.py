@@ -22,7 +22,7 @@ from mila.video_model import VideoModel
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryUse:
     """Memory of a model, in MB (10^6 bytes), for one video.
 
     Attributes:
@@ -50,7 +50,7 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self, known: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = {x.untyped_storage()._cdata for x in known}
         self._alive: dict[int, int] = {}
         self.held = self.peak = 0
@@ -80,7 +80,7 @@ class LiveTensors(TorchDispatchMode):
         self.held -= self._alive.pop(place)
 
 
-def memory(model: VideoModel, height: int, width: int) -> Memory:
+def memory(model: VideoModel, height: int, width: int) -> MemoryUse:
     """Memory at inference for frames of `height` x `width` pixels. The model itself is not touched.
 
     Raises:
@@ -103,7 +103,7 @@ def memory(model: VideoModel, height: int, width: int) -> Memory:
             gc.collect()
             carried.append(live.held)
     parameters = {x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in known}
-    return Memory(
+    return MemoryUse(
         parameters=sum(parameters.values()) / 1e6,
         keyframe=peaks[0] / 1e6,
         non_keyframe=max(peaks[1:], default=peaks[0]) / 1e6,

@@ -32,10 +32,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mila.attention import _Aggregate, _Similarity
+from mila.attention import Aggregate, Similarity
 from mila.errors import UserError
 
-Kind = Literal[
+OperationKind = Literal[
     "convolution",
     "transposed convolution",
     "matrix product",
@@ -63,7 +63,7 @@ class Operation:
         macs: multiply-accumulates of a call, from its arguments and its result (the first, where it gives several).
     """
 
-    kind: Kind
+    kind: OperationKind
     macs: Callable[[Sequence[Any], Tensor], int]
 
 
@@ -71,7 +71,7 @@ def _convolution(args: Sequence[Any], out: Tensor) -> int:
     x, weight, transposed = args[0], args[1], args[6]
     positions = x if transposed else out
     # weight: [out, in / groups, ...], or [in, out / groups, ...] where transposed
-    return positions.numel() * math.prod(weight.shape[1:])
+    return int(positions.numel() * math.prod(weight.shape[1:]))
 
 
 def _product(left: int) -> Callable[[Sequence[Any], Tensor], int]:
@@ -165,9 +165,9 @@ FREE: dict[str, str] = {
 
 _FREE = frozenset(f"aten.{name}" for names in FREE.values() for name in names.split())
 
-FUNCTIONS: dict[type[torch.autograd.Function], tuple[Kind, Callable[..., int]]] = {
-    _Similarity: ("local attention", lambda query, _key, window: query.numel() * window**2),
-    _Aggregate: ("local attention", lambda weights, value: value.numel() * weights.shape[-1] ** 2),
+FUNCTIONS: dict[type[torch.autograd.Function], tuple[OperationKind, Callable[..., int]]] = {
+    Similarity: ("local attention", lambda query, _key, window: query.numel() * window**2),
+    Aggregate: ("local attention", lambda weights, value: value.numel() * weights.shape[-1] ** 2),
 }
 """Functions that are charged what they compute, whatever operations they run; from the arguments of `apply`."""
 
@@ -178,7 +178,7 @@ def operation_name(func: Any) -> str:
     return f"{namespace}.{name.removesuffix('_')}"
 
 
-def charge(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[Kind, int]:
+def charge(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[OperationKind, int]:
     """Kind and multiply-accumulates of one call.
 
     Args:

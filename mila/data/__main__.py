@@ -1,4 +1,4 @@
-"""The data sets' command line: prepare them, look them through, make one.
+"""The data sets' command line: prepare them, inspect them, make one.
 
 python -m mila.data prepare ROOT STORE      pack a data set, whatever its layout, for training
 python -m mila.data inspect ROOT            what is there, what is missing or broken, and a contact sheet
@@ -14,25 +14,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from mila.data.clips import ClipSource
-from mila.data.prepare import pack, space_needed
-from mila.data.readers.layouts import ClipMode, Layout, recognise
-from mila.data.tools.contact_sheet import contact_sheet
-from mila.data.tools.export import export_rooms, export_street
-from mila.data.tools.inspection import inspect, print_inspection
-from mila.data.worlds.clips import Split
 from mila.errors import UserError
-from mila.tasks import Suite
+
+if TYPE_CHECKING:  # each command imports what it needs, `--help` nothing
+    from mila.data.clips import ClipSource
+    from mila.data.readers.layouts import ClipMode, Layout
+    from mila.data.worlds.rendering import Split
+    from mila.tasks import Suite
 
 _MODES = ("video", "pan", "still")
-_TELL_EVERY = 10.0  # seconds between lines where nobody watches
+_LINE_EVERY = 10.0  # seconds between lines of progress where nobody watches
 
 _ABOUT_MODES = {
     "video": "frames of a video",
@@ -58,18 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--splits", metavar="NAME", nargs="+", help="these splits alone (default: train and scored)")
     prepare.add_argument("--limit", metavar="N", type=int, help="the first so many clips of each split")
 
-    look = commands.add_parser("inspect", help="say what is there and what is missing or broken; exit code 1 if it is")
-    look.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
-    look.add_argument(
+    about = "say what is there and what is missing or broken; exit code 1 if it is"
+    inspect = commands.add_parser("inspect", help=about)
+    inspect.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
+    inspect.add_argument(
         "--sheet",
         metavar="PNG",
         type=Path,
         help="contact sheets, as PNG-SPLIT.png (default: results/inspect/NAME/contact-sheet.png, NAME of the folder)",
     )
-    look.add_argument("--no-sheet", action="store_true", help="draw none")
-    look.add_argument("--all", action="store_true", help="list every problem, however many")
+    inspect.add_argument("--no-sheet", action="store_true", help="draw none")
+    inspect.add_argument("--all", action="store_true", help="list every problem, however many")
 
-    for command in (prepare, look):
+    for command in (prepare, inspect):
         command.add_argument("--suite", metavar="NAME", help="which tasks, where there are several")
         command.add_argument("--mode", choices=_MODES, help="where clips come from (default: video where there is any)")
         command.add_argument("--height", metavar="N", type=int, help="of the frames, pixels (default: the paper's)")
@@ -101,6 +98,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace, console: Console) -> int:
+    from mila.data.prepare import pack
+    from mila.data.readers.layouts import recognise
+
     layout = recognise(options.root)
     if layout.packed:
         raise UserError(f"{options.root} is a packed store already; train from it, or prepare the data set itself.")
@@ -124,30 +124,35 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
             "or choose another folder, shorter clips (--length) or smaller frames."
         )
     for split, source in sources.items():
-        with _progress(f"{split}", console) as tell:
+        with _progress(f"{split}", console) as progress:
             pack(
                 source,
                 options.length,
                 options.store / split,
-                tell,
+                progress,
                 workers=options.jobs,
-                waiting=lambda: console.print("another process prepares the same; waiting for it."),
+                on_wait=lambda: console.print("another process prepares the same; waiting for it."),
             )
     console.print(f"{options.store} is ready: give it to experiments/run.py as --data-root.", markup=False)
     return 0
 
 
 def _inspect(options: argparse.Namespace, console: Console) -> int:
+    from mila.data.readers.layouts import recognise
+    from mila.data.tools.contact_sheet import contact_sheet
+    from mila.data.tools.inspection import inspect
+    from mila.data.tools.inspection_report import print_inspection
+
     _check_jobs(options.jobs)
     layout = recognise(options.root)
     suite, mode, _, _ = _choice(options, layout)
-    how: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
-    with _progress("reading", console) as tell:
-        found = inspect(options.root, **how, workers=options.jobs, progress=tell)
+    reading: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
+    with _progress("reading", console) as progress:
+        found = inspect(options.root, **reading, workers=options.jobs, progress=progress)
     print_inspection(found, console, every=options.all)
-    how |= {"height": found.height, "width": found.width}
+    reading |= {"height": found.height, "width": found.width}
     for split in () if options.no_sheet else (split.split for split in found.splits):
-        source = layout.open(split, **how, problems=[])
+        source = layout.open(split, **reading, problems=[])
         path = options.sheet or Path("results", "inspect", options.root.resolve().name, "contact-sheet.png")
         path = path.with_name(f"{path.stem}-{split}{path.suffix or '.png'}")
         contact_sheet(source, path, title=f"{layout.title}, {split}")
@@ -156,16 +161,18 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
+    from mila.data.tools.export import export_rooms, export_street
+
     size = {name: value for name in ("height", "width") if (value := getattr(options, name)) is not None}
     if options.world == "street":
         # Cityscapes is scored on its val split; its test labels are not public
         splits: dict[Split, int] = {"train": options.train, "val": options.test}
         for split, clips in splits.items():
-            with _progress(split, console) as tell:
-                export_street(options.folder, split, clips, **size, progress=tell)
+            with _progress(split, console) as progress:
+                export_street(options.folder, split, clips, **size, progress=progress)
     else:
-        with _progress("rooms", console) as tell:
-            export_rooms(options.folder, train=options.train, test=options.test, **size, progress=tell)
+        with _progress("rooms", console) as progress:
+            export_rooms(options.folder, train=options.train, test=options.test, **size, progress=progress)
     console.print(f"{options.folder} is ready; it is synthetic: never mix it with the real data set.", markup=False)
     return 0
 
@@ -210,6 +217,10 @@ def _is_ours(path: Path) -> bool:
 
 def _print_space(sources: dict[str, ClipSource], length: int, store: Path, console: Console) -> int:
     """A table of what will be written; returns the bytes that are not taken on the disk yet."""
+    from rich.table import Table
+
+    from mila.data.prepare import space_needed
+
     table = Table("split", "clips", "frames a clip", "height x width", "space", "of it frames", box=None)
     missing = 0
     for split, source in sources.items():
@@ -241,7 +252,16 @@ def _existing(path: Path) -> Path:
 @contextmanager
 def _progress(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left; where nobody watches, a line now and then."""
-    start = told = time.monotonic()
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    start = last_line = time.monotonic()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -255,17 +275,17 @@ def _progress(name: str, console: Console) -> Iterator[Callable[[int, int], None
         line = bar.add_task(name, total=None)
         first: list[int] = []
 
-        def tell(done: int, total: int) -> None:
-            nonlocal told
+        def progress(done: int, total: int) -> None:
+            nonlocal last_line
             bar.update(line, completed=done, total=total)
             now = time.monotonic()
             first.append(done) if not first else None
-            if not console.is_terminal and (done == total or now - told > _TELL_EVERY):
-                told = now
+            if not console.is_terminal and (done == total or now - last_line > _LINE_EVERY):
+                last_line = now
                 left = (now - start) * (total - done) / max(done - first[0], 1)
                 console.print(f"{name}: {done} of {total}, {now - start:.0f} s; about {left:.0f} s left", markup=False)
 
-        yield tell
+        yield progress
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ what a camera could have seen.
 Zoom by s: a window of H / s x W / s pixels is resized back to H x W. There are two readings of the result.
 
 *The focal length is s times longer.* This is exact: metric depth and normals do not change, nor does disparity in the
-units of the original camera. But a network is not told the focal length.
+units of the original camera. But a network does not know the focal length.
 
 *What looks s times larger is s times nearer.* With one camera, this is the only mapping from appearance to depth that a
 network can learn, and it is the field's convention. Protocol `default` takes it:
 
 - Metric depth is divided by s.
 - Disparity, baseline x focal length / depth in the units of the original camera, is multiplied by s. The stored value
-  is (256 d + 1) / 65535 (facts, 2.3 and 3.1); d is what is multiplied. It may exceed 1, the nearest that a PNG can say.
+  is (256 d + 1) / 65535 (notes 2.3 and 3.1); d is what is multiplied. It may exceed 1, the nearest that a PNG can say.
 - Optical flow in pixels is multiplied by s, as in the first reading.
 - Normals are left as they are, which is exact in the first reading alone. The surface at depth / s is compressed along
   the optical axis, and with a centred window its normals are proportional to (n_x, n_y, s n_z): up to
@@ -31,7 +31,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
 from mila.data.clips import denormalise, normalise
 from mila.names import AugmentationName
@@ -192,12 +191,16 @@ def _jitter(frames: Tensor, factors: list[float]) -> Tensor:
     """Normalised frames `[T, 3, H, W]`, jittered as RGB in 0..1."""
     if not factors:
         return frames
-    length, _, height, _ = frames.shape
+    # Takes seconds to import, and no other protocol needs it.
+    from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
+
+    length, _, height, width = frames.shape
     # The clip as one tall image: contrast is about the mean grey, which must not differ from frame to frame.
     rgb = denormalise(frames).transpose(0, 1).flatten(1, 2)  # [3, T * H, W]
     for adjust, factor in zip((adjust_brightness, adjust_contrast, adjust_saturation), factors, strict=True):
         rgb = adjust(rgb, factor)
-    return normalise(rgb.unflatten(1, (length, height)).transpose(0, 1) * 255)  # [T, 3, H, W]
+    jittered = rgb.reshape(3, length, height, width).transpose(0, 1)  # [T, 3, H, W]
+    return normalise(jittered * 255)
 
 
 def _values(targets: dict[str, Tensor], suite: Suite, augmentation: Augmentation, draw: _Draw) -> dict[str, Tensor]:

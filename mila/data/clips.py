@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from mila.tasks import Suite
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ STD = (0.229, 0.224, 0.225)
 
 def normalise(frames: Tensor) -> Tensor:
     """uint8 RGB `[..., 3, H, W]` to what every model takes: float32, ImageNet mean and deviation."""
+    import torch  # whatever packs, inspects or plans does without
+
     scale = torch.tensor(STD, device=frames.device).mul(255.0).reciprocal()[:, None, None]
     shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=frames.device)[:, None, None]
     values = frames.float()
@@ -90,6 +93,8 @@ def normalise(frames: Tensor) -> Tensor:
 
 def denormalise(frames: Tensor) -> Tensor:
     """What `normalise` made, `[..., 3, H, W]`, back to RGB in 0..1, float32."""
+    import torch
+
     scale, shift = (torch.tensor(values, device=frames.device)[:, None, None] for values in (STD, MEAN))
     return torch.addcmul(shift, frames, scale)
 

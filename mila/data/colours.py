@@ -85,7 +85,8 @@ def paint_normals(unit: Array) -> Pixels:
     The camera frame is x right, y down, z forward.
     """
     towards = unit * np.array([1.0, -1.0, -1.0])[:, None, None]
-    return np.round((towards + 1) / 2 * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rgb: Pixels = np.round((towards + 1) / 2 * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return rgb
 
 
 def normals_ball(size: int) -> Pixels:

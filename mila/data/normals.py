@@ -85,15 +85,46 @@ def normals_from_depth(
     integrals = _integrals(valid, u, v, w)
 
     # choosing among the fits needs no more than single precision
-    z2 = (z * z).astype(np.float32)
+    single = (u.astype(np.float32), v.astype(np.float32), w.astype(np.float32))
+    plane, cost = _best_planes(integrals, (u, v), single, (z * z).astype(np.float32), windows, depth_step)
+
+    facing = np.where(plane[0] * single[0] + plane[1] * single[1] + plane[2] < 0, 1.0, -1.0)
+    length = np.sqrt((plane * plane).sum(0))
+    usable = valid & np.isfinite(cost) & (length > 0)
+    scale = np.where(usable, facing / np.where(usable, length, 1.0), 0.0)
+    return (plane * scale.astype(np.float32)).astype(np.float32)
+
+
+def _best_planes(
+    integrals: FloatArray,
+    rays: tuple[FloatArray, FloatArray],
+    single: tuple[Single, Single, Single],
+    z2: Single,
+    windows: Sequence[int],
+    depth_step: float,
+) -> tuple[Single, Single]:
+    """The plane of each pixel with the least cost among all windows that contain it.
+
+    Args:
+        integrals: of the moments, see `_integrals`.
+        rays: u `[1, W]` and v `[H, 1]`.
+        single: u, v and inverse depth `[H, W]` in single precision.
+        z2: depth squared, `[H, W]`.
+        windows: their sides, pixels.
+        depth_step: see `normals_from_depth`.
+
+    Returns:
+        a, b, c `[3, H, W]`, and the cost `[H, W]`; infinite where there is no plane.
+    """
+    height, width = z2.shape
+    rays_u, rays_v, inverse = single
     noise = np.float32(depth_step**2 / 12) + (np.float32(SENSOR_NOISE) * z2) ** 2  # variance, m^2
-    rays_u, rays_v, inverse = u.astype(np.float32), v.astype(np.float32), w.astype(np.float32)
     best = np.full((height, width), np.inf, np.float32)
     plane = np.zeros((3, height, width), np.float32)
     for rank, side in enumerate(sorted(windows, reverse=True)):
         radius = max(1, side // 2)
         margins = ((0, 0), (radius, radius), (radius, radius))
-        fit = np.pad(_fit_planes(integrals, u, v, radius), margins, mode="edge")
+        fit = np.pad(_fit_planes(integrals, *rays, radius), margins, mode="edge")
         # fits of the windows centred `radius` pixels away, which still contain the pixel, and of the centred one
         for dy in (0, radius, 2 * radius):
             for dx in (0, radius, 2 * radius):
@@ -105,12 +136,7 @@ def normals_from_depth(
                 np.copyto(best, cost, where=better)
                 for k, coefficient in enumerate((a, b, c)):
                     np.copyto(plane[k], coefficient, where=better)
-
-    facing = np.where(plane[0] * rays_u + plane[1] * rays_v + plane[2] < 0, 1.0, -1.0)
-    length = np.sqrt((plane * plane).sum(0))
-    usable = valid & np.isfinite(best) & (length > 0)
-    scale = np.where(usable, facing / np.where(usable, length, 1.0), 0.0)
-    return (plane * scale.astype(np.float32)).astype(np.float32)
+    return plane, best
 
 
 def _integrals(valid: npt.NDArray[np.bool_], u: FloatArray, v: FloatArray, w: FloatArray) -> FloatArray:

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from mila.common.types import Progress
 from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
 from mila.tasks import SUITES, VOID, Suite, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 FORMAT = 2
 """Raise it with every change of what the arrays or the manifest say."""
@@ -188,6 +191,8 @@ class PackedClips:
         Raises:
             ValueError: the packed clips are shorter than that.
         """
+        import torch  # whatever packs, inspects or plans does without
+
         read, stored = self.read(indices, frames_needed(offset, history))
         targets = {name: torch.from_numpy(target).to(device) for name, target in stored.items()}
         return normalise(torch.from_numpy(read).to(device)), targets
@@ -213,10 +218,10 @@ class PackedClips:
         for index in range(len(self)):
             yield {n: decode(task, self._targets[n][index], self._how[n]) for n, task in self._tasks.items()}
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and compare it with the checksums: one sentence a clip and array that was damaged since.
 
-        `progress` is told (done, total) in clips.
+        `progress` is called with (done, total) in clips.
         """
         damaged = []
         arrays: dict[str, npt.NDArray[Any]] = {"frames": self._frames, **self._targets}

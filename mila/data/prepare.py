@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,15 +23,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from mila.common.files import write_atomic, write_json, write_text
+from mila.common.files import write_atomic, write_json
 from mila.common.processes import cores, in_parts
 from mila.common.types import Progress
 from mila.common.versions import code_digest
 from mila.data.clips import ClipSource
+from mila.data.journal import JOURNAL, Journal
 from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
 from mila.errors import UserError
 
-_JOURNAL = "unfinished.jsonl"
 _PART = 1.0  # seconds of work that are handed out at a time
 _LARGEST_PART = 16  # clips
 _TOO_MANY = 20  # broken clips after which it is not worth going on
@@ -62,7 +62,7 @@ def pack(
     progress: Progress | None = None,
     *,
     workers: int | None = None,
-    waiting: Callable[[], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> None:
     """Read or render every clip of `source` into `folder`; does nothing where that is done already.
 
@@ -73,9 +73,9 @@ def pack(
         source: the clips.
         length: frames a clip.
         folder: where the arrays go; made where there is none.
-        progress: told (clips done, clips in all).
+        progress: called with (clips done, clips in all).
         workers: processes; by default one a core.
-        waiting: called once where another process is at work on `folder`, before waiting for it.
+        on_wait: called once where another process is at work on `folder`, before waiting for it.
 
     Raises:
         UserError: clips are broken (the others are kept), there is too little space, `folder` cannot be written, or it
@@ -90,8 +90,8 @@ def pack(
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if waiting is not None:
-                waiting()
+            if on_wait is not None:
+                on_wait()
             lock.acquire()
         with lock:
             if not _is_packed(source, length, folder):
@@ -117,12 +117,12 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
     arrays = _arrays(source, length)
     code = code_digest("mila.data.packed", __name__, type(source).__module__)
     identity = {"format": FORMAT, "length": length, "code": code, "source": source.manifest()}
-    journal = _Journal(folder / _JOURNAL, identity)
+    journal = Journal(folder / JOURNAL, identity)
     done = {index: line for index, line in journal.read().items() if line["files"] == _sizes(source, index)}
     journal.begin(done.values())
     _reserve(folder, arrays, keep=bool(done))
     todo = [index for index in range(len(source)) if index not in done]
-    maker = _Maker(source, length, folder, arrays)
+    maker = Maker(source, length, folder, arrays)
     broken: dict[int, str] = {}
     try:
         with closing(in_parts(maker.make, todo, workers, seconds=_PART, largest=_LARGEST_PART)) as parts:
@@ -158,7 +158,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
         "checksum": hashlib.sha256(sums.tobytes()).hexdigest()[:16],
     }
     write_json(folder / MANIFEST, manifest)
-    (folder / _JOURNAL).unlink()
+    (folder / JOURNAL).unlink()
 
 
 def _arrays(source: ClipSource, length: int) -> list[_Array]:
@@ -174,40 +174,6 @@ def _sizes(source: ClipSource, index: int) -> str:
     """Names and sizes of the files behind a clip; a missing one has none."""
     sizes = [(path.name, path.stat().st_size if path.exists() else -1) for path in source.files(index)]
     return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()[:16] if sizes else ""
-
-
-class _Journal:
-    """Which clips are done: a line with the identity of the data set, then one a clip; a torn last line is ignored."""
-
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
-        self._path = path
-        # The fingerprint covers the files of all clips; here each clip has the sizes of its own.
-        source = {key: value for key, value in identity["source"].items() if key != "fingerprint"}
-        self._identity = json.loads(json.dumps({**identity, "source": source}))
-
-    def read(self) -> dict[int, dict[str, Any]]:
-        """The lines of the clips that are done, by clip; none where the journal is of something else."""
-        if not self._path.is_file():
-            return {}
-        lines = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                break
-        if not lines or lines[0] != self._identity:
-            return {}
-        return {line["clip"]: line for line in lines[1:]}
-
-    def begin(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Start it with what is done already; a torn line, or one of a file that changed, is gone."""
-        write_text(self._path, "".join(json.dumps(line) + "\n" for line in (self._identity, *lines)))
-
-    def add(self, lines: Sequence[dict[str, Any]]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _reserve(folder: Path, arrays: list[_Array], *, keep: bool) -> None:
@@ -248,7 +214,9 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
+    """Makes clips of `source` and writes them to their places in the arrays; what is sent to each worker."""
+
     source: ClipSource
     length: int
     folder: Path

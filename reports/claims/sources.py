@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from experiments.costs.latency import LatencyRecord, find_row
-from experiments.costs.rows import COSTED
+from experiments.costs.values import COSTED
 from experiments.grids import GRIDS
-from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.runs import Runs
-from mila.tasks import NYUV2
 from reports.claims.statements import At, Number, Source, digits
-from reports.published.numbers import PublishedCell, read_published
+from reports.published.numbers import PublishedCell, dataset_of, read_published
 
 _COLUMNS = {"GFLOPs": "gflops", "convolutions": "conv_layers", "parameters (M)": "params_millions"}
 
@@ -27,11 +25,6 @@ def published(cell: At) -> Number | None:
     """The paper's own number."""
     found = _published(cell.table, cell.dataset).get(cell.row, {}).get(cell.metric)
     return None if found is None else Number(found.value, found.text)
-
-
-def dataset_of(grid: Grid) -> str:
-    """A grid's data set as `published.csv` names it."""
-    return "nyuv2" if grid.suite == NYUV2 else "cityscapes"
 
 
 def counted(lines: Sequence[Mapping[str, str]], *, complete: bool) -> Source:

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from experiments.costs.latency import LatencyRecord
 from experiments.runs import Runs
-from reports.claims.ledger import LEDGER, Claim
-from reports.claims.sources import counted, dataset_of, measured, published, timed
+from reports.claims.all_claims import CLAIMS
+from reports.claims.cells import Claim
+from reports.claims.sources import counted, measured, published, timed
 from reports.claims.statements import At, Finding, Source, Statement, Verdict, together
+from reports.csv_text import csv_text
 from reports.files import update
 from reports.pages.costs import anchor, read_costs
 from reports.pages.index import Card, refresh_index, write_card
-from reports.plots.drawing import table_of
 from reports.provenance import About
+from reports.published.numbers import dataset_of
 from reports.render import render
-from reports.tables.table import DATASET_TITLES
+from reports.titles import DATASET_TITLES
 
 _COLUMNS = {"gflops": "GFLOPs", "conv_layers": "convolutions", "params_millions": "parameters (M)"}
 
@@ -56,6 +58,29 @@ class ClaimLine:
     lines: tuple[StatementLine, ...]
     tables: Verdict | None
     measured: Verdict | None
+
+
+@dataclass(frozen=True)
+class ClaimsPage:
+    """All that the page shows.
+
+    Attributes:
+        claims: with their findings.
+        about: what the accuracy is measured on.
+        profile_about: what the profile is, in words.
+        csv: name of the CSV file.
+        beside: names of other pages that are there.
+        count: (verdict, claims by the tables, claims by what is measured).
+        records: (table, row, hashes of its trainings) behind the measured scores.
+    """
+
+    claims: tuple[ClaimLine, ...]
+    about: About
+    profile_about: str
+    csv: str
+    beside: tuple[str, ...]
+    count: tuple[tuple[str, int, int], ...]
+    records: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -101,33 +126,32 @@ def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: A
     ]
     named = {(run.plan.grid.table, dataset_of(run.plan.grid)): f"{run.plan.grid.name}{of.variant}.html" for run in runs}
     pages = {place: page for place, page in named.items() if (out / page).is_file()}
-    lines = [judge(claim, ours, pages, "" if of.embedded else runs[0].plan.test_data.source.name) for claim in LEDGER]
-    page = out / f"claims{of.variant}.html"
-    sheet = page.with_suffix(".csv")
-    update(sheet, _sheet(lines))
-    html = render(
-        "claims.html.j2",
+    data = "" if of.embedded else runs[0].plan.test_data.source.name
+    lines = tuple(judge(claim, ours, pages, data) for claim in CLAIMS)
+    path = out / f"claims{of.variant}.html"
+    page = ClaimsPage(
         claims=lines,
         about=of,
         profile_about=runs[0].plan.profile.about,
-        sheet=sheet.name,
-        beside=[name for name in ("Costs", "Latency") if (out / f"{name.lower()}.html").is_file()],
-        count=_count(lines),
-        records=_records(runs),
+        csv=path.with_suffix(".csv").name,
+        beside=tuple(name for name in ("Costs", "Latency") if (out / f"{name.lower()}.html").is_file()),
+        count=tuple(_count(lines)),
+        records=tuple(_records(runs)),
     )
-    update(page, html)
+    update(out / page.csv, to_csv(lines))
+    update(path, render("claims.html.j2", page))
     about = f"{len(lines)} claims of the paper’s text against its tables and against what is measured here."
     title = f"Claims, accuracy measured on {on}, profile {of.profile}"
-    write_card(page, Card(title=title, about=about, files=(("CSV", sheet.name),)))
+    write_card(path, Card(title=title, about=about, files=(("CSV", page.csv),)))
     refresh_index(out)
-    return page
+    return path
 
 
 def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], str], data: str = "") -> ClaimLine:
     """Weigh a claim on the paper's numbers and on ours.
 
     Args:
-        claim: of the ledger.
+        claim: one of the paper's.
         ours: sources of measured numbers.
         pages: of tables that were measured, by number and data set.
         data: the real data set that accuracy is measured on; empty for procedural videos.
@@ -141,12 +165,12 @@ def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], s
         for our in ours:
             if our.kind != statement.kind:
                 continue
-            said = statement.judge(our.source)
-            if said is None:
+            found = statement.judge(our.source)
+            if found is None:
                 continue
-            judged.append(Judged(our.name, _href(our, statement.cells[0], pages), said))
+            judged.append(Judged(our.name, _href(our, statement.cells[0], pages), found))
             if our.binding:
-                verdicts.append(said.verdict)
+                verdicts.append(found.verdict)
         if not judged:
             verdicts.append("no run yet")
         printed = None if finding is None else Judged(f"Table {statement.cells[0].table}", "", finding)
@@ -200,16 +224,16 @@ def _records(runs: Sequence[Runs]) -> list[tuple[str, str, str]]:
 HEADER = ("where", "claim", "part", "tables_give", "tables_verdict", "measured_by", "measured", "measured_verdict")
 
 
-def _sheet(lines: Sequence[ClaimLine]) -> str:
-    """One line a statement and source of measured numbers."""
+def to_csv(lines: Sequence[ClaimLine]) -> str:
+    """The CSV file, one line a statement and source of measured numbers."""
     rows: list[tuple[object, ...]] = []
     for line in lines:
         for part in line.lines:
             printed = (
                 ("", "not printed") if part.tables is None else (part.tables.finding.text, part.tables.finding.verdict)
             )
-            head = (line.claim.where, line.claim.says, part.about, *printed)
-            rows += [(*head, j.source, j.finding.text, j.finding.verdict) for j in part.measured]
+            claim = (line.claim.where, line.claim.says, part.about, *printed)
+            rows += [(*claim, j.source, j.finding.text, j.finding.verdict) for j in part.measured]
             if not part.measured:
-                rows.append((*head, "", part.missing, "no run yet"))
-    return table_of(HEADER, rows)
+                rows.append((*claim, "", part.missing, "no run yet"))
+    return csv_text(HEADER, rows)

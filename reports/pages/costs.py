@@ -10,18 +10,18 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from experiments.costs.audit import CONVENTIONS, Cell
-from experiments.costs.rows import RowCost, RowMemory, RowSplit
+from experiments.costs.values import CONVENTIONS, Cell, RowCost, RowMemory, RowSplit
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid
 from mila.common.versions import environment
+from reports.csv_text import csv_text
 from reports.files import update, update_all
 from reports.pages.index import COSTS, Card, refresh_index, write_card
 from reports.plots.cost_split import split_figure
-from reports.plots.drawing import Figure, table_of
+from reports.plots.drawing import Figure
 from reports.published.numbers import module_name
 from reports.render import render
-from reports.tables.table import DATASET_TITLES
+from reports.titles import DATASET_TITLES
 
 _COLUMNS = {"GFLOPs": "GFLOPs", "convolutions": "Convolutions", "parameters (M)": "Parameters, M"}
 
@@ -58,6 +58,39 @@ class AuditPart:
     lines: tuple[AuditLine, ...]
 
 
+@dataclass(frozen=True)
+class GridPart:
+    """The rows of a grid, and what of the grid is counted, in words."""
+
+    grid: Grid
+    size: str
+    rows: tuple[RowCost, ...] | tuple[RowMemory, ...]
+
+
+@dataclass(frozen=True)
+class CostsPage:
+    """All that the page shows.
+
+    Attributes:
+        parts: the audit.
+        holding, cells: published cells that agree within rounding, and all of them.
+        splits: plots of where the operations go.
+        costs: those that the paper does not print.
+        memories: at inference.
+        folder: name of the folder of plots.
+        versions: of what counted.
+    """
+
+    parts: tuple[AuditPart, ...]
+    holding: int
+    cells: int
+    splits: tuple[Figure, ...]
+    costs: tuple[GridPart, ...]
+    memories: tuple[GridPart, ...]
+    folder: str
+    versions: str
+
+
 def anchor(table: int, row: str, column: str = "GFLOPs", size: str = "") -> str:
     """Where a published cell stands in the page; `size` is needed for Table 7 alone."""
     words = f"t{table} {row} {column if column != 'GFLOPs' else ''} {size if table == 7 else ''}"
@@ -72,45 +105,29 @@ def write_costs(
     out: Path,
 ) -> Path:
     """Write `costs.html`, its CSV file, plots and card into the folder `out`; returns the page's path."""
-    page = out / "costs.html"
-    figures = [_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)]
-    for figure in figures:
-        update_all(figure.files(out / page.stem))
-    update(page.with_suffix(".csv"), _sheet(cells, costs, memories))
-    holding = sum(cell.holds for cell in cells)
-    html = render(
-        "costs.html.j2",
-        parts=_parts(cells),
-        holding=holding,
+    path = out / "costs.html"
+    page = CostsPage(
+        parts=tuple(_parts(cells)),
+        holding=sum(cell.holds for cell in cells),
         cells=len(cells),
-        splits=figures,
-        costs=[_Block(name, tuple(rows)) for name, rows in groupby(costs, lambda row: row.grid)],
-        memories=[_Block(name, tuple(rows)) for name, rows in groupby(memories, lambda row: row.grid)],
-        folder=page.stem,
+        splits=tuple(_split(name, list(rows)) for name, rows in groupby(splits, lambda row: row.grid)),
+        costs=tuple(_grid_part(name, tuple(rows)) for name, rows in groupby(costs, lambda row: row.grid)),
+        memories=tuple(_grid_part(name, tuple(rows)) for name, rows in groupby(memories, lambda row: row.grid)),
+        folder=path.stem,
         versions=f"thop {version('thop')}, PyTorch {version('torch')}, commit {environment('cpu')['commit']}",
     )
-    update(page, html)
-    title, about = "Costs", f"Every printed cost counted anew: {holding} of {len(cells)} agree within rounding."
-    write_card(page, Card(title=title, about=about, files=(("CSV", "costs.csv"),), answers=(COSTS,)))
+    for figure in page.splits:
+        update_all(figure.files(out / page.folder))
+    update(path.with_suffix(".csv"), to_csv(cells, costs, memories))
+    update(path, render("costs.html.j2", page))
+    title, about = "Costs", f"Every printed cost counted anew: {page.holding} of {page.cells} agree within rounding."
+    write_card(path, Card(title=title, about=about, files=(("CSV", "costs.csv"),), answers=(COSTS,)))
     refresh_index(out)
-    return page
+    return path
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The rows of a grid."""
-
-    name: str
-    rows: tuple[RowCost, ...] | tuple[RowMemory, ...]
-
-    @property
-    def grid(self) -> Grid:
-        return GRIDS[self.name]
-
-    @property
-    def size(self) -> str:
-        """See `_size`."""
-        return _size(self.grid)
+def _grid_part(name: str, rows: tuple[RowCost, ...] | tuple[RowMemory, ...]) -> GridPart:
+    return GridPart(GRIDS[name], _size(GRIDS[name]), rows)
 
 
 def _size(grid: Grid) -> str:
@@ -178,8 +195,8 @@ HEADER = (
 )
 
 
-def _sheet(cells: Sequence[Cell], costs: Sequence[RowCost], memories: Sequence[RowMemory]) -> str:
-    """One line a number; only the published cells have a published value, a difference and a verdict."""
+def to_csv(cells: Sequence[Cell], costs: Sequence[RowCost], memories: Sequence[RowMemory]) -> str:
+    """The CSV file, one line a number; only the published cells have a published value, a difference and a verdict."""
     lines: list[tuple[object, ...]] = [
         (
             *(c.table, c.row, c.column, c.size, c.published.text, c.measured, c.complete, c.difference),
@@ -202,4 +219,4 @@ def _sheet(cells: Sequence[Cell], costs: Sequence[RowCost], memories: Sequence[R
         for what, value in vars(row.memory).items():
             name = f"memory (MB), {what.replace('_', '-')}"
             lines.append((grid.table, row.label, name, size, None, None, value, *[None] * 4))
-    return table_of(HEADER, lines)
+    return csv_text(HEADER, lines)

@@ -15,12 +15,9 @@ from itertools import chain
 from pathlib import Path
 
 from experiments.grids import FIGURES, TABLES
-from experiments.plan import Plan
 from mila.common.files import write_json
 from reports.files import update
-from reports.provenance import About, Made
 from reports.render import render
-from reports.tables.table import COST, ResultTable
 
 PAGE = "index.html"
 _TITLE = 20_000  # characters of a page without a card that are searched for its title: its style comes first at times
@@ -118,7 +115,7 @@ _FIGURES = {
 
 
 @dataclass(frozen=True)
-class Index:
+class IndexPage:
     """The entries in their order.
 
     Attributes:
@@ -133,35 +130,6 @@ class Index:
     items: list[Item] = field(default_factory=list)
 
 
-def table_card(plan: Plan, table: ResultTable, of: About, made: Made, title: str, files: dict[str, str]) -> Card:
-    """What the index says of the page of a table or a figure."""
-    states = [stage.state for stage in made.stages]
-    rows = [line for line in table.lines if not line.constant]
-    printed = [(line, key) for line in rows for key in line.published if key != COST]
-    return Card(
-        title=title,
-        grid=plan.grid.name,
-        embedded=of.embedded,
-        data=of.data,
-        profile=of.profile,
-        split=of.split,
-        seeds=of.seeds,
-        own=tuple(row.label for row in plan.grid.own_rows),
-        rows=len(rows),
-        rows_done=sum(line.seeds == len(plan.seeds) for line in rows),
-        published=len(printed),
-        measured=sum(key in line.measured for line, key in printed),
-        stages=len(made.stages),
-        stages_done=made.done,
-        failed=states.count("failed"),
-        damaged=states.count("damaged"),
-        finished=made.last,
-        machines=made.machines,
-        commits=made.commits,
-        files=tuple(files.items()),
-    )
-
-
 def write_card(page: Path, card: Card) -> None:
     """Write the JSON file beside a page."""
     write_json(page.with_suffix(".json"), asdict(card))
@@ -169,18 +137,17 @@ def write_card(page: Path, card: Card) -> None:
 
 def refresh_index(out: Path) -> Path:
     """Write `index.html` of the folder `out` anew from the cards in it; returns its path."""
-    index = read_index(out)
     path = out / PAGE
-    update(path, render("index.html.j2", index=index))
+    update(path, render("index.html.j2", read_index(out)))
     return path
 
 
-def read_index(out: Path) -> Index:
+def read_index(out: Path) -> IndexPage:
     """All pages of `out` with their cards; one without a card is listed by its title."""
     entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if path.name != PAGE]
     place = {grid.name: i for i, grid in enumerate(chain(*TABLES.values(), *FIGURES.values()))}
     of_grids = sorted((e for e in entries if e.card.grid), key=lambda e: (place.get(e.card.grid, len(place)), e.page))
-    return Index(
+    return IndexPage(
         embedded=[e for e in of_grids if e.card.embedded],
         real=[e for e in of_grids if not e.card.embedded],
         others=[e for e in entries if not e.card.grid],

@@ -12,12 +12,12 @@ from experiments.grids import GRIDS
 from experiments.profiles import PROFILES
 from experiments.runs import Runs
 from mila.cost.latency import Times
-from reports.claims.sources import dataset_of
+from reports.csv_text import csv_text
 from reports.files import update, update_all
 from reports.pages.index import Card, refresh_index, write_card
-from reports.plots.drawing import table_of
+from reports.plots.drawing import Figure
 from reports.plots.figure1 import measured_figures, missing, over_gflops, over_latency
-from reports.published.numbers import read_published
+from reports.published.numbers import dataset_of, read_published
 from reports.render import render
 
 _REFERENCE = "D101-MultiTask"
@@ -78,6 +78,27 @@ class RecordPart:
     grids: tuple[GridPart, ...]
 
 
+@dataclass(frozen=True)
+class LatencyPage:
+    """All that the page shows.
+
+    Attributes:
+        parts: what was timed, a part a record.
+        folder: name of the folder of plots.
+        published: plots of the mIoU that the paper prints.
+        measured: plots of measured mIoU.
+        missing: which plots are not there and why: sentences, of which every second piece is a command.
+        costs: whether there is a page of costs.
+    """
+
+    parts: tuple[RecordPart, ...]
+    folder: str
+    published: tuple[Figure, ...]
+    measured: tuple[Figure, ...]
+    missing: tuple[tuple[str, ...], ...]
+    costs: bool
+
+
 def write_latency(
     latencies: Sequence[LatencyRecord], runs: Sequence[Runs], counted: Mapping[str, float], out: Path
 ) -> Path:
@@ -89,33 +110,29 @@ def write_latency(
         counted: GFLOPs as published of Table 2's rows.
         out: the folder.
     """
-    page = out / "latency.html"
-    drawn = [over_gflops(counted)]
-    drawn += [figure for figure in map(over_latency, latencies) if figure is not None]
-    ours = [figure for record in latencies for figure in measured_figures(runs, record)]
-    for figure in (*drawn, *ours):
-        update_all(figure.files(out / page.stem))
-    update(page.with_suffix(".csv"), _sheet(latencies))
-    parts = [RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies]
-    html = render(
-        "latency.html.j2",
-        parts=parts,
-        folder=page.stem,
-        published=drawn,
-        measured=ours,
-        missing=[said.split("`") for said in missing(runs, latencies)],
+    path = out / "latency.html"
+    over_time = (over_latency(record) for record in latencies)
+    page = LatencyPage(
+        parts=tuple(RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies),
+        folder=path.stem,
+        published=(over_gflops(counted), *(figure for figure in over_time if figure is not None)),
+        measured=tuple(figure for record in latencies for figure in measured_figures(runs, record)),
+        missing=tuple(tuple(sentence.split("`")) for sentence in missing(runs, latencies)),
         costs=(out / "costs.html").is_file(),
     )
-    update(page, html)
+    for figure in (*page.published, *page.measured):
+        update_all(figure.files(out / page.folder))
+    update(path.with_suffix(".csv"), to_csv(latencies))
+    update(path, render("latency.html.j2", page))
     about = (
         f"Keyframes, non-keyframes and whole streams: {', '.join(f'{r.profile} on {r.device}' for r in latencies)}."
         if latencies
         else "Nothing is timed yet: nox -s bench-latency."
     )
     files = (("CSV", "latency.csv"),)
-    write_card(page, Card(title="Latency", about=about, files=files, answers=("Figure 1",)))
+    write_card(path, Card(title="Latency", about=about, files=files, answers=("Figure 1",)))
     refresh_index(out)
-    return page
+    return path
 
 
 def _grids(record: LatencyRecord) -> tuple[GridPart, ...]:
@@ -192,8 +209,8 @@ HEADER = (
 )
 
 
-def _sheet(latencies: Sequence[LatencyRecord]) -> str:
-    """One line a model and kind of step; costs and energy stand with whole streams."""
+def to_csv(latencies: Sequence[LatencyRecord]) -> str:
+    """The CSV file, one line a model and kind of step; costs and energy stand with whole streams."""
     lines: list[tuple[object, ...]] = []
     for record in latencies:
         for row in record.rows:
@@ -217,4 +234,4 @@ def _sheet(latencies: Sequence[LatencyRecord]) -> str:
                     else (None, None, None)
                 )
                 lines.append((*where, what, *numbers, *rest, record.finished))
-    return table_of(HEADER, lines)
+    return csv_text(HEADER, lines)

@@ -6,35 +6,32 @@ digest of both.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.results import StageResult
 from experiments.sources import EMBEDDED
-from experiments.stages import Attend, Data, Evaluate, Look, Measure, Stage, Train, in_order
-from experiments.store import DamagedRecordError, Record, State, Store
+from experiments.stages import Attend, Data, Evaluate, Measure, Stage, Train, Visual
+from experiments.store import Record, State
 from reports.digests import code, combined, made_from
 from reports.files import WRITERS, update
 from reports.plots.drawing import Figure
 from reports.plots.training_curves import curve_figure
 from reports.render import render
-from reports.tables.table import DATASET_TITLES, TASK_TITLES
+from reports.titles import DATASET_TITLES, short_title
 
 FOLDER = "stages"
-_LOG_LINES = 40
-_FILES = ("stage.json", "record.json", "error.txt", "log.txt")
 _KINDS = {
     "data": "Data",
     "train": "Training",
     "evaluate": "Score",
     "measure": "Cost",
     "attention": "Attention",
-    "film": "Film",
+    "film": "Video",
 }
 _COSTS = {
     "gflops": ("GFLOPs a frame, mean over the keyframe interval", "10⁹ multiply-accumulates ↓"),
@@ -62,7 +59,11 @@ class StagePage:
     """What the page of a stage says.
 
     Attributes:
+        digest: of what it is made of.
+        title: as it was recorded.
         kind: in words.
+        key: the stage's hash.
+        state: see `Store.state`.
         data: what the numbers are of, in words; empty for costs, which depend on no data.
         embedded: whether these are procedural videos; None for costs.
         needs: (title, hash) of the stages that it needs.
@@ -75,6 +76,7 @@ class StagePage:
         reason: why it failed, or what is damaged.
     """
 
+    digest: str
     title: str
     kind: str
     key: str
@@ -91,22 +93,26 @@ class StagePage:
     reason: str
 
 
-def write_stage_pages(digests: Sequence[tuple[Stage, str]], store: Store, out: Path) -> int:
+def digests_of(stages: Sequence[StageResult]) -> list[tuple[StageResult, str]]:
+    """The stages, each with a digest of its files and of the code that draws its page."""
+    return [(result, combined([code(), result.stage.key, result.state, *result.files])) for result in stages]
+
+
+def write_stage_pages(digests: Sequence[tuple[StageResult, str]], out: Path) -> int:
     """Bring pages up to date in `out/stages/`; returns how many were written.
 
     Args:
-        digests: of the stages, see `digests_of`.
-        store: where their records are.
+        digests: of the stages and all that they need, see `digests_of`.
         out: the folder of all pages.
     """
     writing = []
+    titles = {result.stage.key: result.title for result, _ in digests}
     with ThreadPoolExecutor(WRITERS) as writers:  # most of writing is waiting for the disk
-        for stage, digest in digests:
-            path = out / FOLDER / f"{stage.key}.html"
+        for result, digest in digests:
+            path = out / FOLDER / f"{result.stage.key}.html"
             if made_from(path) != digest:
-                page = make_stage_page(stage, store.state(stage), store)
-                html = render("stage.html.j2", page=page, digest=digest)
-                writing.append(writers.submit(_write, path, html, page.curve))
+                page = make_stage_page(result, titles, digest)
+                writing.append(writers.submit(_write, path, render("stage.html.j2", page), page.curve))
         for written in writing:
             written.result()
     return len(writing)
@@ -119,51 +125,42 @@ def _write(path: Path, html: str, curve: Figure | None) -> None:
     update(path, html)  # last: from here on the page is up to date
 
 
-def make_stage_page(stage: Stage, state: State, store: Store) -> StagePage:
-    """Read all that is known of a stage; a damaged record gives no number."""
-    folder = store.folder(stage)
-    record, reason = None, _text(folder / "error.txt") if state == "failed" else ""
-    try:
-        record = store.record(stage) if state == "done" else None
-        if state == "damaged":
-            store.record(stage)
-    except DamagedRecordError as error:
-        reason = str(error)
-    source = _data(stage)
-    result: dict[str, Any] = {} if record is None else record.result
+def make_stage_page(result: StageResult, titles: Mapping[str, str], digest: str) -> StagePage:
+    """What the page of a stage says.
+
+    Args:
+        result: all that is known of it.
+        titles: of the stages that it needs, by hash.
+        digest: see `digests_of`.
+    """
+    stage, source = result.stage, _data(result.stage)
+    values: dict[str, Any] = {} if result.record is None else result.record.result
     documents = [("Configuration", _json(stage.description()))]
     if isinstance(stage, Data):
-        documents.append(("Data manifest", _json(result.get("manifest", stage.source.manifest()))))
-    states = result.get("states", {})
+        documents.append(("Data manifest", _json(values.get("manifest", stage.source.manifest()))))
+    states = values.get("states", {})
     return StagePage(
-        title=_title(stage, store),
+        digest=digest,
+        title=result.title,
         kind=_KINDS[stage.kind],
         key=stage.key,
-        state=state,
+        state=result.state,
         data="" if source is None else _named(source),
         embedded=None if source is None else source.source.name in EMBEDDED,
-        needs=tuple({needed.key: (_title(needed, store), needed.key) for needed in stage.needs}.values()),
-        facts=_facts(stage, state, record),
-        numbers=_numbers(stage, result),
-        groups=tuple((name, _metrics(stage, values)) for name, values in states.items()) if len(states) > 1 else (),
+        needs=tuple({needed.key: (titles[needed.key], needed.key) for needed in stage.needs}.values()),
+        facts=_facts(stage, result.state, result.record),
+        numbers=_numbers(stage, values),
+        groups=tuple((name, _metrics(stage, some)) for name, some in states.items()) if len(states) > 1 else (),
         documents=tuple(documents),
-        curve=curve_figure(result.get("curve", [])),
-        log="\n".join(_text(folder / "log.txt").splitlines()[-_LOG_LINES:]),
-        reason=reason,
+        curve=curve_figure(values.get("curve", [])),
+        log=result.log,
+        reason=result.reason,
     )
-
-
-def _title(stage: Stage, store: Store) -> str:
-    """As it was recorded: tables that share a stage may each call it by a name of their own."""
-    try:
-        return str(json.loads((store.folder(stage) / "stage.json").read_text(encoding="utf-8"))["title"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return stage.title
 
 
 def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {"State": state}
-    train = stage.train if isinstance(stage, Evaluate | Look) else stage if isinstance(stage, Train) else None
+    train = stage.train if isinstance(stage, Evaluate | Visual) else stage if isinstance(stage, Train) else None
     if train is not None:
         facts["Seed"] = str(train.seed) if train.schedule is not None else "any: nothing in it is random"
         facts["Task weights"] = train.weighting
@@ -199,7 +196,7 @@ def _metrics(stage: Stage, values: dict[str, float]) -> tuple[Number, ...]:
             continue
         task, m = known[name]
         unit = f"{m.unit} {'↑' if m.better == 'higher' else '↓'}".strip()
-        label = f"{TASK_TITLES.get(task.name, task.name).split(',')[0]}: {m.label}"
+        label = f"{short_title(task.name)}: {m.label}"
         numbers.append(Number(label, unit, _rounded(m.scale * value), repr(value)))
     return tuple(numbers)
 
@@ -211,7 +208,7 @@ def _rounded(value: object) -> str:
 def _data(stage: Stage) -> Data | None:
     if isinstance(stage, Data):
         return stage
-    return stage.data if isinstance(stage, Train | Evaluate | Look) else None
+    return stage.data if isinstance(stage, Train | Evaluate | Visual) else None
 
 
 def _named(data: Data) -> str:
@@ -223,26 +220,3 @@ def _named(data: Data) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def digests_of(stages: Sequence[Stage], store: Store) -> list[tuple[Stage, str]]:
-    """`stages` and what they need, in order, each with a digest of its files and of the code that draws its page."""
-    return [
-        (stage, combined([code(), stage.key, store.state(stage), *_files_of(store.folder(stage))]))
-        for stage in in_order(list(stages))
-    ]
-
-
-def _files_of(folder: Path) -> Iterator[str]:
-    for name in _FILES:
-        with suppress(OSError):
-            yield f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
-    with suppress(OSError):
-        yield f"pictures {(folder / 'pictures.npz').stat().st_size}"

@@ -11,16 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.plan import Plan
-from experiments.stages import Film
-from experiments.store import Store
+from experiments.results import Results
 from mila.common.files import write_atomic
 from mila.common.types import Array
 from mila.data.colours import Pixels, depth_limits, paint
-from mila.data.tools.canvas import ALARM, LINE, MUTED, SMALL, Pen, wrapped
-from mila.errors import UserError
+from mila.data.tools.canvas import ALARM, LINE, MUTED, SMALL, Canvas, wrapped
 from mila.tasks import Suite
-from reports.tables.table import TASK_TITLES
+from reports.titles import short_title
 
 _WIDTHS = (208, 160, 112, 80)  # of a picture in pixels; the largest that keeps the animation small enough
 _BUDGET = 2_000_000  # bytes
@@ -74,31 +71,25 @@ class Animation:
         return _uri(self.still)
 
     def write(self, folder: Path) -> None:
-        """Write `film.png` into a folder."""
-        write_atomic(folder / "film.png", lambda file: file.write(self.file))
+        """Write `animation.png` into a folder."""
+        write_atomic(folder / "animation.png", lambda file: file.write(self.file))
 
 
-def make_film(plan: Plan, store: Store) -> Animation | None:
-    """The animation of what is finished of a plan's films; None where nothing is."""
-    stages = [(row.label, look) for row in plan.rows for look in row.looks if isinstance(look, Film)]
-    done = [(label, stage, store.record(stage)) for label, stage in stages if store.state(stage) == "done"]
-    if not done:
-        return None
-    try:
-        clips = store.clips(done[0][1].data)
-    except UserError:
+def make_animation(results: Results) -> Animation | None:
+    """The animation of the predictions along a video that are there; None where there are none."""
+    if not results.videos:
         return None
     columns = []
-    for label, _, record in done:
-        interval = int(record.result["keyframe_interval"])
-        with np.load(record.folder / "film.npz") as file:
-            kept = {name: file[name][0] for name in file.files}
-        columns.append(Column(label, interval, _of(kept, "stream")))
-    columns.insert(len(columns) - 1, Column(f"{done[-1][0]}, slow network on every frame", 1, _of(kept, "slow")))
+    for video in results.videos:
+        kept = {name: values[0] for name, values in video.predictions.read().items()}
+        columns.append(Column(video.label, video.interval, _of(kept, "stream")))
+    title = f"{results.videos[-1].label}, slow network on every frame"
+    columns.insert(len(columns) - 1, Column(title, 1, _of(kept, "slow")))
+    clips = results.videos[0].clips
     frames = clips.clip(0, clips.length).frames.transpose(0, 2, 3, 1)
-    records = tuple((label, record.key) for label, _, record in done)
+    records = tuple((video.label, video.key) for video in results.videos)
     for width in _WIDTHS:
-        images = _draw(plan.suite, frames, columns, width)
+        images = _draw(results.plan.suite, frames, columns, width)
         file = _animated(images)
         if len(file) <= _BUDGET:
             break
@@ -117,32 +108,32 @@ def _draw(suite: Suite, frames: Array, columns: Sequence[Column], width: int) ->
     """One image a frame: the frame, then each column's predictions, one line a task."""
     tall = round(width * frames.shape[1] / frames.shape[2])
     titles = ["Frame", *(column.title for column in columns)]
-    heads = [wrapped(title, width) for title in titles]
-    top = LINE * max(map(len, heads)) + LINE + _GAP
-    whole = (top + len(suite.tasks) * (tall + _GAP), _NAME + len(titles) * (width + _GAP))
+    headers = [wrapped(title, width) for title in titles]
+    top = LINE * max(map(len, headers)) + LINE + _GAP
+    size = (top + len(suite.tasks) * (tall + _GAP), _NAME + len(titles) * (width + _GAP))
     limits = {"depth": depth_limits([x for c in columns for x in c.predictions.get("depth", ())], 0.98)}
     images = []
     for time, frame in enumerate(frames):
-        pen = Pen(*whole)
-        for place, lines in enumerate(heads):
+        canvas = Canvas(*size)
+        for place, lines in enumerate(headers):
             x = _NAME + place * (width + _GAP)
             for number, line in enumerate(lines):
-                pen.text(x, LINE * number, line.strip(), size=SMALL, bold=True)
+                canvas.text(x, LINE * number, line.strip(), size=SMALL, bold=True)
             if place:
                 offset = time % columns[place - 1].interval
                 words, colour = ("keyframe: slow", ALARM) if offset == 0 else (f"offset {offset}: fast", MUTED)
-                pen.text(x, top - LINE - _GAP // 2, words, size=SMALL, colour=colour)
+                canvas.text(x, top - LINE - _GAP // 2, words, size=SMALL, colour=colour)
             else:
-                pen.text(x, top - LINE - _GAP // 2, f"{time + 1} of {len(frames)}", size=SMALL, colour=MUTED)
+                canvas.text(x, top - LINE - _GAP // 2, f"{time + 1} of {len(frames)}", size=SMALL, colour=MUTED)
         for number, task in enumerate(suite.tasks):
             y = top + number * (tall + _GAP)
-            pen.text(0, y + tall // 2 - SMALL, TASK_TITLES[task.name].split(",")[0], size=SMALL)
+            canvas.text(0, y + tall // 2 - SMALL, short_title(task.name), size=SMALL)
             if number == 0:
-                pen.picture(_NAME, y, _resized(frame, tall, width))
+                canvas.picture(_NAME, y, _resized(frame, tall, width))
             for place, column in enumerate(columns, 1):
                 painted = paint(task, column.predictions[task.name][time], limits.get(task.name, (0.0, 1.0)))
-                pen.picture(_NAME + place * (width + _GAP), y, _resized(painted, tall, width))
-        images.append(pen.image)
+                canvas.picture(_NAME + place * (width + _GAP), y, _resized(painted, tall, width))
+        images.append(canvas.image)
     return images
 
 

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from experiments.collect import RowResult
-from experiments.plan import Plan
-from experiments.store import Record, Store
+from experiments.results import KeptArrays, Results
 from mila.common.types import Array
 from mila.data.colours import (
     NOT_ANNOTATED,
@@ -28,30 +26,21 @@ from mila.data.colours import (
     paint,
     paint_depth,
 )
-from mila.errors import UserError
 from mila.tasks import Task
 from reports.pictures.error_maps import RIGHT, WRONG, error_of, largest_error, paint_error
-from reports.tables.table import TASK_TITLES
+from reports.titles import short_title
 
 Row = TypeVar("Row")
 
 _WIDEST = 256  # pixels of a picture; larger ones are shown at every n-th pixel
 _COLUMNS = 10  # predictions beside each other that can still be looked at
 _METHODS = 5  # shown where all rows would be more columns
-_BUDGET = 4_000_000  # characters of all pictures of a page: where these are more, fewer clips are shown
+BUDGET = 4_000_000
+"""Characters of all pictures of a page: where these are more, fewer clips are shown."""
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One method at one offset: a column of the panel."""
-
-    label: str
-    offset: str
-    record: Record
-
-
-@dataclass(frozen=True)
-class Head:
+class MethodHeader:
     """A method over its columns."""
 
     label: str
@@ -90,7 +79,7 @@ class Panel:
     """The picture panel.
 
     Attributes:
-        heads, offsets: the two header lines.
+        methods, offsets: the two header lines.
         starts: whether a column is the first of its method.
         tasks: one block each.
         seeds: of the networks shown.
@@ -99,7 +88,7 @@ class Panel:
         left_out: clips that are not shown, because the page would be too large.
     """
 
-    heads: tuple[Head, ...]
+    methods: tuple[MethodHeader, ...]
     offsets: tuple[str, ...]
     starts: tuple[bool, ...]
     tasks: tuple[TaskPanel, ...]
@@ -109,46 +98,29 @@ class Panel:
     left_out: int
 
 
-def make_panel(plan: Plan, store: Store, results: Sequence[RowResult]) -> Panel | None:
+def make_panel(results: Results) -> Panel | None:
     """The panel of each row's first finished seed; None where there is nothing to show."""
-    models = [r for r in results if not r.plan.is_constant and r.evaluations]
-    kept = [r for r in models if all((record.folder / "pictures.npz").is_file() for record in _ends(r))]
-    some = kept if sum(len(_ends(r)) for r in kept) <= _COLUMNS else spread_evenly(kept, _METHODS)
-    shots, heads = [], []
-    for result in some:
-        records = _ends(result)
-        heads.append(Head(result.plan.label, len(records)))
-        offsets = [f"offset {r.result['offset']}" for r in records] if len(records) > 1 else ["every frame"]
-        shots += [Shot(result.plan.label, offset, r) for offset, r in zip(offsets, records, strict=True)]
-    if not shots or store.state(plan.test_data) != "done":
+    kept = [row for row in results.pictures if row.predictions]
+    some = kept if sum(len(row.offsets) for row in kept) <= _COLUMNS else spread_evenly(kept, _METHODS)
+    if not some or results.clips is None:
         return None
-    try:
-        clips = store.clips(plan.test_data)
-    except UserError:
-        return None
-    indices = [int(i) for i in shots[0].record.result["pictures"]]
-    predictions = [_load(shot.record, indices) for shot in shots]
-    raw = [(clip.frames, clip.targets) for clip in (clips.clip(index, 1) for index in indices)]
-    whole = [_task_panel(task, indices, raw, predictions) for task in plan.suite.tasks]
-    clips_shown = _affordable(whole, _BUDGET)
-    tasks = tuple(replace(panel, rows=panel.rows[:clips_shown]) for panel in whole)
-    seeds = sorted({int(r.trains[0].stage["config"]["seed"]) for r in some})
+    offsets = [f"offset {offset}" if len(row.offsets) > 1 else "every frame" for row in some for offset in row.offsets]
+    indices = list(some[0].predictions[0].clips)
+    predictions = [_load(arrays, indices) for row in some for arrays in row.predictions]
+    raw = [(clip.frames, clip.targets) for clip in (results.clips.clip(index, 1) for index in indices)]
+    panels = [_task_panel(task, indices, raw, predictions) for task in results.plan.suite.tasks]
+    clips_shown = _affordable(panels, BUDGET)
+    seeds = sorted({row.seed for row in some})
     return Panel(
-        heads=tuple(heads),
-        offsets=tuple(shot.offset for shot in shots),
-        starts=tuple(i == 0 for head in heads for i in range(head.columns)),
-        tasks=tasks,
+        methods=tuple(MethodHeader(row.label, len(row.offsets)) for row in some),
+        offsets=tuple(offsets),
+        starts=tuple(i == 0 for row in some for i in range(len(row.offsets))),
+        tasks=tuple(replace(panel, rows=panel.rows[:clips_shown]) for panel in panels),
         seeds=f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
-        without=tuple(r.plan.label for r in models if r not in kept),
+        without=tuple(row.label for row in results.pictures if row not in kept),
         chosen=len(some) < len(kept),
         left_out=len(indices) - clips_shown,
     )
-
-
-def _ends(result: RowResult) -> tuple[Record, ...]:
-    """Its first seed at the first and at the last offset; once, where these are the same."""
-    seed = result.evaluations[0]
-    return (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
 
 
 def spread_evenly(rows: Sequence[Row], n: int) -> list[Row]:
@@ -163,11 +135,10 @@ def _affordable(panels: Sequence[TaskPanel], budget: int) -> int:
     return max(1, sum(total <= budget for total in accumulate(sizes)))
 
 
-def _load(record: Record, indices: list[int]) -> dict[str, dict[int, Array]]:
-    """Predictions by task and clip; a clip that the record has no picture of is missing."""
-    kept = [int(i) for i in record.result["pictures"]]
-    with np.load(record.folder / "pictures.npz") as file:
-        return {name: {i: file[name][kept.index(i)] for i in indices if i in kept} for name in file.files}
+def _load(arrays: KeptArrays, indices: list[int]) -> dict[str, dict[int, Array]]:
+    """Predictions by task and clip; a clip that was not kept is missing."""
+    places = {clip: place for place, clip in enumerate(arrays.clips)}
+    return {name: {i: kept[places[i]] for i in indices if i in places} for name, kept in arrays.read().items()}
 
 
 def _task_panel(
@@ -186,13 +157,13 @@ def _task_panel(
     rows = []
     for index, (frames, _), truth, ours, wrong in zip(indices, raw, truths, shown, errors, strict=True):
         cells = [
-            _png(frames[-1].transpose(1, 2, 0)),
-            _png(paint(task, truth, limits, annotated_pixels(task, truth))),
-            *("" if p is None else _png(paint(task, p, limits)) for p in ours),
+            png_uri(frames[-1].transpose(1, 2, 0)),
+            png_uri(paint(task, truth, limits, annotated_pixels(task, truth))),
+            *("" if p is None else png_uri(paint(task, p, limits)) for p in ours),
         ]
-        maps = ["" if error is None else _png(paint_error(task, error, largest)) for error in wrong]
+        maps = ["" if error is None else png_uri(paint_error(task, error, largest)) for error in wrong]
         rows.append((f"clip {index}", tuple(cells), tuple(maps)))
-    title = TASK_TITLES[task.name].split(",")[0]
+    title = short_title(task.name)
     return TaskPanel(title, _legend(task, limits), _error_legend(task, largest), tuple(rows))
 
 
@@ -200,7 +171,7 @@ def _error_legend(task: Task, largest: float) -> Legend:
     if task.name == "segmentation":
         names = (("right", RIGHT), ("wrong class", WRONG), ("not annotated", NOT_ANNOTATED))
         return Legend("", tuple((name, _hex(colour)) for name, colour in names))
-    ramp = _png(paint_error(task, np.tile(np.linspace(0, largest, 256), (8, 1)), largest))
+    ramp = png_uri(paint_error(task, np.tile(np.linspace(0, largest, 256), (8, 1)), largest))
     if task.name == "normals":
         return Legend(
             "angle to the truth; larger ones have the last colour", (), ramp, ("0°", f"{largest:.0f}° and more")
@@ -221,18 +192,18 @@ def _legend(task: Task, limits: Limits) -> Legend:
         return Legend(
             f"{depth_unit(task)}; one scale for all pictures: the range of the truth; grey: no truth",
             (),
-            _png(ramp),
+            png_uri(ramp),
             ticks,
         )
     text = "a ball in these colours: red right, green up, blue towards the camera; grey: no truth"
-    return Legend(text, (), _png(normals_ball(48)))
+    return Legend(text, (), png_uri(normals_ball(48)))
 
 
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#" + bytes(colour).hex()
 
 
-def _png(pixels: npt.NDArray[np.uint8]) -> str:
+def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
     """A data URI of `[H, W, 3 or 4]`; up to 256 colours are stored as a palette, which loses nothing."""
     step = -(-pixels.shape[1] // _WIDEST)
     shown = pixels[::step, ::step]

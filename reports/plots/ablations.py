@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.collect import RowResult
 from experiments.plan import Plan
+from experiments.results import RowResult
+from reports.csv_text import csv_text
 from reports.plots.chart import Chart, limits, ticks_in
-from reports.plots.drawing import MARKERS, SERIES, Figure, canvas_of, finish, table_of, width_of
+from reports.plots.drawing import MARKERS, SERIES, Figure, canvas_of, finish, width_of
 from reports.tables.table import Column, ResultTable
 
 _WIDTH, _HEIGHT = 330.0, 230.0  # points
@@ -17,15 +18,13 @@ _LEFT, _TICK = 36.0, 9.0
 
 
 def ablation_figures(plan: Plan, table: ResultTable, results: Sequence[RowResult]) -> list[Figure]:
-    """For the first metric of each task, measured: over the window, where rows differ in it; over K, where in that."""
+    """For the main metric of each task, measured: over the window, where rows differ in it; over K, where in that."""
     rows = plan.grid.rows
     intervals = [dict(row.arguments).get("keyframe_interval", plan.grid.keyframe_interval) for row in rows]
-    first = {c.task: c for c in reversed(table.headline)}
-    columns = [c for c in table.headline if first[c.task] is c]
     by_label = {r.plan.label: r for r in results if r.values}
     if any("window" in dict(row.arguments) for row in rows):
         series = [("", [(row.label, by_label[row.label]) for row in rows if row.label in by_label])]
-        return [_figure(c, series, [row.label for row in rows], "window") for c in columns if series[0][1]]
+        return [_figure(c, series, [row.label for row in rows], "window") for c in table.main_columns if series[0][1]]
     if len(set(intervals)) < 2 or 1 in intervals:
         return []
     groups: dict[str, list[tuple[str, RowResult]]] = {}
@@ -33,7 +32,7 @@ def ablation_figures(plan: Plan, table: ResultTable, results: Sequence[RowResult
         if row.label in by_label:
             groups.setdefault(_without_interval(row.label), []).append((str(interval), by_label[row.label]))
     ticks = [str(k) for k in sorted(set(intervals))]
-    return [_figure(c, list(groups.items()), ticks, "keyframe interval") for c in columns if groups]
+    return [_figure(c, list(groups.items()), ticks, "keyframe interval") for c in table.main_columns if groups]
 
 
 def _without_interval(label: str) -> str:
@@ -56,9 +55,9 @@ def _figure(
     with canvas_of(_WIDTH, _HEIGHT) as canvas:
         box = (_LEFT, 39.0, _WIDTH - _LEFT - gap, 152.0)
         chart = Chart(canvas, box, (-0.3, len(ticks) - 0.7), limits(reached, 0.1))
-        chart.heads(f"{column.short_task}: {column.label}, {column.unit}", f"{column.better} is better {column.arrow}")
-        chart.rules_up(ticks_in(*chart.up, 6))
-        chart.ground(over, range(len(ticks)), ticks, rules=False)
+        chart.titles(f"{column.short_task}: {column.label}, {column.unit}", f"{column.better} is better {column.arrow}")
+        chart.y_axis(ticks_in(*chart.y_range, 6))
+        chart.x_axis(over, range(len(ticks)), ticks, rules=False)
         labels = []
         for i, (name, places) in enumerate(drawn):
             if not places:
@@ -71,7 +70,7 @@ def _figure(
             chart.name_ends(labels, _TICK)
         name = f"{over.replace(' ', '-')}-{column.key.replace('_', '-')}"
         lines = [(p.label, p.tick, p.y, p.std, p.seeds) for _, places in drawn for p in places]
-        data = table_of(("row", over, f"{column.key} ({column.unit})", "std over seeds", "n_seeds"), lines)
+        data = csv_text(("row", over, f"{column.key} ({column.unit})", "std over seeds", "n_seeds"), lines)
         return finish(canvas, name, f"Measured {column.label} of {column.task} by {over}", data)
 
 

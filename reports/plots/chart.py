@@ -32,21 +32,21 @@ class Chart:
     Attributes:
         canvas: 72 dots an inch.
         box: left, bottom, width, height.
-        across, up: the least and the largest value on each axis; the first of them may be the larger one.
+        x_range, y_range: the least and the largest value on each axis; the first of them may be the larger one.
     """
 
     canvas: Canvas
     box: tuple[float, float, float, float]
-    across: tuple[float, float]
-    up: tuple[float, float]
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
 
     def x(self, value: float) -> float:
         """Where a value lies."""
-        return self.box[0] + (value - self.across[0]) / (self.across[1] - self.across[0]) * self.box[2]
+        return self.box[0] + (value - self.x_range[0]) / (self.x_range[1] - self.x_range[0]) * self.box[2]
 
     def y(self, value: float) -> float:
         """Where a value lies."""
-        return self.box[1] + (value - self.up[0]) / (self.up[1] - self.up[0]) * self.box[3]
+        return self.box[1] + (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0]) * self.box[3]
 
     def line(self, xs: Iterable[float], ys: Iterable[float], **style: Any) -> None:
         """A line, or markers, through values; not-a-number interrupts it."""
@@ -67,24 +67,24 @@ class Chart:
         """Words at a place in points."""
         self.canvas.text(x, y, text, transform=_POINTS, **style)
 
-    def heads(self, title: str, below: str) -> None:
+    def titles(self, title: str, below: str) -> None:
         """The two lines at the top of the canvas."""
         top = 72 * self.canvas.get_size_inches()[1]
         self.text(0, top - 13, title, weight="bold", size=9.5)
         self.text(0, top - 27, below, color=MUTED, size=LABEL)
 
-    def rules_up(self, ticks: Sequence[float]) -> None:
-        """Horizontal rules with their numbers on the left."""
+    def y_axis(self, ticks: Sequence[float]) -> None:
+        """The y axis: horizontal rules with their numbers on the left."""
         left, _, width, _ = self.box
         for y, text in zip(ticks, numbers(ticks), strict=True):
             self.text(left - 5, self.y(y), text, color=MUTED, ha="right", va="center_baseline")
         self._segments([((left, self.y(y)), (left + width, self.y(y))) for y in ticks], RULE)
 
-    def ground(self, name: str, ticks: Sequence[float], labels: Sequence[str] | None = None, *, rules: bool) -> None:
-        """The lower edge, what is on it, and its ticks.
+    def x_axis(self, name: str, ticks: Sequence[float], labels: Sequence[str] | None = None, *, rules: bool) -> None:
+        """The x axis at the lower edge, with its name and ticks.
 
         Args:
-            name: what is on this axis.
+            name: what is on the axis.
             ticks: values.
             labels: words in place of the numbers.
             rules: whether vertical rules take the ticks' place.

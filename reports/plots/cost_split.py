@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.costs.rows import RowSplit
+from experiments.costs.values import RowSplit
 from mila.video_model import Part
+from reports.csv_text import csv_text
 from reports.plots.chart import Chart, ticks_in
-from reports.plots.drawing import INK, LABEL, MUTED, PAGE, SERIES, Figure, canvas_of, finish, table_of, width_of
+from reports.plots.drawing import INK, LABEL, MUTED, PAGE, SERIES, Figure, canvas_of, finish, width_of
 
 _WIDTH = 480.0  # points, as all lengths
 _TOP, _BOTTOM, _NAMES, _RIGHT = 62.0, 36.0, 118.0, 38.0
@@ -44,8 +45,8 @@ def split_figure(name: str, title: str, rows: Sequence[RowSplit]) -> Figure:
     with canvas_of(_WIDTH, height) as canvas:
         box = (_NAMES, _BOTTOM, _WIDTH - _NAMES - _RIGHT, sum(heights))
         chart = Chart(canvas, box, (0.0, most), (sum(heights), 0.0))
-        chart.heads(title, "fewer are better ←")
-        chart.ground("GFLOPs a frame", ticks_in(0.0, most, 8), rules=True)
+        chart.titles(title, "fewer are better ←")
+        chart.x_axis("GFLOPs a frame", ticks_in(0.0, most, 8), rules=True)
         top = 0.0
         for row, room in zip(rows, heights, strict=True):
             middle = top + _GAP / 2 + _BAR / 2
@@ -60,9 +61,9 @@ def split_figure(name: str, title: str, rows: Sequence[RowSplit]) -> Figure:
         place = 0.0
         for part in parts:
             chart.text(place, height - 48, "■", color=PARTS[part], size=11)
-            said = _NAMES_OF.get(part, part)
-            chart.text(place + 12, height - 48, said, size=LABEL)
-            place += 12 + width_of(said) + 18
+            name_of_part = _NAMES_OF.get(part, part)
+            chart.text(place + 12, height - 48, name_of_part, size=LABEL)
+            place += 12 + width_of(name_of_part) + 18
         header = ("row", "K", "frames", *(f"{part} (GFLOPs)" for part in parts), "whole (GFLOPs)")
         lines = [
             (
@@ -75,7 +76,7 @@ def split_figure(name: str, title: str, rows: Sequence[RowSplit]) -> Figure:
             for row in rows
             for frames in (_FRAMES if row.interval > 1 else ("average",))
         ]
-        return finish(canvas, name, f"{title}: GFLOPs a frame by part of the model", table_of(header, lines))
+        return finish(canvas, name, f"{title}: GFLOPs a frame by part of the model", csv_text(header, lines))
 
 
 def _bar(chart: Chart, row: RowSplit, parts: Sequence[Part], frames: str, middle: float, thick: float) -> None:

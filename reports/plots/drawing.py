@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from functools import cache, wraps
+from dataclasses import dataclass, field, replace
+from functools import cache
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -19,7 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
 
-from reports.digests import code, combined, made_from, told
+from reports.digests import canonical, code, combined, made_from
 
 P = ParamSpec("P")
 
@@ -91,23 +89,13 @@ def canvas_of(width: float, height: float) -> Iterator[Canvas]:
         yield canvas
 
 
-def table_of(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    """CSV text of what a plot shows; numbers at full precision, None as an empty cell."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    for line in lines:
-        writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in line])
-    return out.getvalue()
-
-
 def finish(canvas: Canvas, name: str, description: str, data: str) -> Figure:
     """The plot: for the page with its colours and with ids that no other plot has, and as a file of its own."""
     file = io.StringIO()
     empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    FigureCanvasSVG(canvas).print_svg(file, metadata=empty)
-    whole = file.getvalue().replace("<svg ", '<svg style="background:#fff" ', 1)
-    return Figure(name, _for_pages(name, whole), description, whole, data)
+    FigureCanvasSVG(canvas).print_svg(file, metadata=empty)  # type: ignore[no-untyped-call]
+    text = file.getvalue().replace("<svg ", '<svg style="background:#fff" ', 1)
+    return Figure(name, _for_pages(name, text), description, text, data)
 
 
 def _for_pages(name: str, file: str) -> str:
@@ -119,41 +107,49 @@ def _for_pages(name: str, file: str) -> str:
     return svg
 
 
-_SAID = "<desc>"
-_drawn: ContextVar[dict[str, Path] | None] = ContextVar("drawn", default=None)
-"""The plots of the page that is being made anew, by what they were drawn from."""
+@dataclass(frozen=True)
+class DrawnPlots:
+    """The plots that a page had before it is made anew.
 
+    Attributes:
+        paths: of the SVG files, by the digest of what they were drawn from.
+    """
 
-@contextmanager
-def drawn_before(folder: Path) -> Iterator[None]:
-    """Inside, functions that are `kept` take from `folder` what they would draw alike."""
-    token = _drawn.set({made_from(path): path for path in folder.glob("*.svg")})
-    try:
-        yield
-    finally:
-        _drawn.reset(token)
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, folder: Path) -> DrawnPlots:
+        """Those in a folder."""
+        return cls({made_from(path): path for path in folder.glob("*.svg")})
 
-def kept(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """For a function that draws from its arguments alone: see `drawn_before`."""
-
-    @wraps(draw)
-    def found_or_drawn(*args: P.args, **words: P.kwargs) -> Figure:
-        before = _drawn.get()
-        if before is None:
-            return draw(*args, **words)
-        digest = combined([code(), draw.__module__, draw.__qualname__, told(args), told(words)])
-        path = before.get(digest)
+    def take_or_draw(self, draw: Callable[P, Figure], *args: P.args, **words: P.kwargs) -> Figure:
+        """What `draw`, a function of its arguments alone, draws; taken from its file where it was drawn before."""
+        digest = combined([code(), draw.__module__, draw.__qualname__, canonical(args), canonical(words)])
+        path = self.paths.get(digest)
         if path is not None:
             with suppress(OSError, ValueError):
-                file, data = path.read_text(encoding="utf-8"), path.with_suffix(".csv").read_text(encoding="utf-8")
-                description = unescape(file[file.index(_SAID) + len(_SAID) : file.index("</desc>")])
-                return Figure(path.stem, _for_pages(path.stem, file), description, file, data)
-        figure = draw(*args, **words)
-        head = f"<!-- made from {digest} -->\n"
-        start, end = figure.file.index("<svg"), figure.file.index(">", figure.file.index("<svg")) + 1
-        said = f"{_SAID}{escape(figure.description)}</desc>"
-        file = figure.file[:start] + head + figure.file[start:end] + said + figure.file[end:]
-        return replace(figure, file=file, svg=_for_pages(figure.name, file))
+                return _read(path)
+        return _with_digest(draw(*args, **words), digest)
 
-    return found_or_drawn
+
+_DESCRIPTION = "<desc>"
+
+
+def _read(path: Path) -> Figure:
+    """A plot from its files.
+
+    Raises:
+        ValueError: they are not what was written.
+    """
+    file, data = path.read_text(encoding="utf-8"), path.with_suffix(".csv").read_text(encoding="utf-8")
+    description = unescape(file[file.index(_DESCRIPTION) + len(_DESCRIPTION) : file.index("</desc>")])
+    return Figure(path.stem, _for_pages(path.stem, file), description, file, data)
+
+
+def _with_digest(figure: Figure, digest: str) -> Figure:
+    """The plot with all in its file that it can be taken from there."""
+    head = f"<!-- made from {digest} -->\n"
+    start, end = figure.file.index("<svg"), figure.file.index(">", figure.file.index("<svg")) + 1
+    description = f"{_DESCRIPTION}{escape(figure.description)}</desc>"
+    file = figure.file[:start] + head + figure.file[start:end] + description + figure.file[end:]
+    return replace(figure, file=file, svg=_for_pages(figure.name, file))

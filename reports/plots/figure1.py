@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.collect import RowResult
 from experiments.costs.latency import LatencyRecord, find_row
+from experiments.results import RowResult
 from experiments.runs import Runs
-from reports.plots.drawing import Figure, table_of
+from reports.csv_text import csv_text
+from reports.plots.drawing import Figure
 from reports.plots.scatter import Point, pareto, scatter
 from reports.published.numbers import PublishedCell, read_published
 
@@ -84,9 +85,9 @@ def missing(runs: Sequence[Runs], records: Sequence[LatencyRecord]) -> list[str]
     """Which plots over time are not there, and what brings them: sentences."""
     if not records:
         return ["Over time: nothing is timed yet; `nox -s bench-latency` does it."]
-    said = []
+    sentences = []
     if not any(over_latency(record) for record in records):
-        said.append(
+        sentences.append(
             "Published mIoU is drawn over time once the paper’s networks are timed: "
             "`nox -s bench-latency -- --profile reference`. The reduced ones of other profiles say nothing of it."
         )
@@ -94,10 +95,12 @@ def missing(runs: Sequence[Runs], records: Sequence[LatencyRecord]) -> list[str]
         timed = [row for record in records if record.profile == profile for row in record.rows if row.grid == GRID]
         words = "" if profile == "quick" else f" -- --profile {profile}"
         if not timed:
-            said.append(f"No model of Table 2 is timed in profile {profile}: `nox -s bench-latency{words}`.")
+            sentences.append(f"No model of Table 2 is timed in profile {profile}: `nox -s bench-latency{words}`.")
         elif not _finished(runs, profile):
-            said.append(f"There is no finished run of Table 2 in profile {profile}: `nox -s reproduce-table2{words}`.")
-    return said
+            sentences.append(
+                f"There is no finished run of Table 2 in profile {profile}: `nox -s reproduce-table2{words}`."
+            )
+    return sentences
 
 
 def _finished(runs: Sequence[Runs], profile: str) -> list[RowResult]:
@@ -119,11 +122,11 @@ def _draw(
     points: Sequence[Point],
     title: str,
     about: str,
-    across: tuple[str, str],
+    cost: tuple[str, str],
     seeds: Mapping[str, int] | None = None,
 ) -> Figure:
     front = pareto(points, higher=True)
-    header = ("row", "mIoU (%)", "std over seeds", "n_seeds", f"measured ({across[1]})", f"published ({across[1]})")
+    header = ("row", "mIoU (%)", "std over seeds", "n_seeds", f"measured ({cost[1]})", f"published ({cost[1]})")
     lines = [
         (p.label, p.y, p.std, (seeds or {}).get(p.label), p.x, p.printed, "yes" if p in front else "no") for p in points
     ]
@@ -131,8 +134,8 @@ def _draw(
         name,
         points,
         higher=True,
-        heads=(title, f"mIoU, %, higher is better ↑; {about}"),
-        across=across[0],
-        said=f"{title}, {about}, with the Pareto front",
-        data=table_of((*header, "on the Pareto front"), lines),
+        titles=(title, f"mIoU, %, higher is better ↑; {about}"),
+        x_label=cost[0],
+        description=f"{title}, {about}, with the Pareto front",
+        data=csv_text((*header, "on the Pareto front"), lines),
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.plots.chart import Chart, limits, ticks_in
-from reports.plots.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, kept, width_of
+from reports.plots.drawing import INK, LABEL, MUTED, SERIES, Figure, canvas_of, finish, width_of
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top; points of 1/72 inch."""
@@ -70,19 +70,25 @@ def pareto(points: Sequence[Point], *, higher: bool) -> list[Point]:
     return front
 
 
-@kept
 def scatter(
-    name: str, points: Sequence[Point], *, higher: bool, heads: tuple[str, str], across: str, said: str, data: str
+    name: str,
+    points: Sequence[Point],
+    *,
+    higher: bool,
+    titles: tuple[str, str],
+    x_label: str,
+    description: str,
+    data: str,
 ) -> Figure:
     """The plot.
 
     Args:
-        name: see `Figure`, as for `said` (its description) and `data`.
+        name: see `Figure`, as for `description` and `data`.
         points: at least one.
         higher: whether a higher y is better.
-        heads: title and the line below it.
-        across: what is on the x axis.
-        said: what it shows.
+        titles: title and the line below it.
+        x_label: what is on the x axis.
+        description: what it shows.
         data: CSV text.
     """
     front = pareto(points, higher=higher)
@@ -94,9 +100,9 @@ def scatter(
     with canvas_of(_WIDTH, height) as canvas:
         box = (_LEFT, height - _TOP - _PLOT, _WIDTH - _LEFT - _RIGHT, _PLOT)
         chart = Chart(canvas, box, (0.0, 1.08 * most or 1.0), (low, high))
-        chart.heads(*heads)
-        chart.rules_up(ticks_in(low, high, 7))
-        chart.ground(across, ticks_in(*chart.across, 7), rules=True)
+        chart.titles(*titles)
+        chart.y_axis(ticks_in(low, high, 7))
+        chart.x_axis(x_label, ticks_in(*chart.x_range, 7), rules=True)
         chart.line([p.cost for p in front], [p.y for p in front], color=MUTED, linewidth=1.0, zorder=1)
         for p in points:
             colour = _colour(p)
@@ -112,7 +118,7 @@ def scatter(
             x, y = (i // lines) * _WIDTH / 2, _LINE * (lines - i % lines) - 9
             chart.text(x + 13, y, str(p.number), size=LABEL, weight="bold", ha="right")
             chart.text(x + 18, y, p.label, size=LABEL, color=_colour(p) if p.ours else INK)
-        return finish(canvas, name, said, data)
+        return finish(canvas, name, description, data)
 
 
 def _colour(point: Point) -> str:

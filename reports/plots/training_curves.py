@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure as Canvas
 
+from reports.csv_text import csv_text
 from reports.plots.chart import Chart, ticks_around
-from reports.plots.drawing import SERIES, Figure, canvas_of, finish, table_of
+from reports.plots.drawing import SERIES, Figure, canvas_of, finish
 
 _WIDTH, _HEIGHT = 230.0, 150.0  # points, of one plot
 _LEFT, _RIGHT, _BOTTOM, _TOP = 38.0, 14.0, 34.0, 30.0
@@ -24,7 +25,7 @@ def curve_figure(curve: Sequence[Mapping[str, float]]) -> Figure | None:
     if len(curve) < 2 or not names:
         return None
     names.sort(key=lambda name: name.startswith("weight_"))
-    data = table_of(("step", *names), [(int(entry["step"]), *(entry.get(name) for name in names)) for entry in curve])
+    data = csv_text(("step", *names), [(int(entry["step"]), *(entry.get(name) for name in names)) for entry in curve])
     rows = -(-len(names) // _BESIDE)
     width, height = _WIDTH * min(_BESIDE, len(names)), _HEIGHT * rows
     with canvas_of(width, height) as canvas:
@@ -40,13 +41,13 @@ def _draw(
 ) -> None:
     """One loss, in the part of the canvas that begins at the lower left `corner`."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    across, up = (ticks_around(min(v), max(v), n) for v, n in ((xs, 3), (ys, 4))) if points else ([0.0, 1.0],) * 2
+    x_ticks, y_ticks = (ticks_around(min(v), max(v), n) for v, n in ((xs, 3), (ys, 4))) if points else ([0.0, 1.0],) * 2
     box = (corner[0] + _LEFT, corner[1] + _BOTTOM, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _BOTTOM - _TOP)
-    chart = Chart(canvas, box, (across[0], across[-1]), (up[0], up[-1]))
+    chart = Chart(canvas, box, (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]))
     chart.text(corner[0], corner[1] + _HEIGHT - 12, title, weight="bold", size=9)
     if points:
-        chart.rules_up(up)
-        chart.ground("step", across, rules=False)
+        chart.y_axis(y_ticks)
+        chart.x_axis("step", x_ticks, rules=False)
         chart.line(xs, ys, color=colour, linewidth=1.3)
 
 

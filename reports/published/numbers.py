@@ -6,6 +6,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.grids.grid import Grid
+from mila.tasks import NYUV2
+
 _FILE = Path(__file__).with_name("published.csv")
 _NAMES = ("model", "backbone", "k", "variant", "input")
 
@@ -50,6 +53,11 @@ def read_published(table: int, dataset: str, path: Path = _FILE) -> dict[str, di
                 raise ValueError(f"{path}: table {table} has {line['metric']} of {line['model']!r} twice")
             row[line["metric"]] = PublishedCell(line["value"])
     return cells
+
+
+def dataset_of(grid: Grid) -> str:
+    """A grid's data set as `published.csv` names it."""
+    return "nyuv2" if grid.suite == NYUV2 else "cityscapes"
 
 
 def module_name(row: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from experiments.collect import RowResult
 from experiments.plan import Plan
-from mila.tasks import NYUV2, Suite
-from reports.published.numbers import PublishedCell, read_published
+from experiments.results import RowResult
+from mila.tasks import Suite
+from reports.published.numbers import PublishedCell, dataset_of, read_published
 from reports.statistics import Better, Mark, interval, measured_marks, published_marks
-from reports.tables.table import COST, TASK_TITLES, Bar, Cell, Check, Column, Line, ResultTable, stage_href
+from reports.tables.table import COST, Bar, Cell, Check, Column, Line, ResultTable, stage_href
+from reports.titles import TASK_TITLES
 
 _DECIMALS = 1  # where the paper has no such column
 
@@ -17,14 +19,14 @@ _BARS: dict[str, tuple[str, float]] = {"miou": ("≥", 2.5), "depth_abs": ("≤"
 """What a trained model must reach, as a ratio to the constant predictor."""
 
 
-def make_table(plan: Plan, results: list[RowResult]) -> ResultTable:
+def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
     """Put the collected results beside the published numbers.
 
     Raises:
         KeyError: a row names a published one that the table does not have.
     """
     suite = plan.suite
-    printed = _comparable(plan, read_published(plan.grid.table, "nyuv2" if plan.grid.suite == NYUV2 else "cityscapes"))
+    printed = _comparable(plan, read_published(plan.grid.table, dataset_of(plan.grid)))
     columns = _columns(suite, printed, results)
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
     constant = next((r for r in results if r.plan.is_constant), None)
@@ -72,7 +74,7 @@ def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dic
 
 
 def _columns(
-    suite: Suite, printed: dict[str, dict[str, PublishedCell]], results: list[RowResult]
+    suite: Suite, printed: dict[str, dict[str, PublishedCell]], results: Sequence[RowResult]
 ) -> tuple[Column, ...]:
     columns = []
     for task in suite.tasks:
@@ -82,7 +84,8 @@ def _columns(
             as_printed = max((cell.decimals for cell in cells), default=_DECIMALS)
             decimals = max(as_printed, _needed_decimals(measured))
             title = TASK_TITLES[task.name]
-            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, m.headline, bool(cells)))
+            in_print = (m.headline, bool(cells), m == task.main_metric)
+            columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, *in_print))
     return tuple(columns)
 
 
@@ -92,7 +95,9 @@ def _needed_decimals(values: list[float]) -> int:
     return 0 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
 
 
-def _measured(result: RowResult, columns: tuple[Column, ...], results: list[RowResult], anchor: str) -> dict[str, Cell]:
+def _measured(
+    result: RowResult, columns: tuple[Column, ...], results: Sequence[RowResult], anchor: str
+) -> dict[str, Cell]:
     rivals = [r for r in results if not r.plan.is_constant]
     cells = {}
     for column in columns:

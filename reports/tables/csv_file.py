@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from experiments.collect import collect, collect_flow
-from experiments.plan import Plan
-from experiments.store import Store
-from reports.provenance import About, about
-from reports.tables.build_table import make_table
-from reports.tables.flow import Flow, make_flow
+from reports.csv_text import csv_text
+from reports.provenance import About
+from reports.tables.flow import Flow
 from reports.tables.table import COST, Cell, Line, ResultTable
 
 if TYPE_CHECKING:
@@ -33,20 +28,14 @@ def to_csv(table: ResultTable, of: About, flow: Flow | None) -> str:
     Lines of cost have no data, profile or split, as they depend on none of the three. FlowNet-S has lines of its own,
     of the world that its flow is of.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(_lines(table, of, flow))
-    return out.getvalue()
+    return csv_text(HEADER, _lines(table, of, flow))
 
 
-def to_frame(plan: Plan, store: Store) -> pd.DataFrame:
-    """See `reports.tables.table.frame`."""
-    import pandas as pd
+def to_frame(table: ResultTable, of: About, flow: Flow | None) -> pd.DataFrame:
+    """The same as a pandas frame, with numbers as numbers; columns: `HEADER`. What is missing is NaN."""
+    import pandas as pd  # takes a second to load, and pages do not need it
 
-    table = make_table(plan, collect(plan, store))
-    lines = _lines(table, about(plan, store), make_flow(plan, collect_flow(plan, store)))
-    frame = pd.DataFrame(list(lines), columns=list(HEADER))
+    frame = pd.DataFrame(list(_lines(table, of, flow)), columns=list(HEADER))
     for name in _NUMBERS:
         frame[name] = pd.to_numeric(frame[name])
     frame["n_seeds"] = pd.to_numeric(frame["n_seeds"]).astype("Int64")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from experiments.collect import FlowResult
 from experiments.plan import Plan
+from experiments.results import FlowResult
 from reports.statistics import interval
 from reports.tables.table import Cell
 

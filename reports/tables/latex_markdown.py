@@ -37,13 +37,13 @@ class _Block:
     """One of the two tables.
 
     Attributes:
-        heads: (task, metric, unit with direction) of each column; no task where it is that of the column before.
+        headers: (task, metric, unit with direction) of each column; no task where it is that of the column before.
         rows: label, and cells, or one sentence for all of them.
         caption: what it is, in words.
     """
 
     name: str
-    heads: tuple[tuple[str, str, str], ...]
+    headers: tuple[tuple[str, str, str], ...]
     rows: tuple[tuple[str, tuple[Cell, ...] | str], ...]
     caption: str
 
@@ -53,14 +53,16 @@ def to_latex(table: ResultTable, of: About, title: str) -> str:
     parts = [r"% Needs \usepackage{booktabs}."]
     for block in _blocks(table, of, title):
         lines = [r"\begin{table*}", r"\centering", rf"\caption{{{latex(block.caption)}}}"]
-        lines += [rf"\begin{{tabular}}{{l{'r' * len(block.heads)}}}", r"\toprule"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * len(block.headers)}}}", r"\toprule"]
         for level in range(3):
-            words = [latex(head[level]) for head in block.heads]
+            words = [latex(header[level]) for header in block.headers]
             lines.append(" & ".join(("", *words)) + r" \\")
         lines.append(r"\midrule")
         for label, cells in block.rows:
             if isinstance(cells, str):
-                lines.append(rf"{latex(label)} & \multicolumn{{{len(block.heads)}}}{{l}}{{\emph{{{latex(cells)}}}}} \\")
+                lines.append(
+                    rf"{latex(label)} & \multicolumn{{{len(block.headers)}}}{{l}}{{\emph{{{latex(cells)}}}}} \\"
+                )
             else:
                 lines.append(" & ".join((latex(label), *map(_latex_cell, cells))) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]))
@@ -71,12 +73,12 @@ def to_markdown(table: ResultTable, of: About, title: str) -> str:
     """Two tables in the dialect of GitHub, each under a line that says what it is."""
     parts = [f"## {markdown(title)}"]
     for block in _blocks(table, of, title):
-        heads = [markdown(" ".join(filter(None, head))) for head in _with_tasks(block.heads)]
+        headers = [markdown(" ".join(filter(None, header))) for header in _with_tasks(block.headers)]
         lines = [f"**{block.name}.** {markdown(block.caption)}", ""]
-        lines += [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+        lines += [f"| | {' | '.join(headers)} |", f"|---|{'---:|' * len(headers)}"]
         for label, cells in block.rows:
             if isinstance(cells, str):
-                words = [f"*{markdown(cells)}*"] + [""] * (len(heads) - 1)
+                words = [f"*{markdown(cells)}*"] + [""] * (len(headers) - 1)
             else:
                 words = [_markdown_cell(cell) for cell in cells]
             lines.append(f"| {markdown(label)} | {' | '.join(words)} |")
@@ -97,7 +99,7 @@ def markdown(text: str) -> str:
 def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
     published = _Block(
         "Published",
-        _heads(table.published, cost=table.published_cost),
+        _headers(table.published, cost=table.published_cost),
         tuple(
             (
                 line.label,
@@ -118,7 +120,7 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
     )
     measured = _Block(
         "Measured",
-        _heads(table.headline, cost=True),
+        _headers(table.headline, cost=True),
         tuple(
             (line.label, _cells(line.measured, table.headline, cost=True) if line.seeds else line.missing)
             for line in table.lines
@@ -129,24 +131,24 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
     return [published, measured]
 
 
-def _heads(columns: Sequence[Column], *, cost: bool) -> tuple[tuple[str, str, str], ...]:
-    heads, before = [], ""
+def _headers(columns: Sequence[Column], *, cost: bool) -> tuple[tuple[str, str, str], ...]:
+    headers, before = [], ""
     for c in columns:
-        heads.append((c.short_task if c.task != before else "", c.label, f"{c.unit} {c.arrow}".strip()))
+        headers.append((c.short_task if c.task != before else "", c.label, f"{c.unit} {c.arrow}".strip()))
         before = c.task
     if cost:
         what, unit, arrow = _COST
-        heads.append((what.split(":")[0], what.split(": ")[1], f"{unit} {arrow}"))
-    return tuple(heads)
+        headers.append((what.split(":")[0], what.split(": ")[1], f"{unit} {arrow}"))
+    return tuple(headers)
 
 
-def _with_tasks(heads: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Every head with its task."""
-    whole, task = [], ""
-    for head in heads:
-        task = head[0] or task
-        whole.append((f"{task}:", head[1], f"({head[2]})"))
-    return whole
+def _with_tasks(headers: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Every header with its task."""
+    full, task = [], ""
+    for first, metric, unit in headers:
+        task = first or task
+        full.append((f"{task}:", metric, f"({unit})"))
+    return full
 
 
 def _cells(cells: Mapping[str, Cell], columns: Sequence[Column], *, cost: bool) -> tuple[Cell, ...]:

@@ -1,4 +1,4 @@
-"""Whether the order of a table's rows in the paper is found in the runs: supported, contradicted, or not told."""
+"""Whether the order of a table's rows in the paper is found in the runs: supported, contradicted, or left open."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from experiments.collect import RowResult
-from reports.plots.drawing import table_of
+from experiments.results import RowResult
+from reports.csv_text import csv_text
 from reports.statistics import Difference, by_seed, paired
 from reports.tables.table import COST, Cell, Column, ResultTable
 
-Verdict = Literal["supported", "contradicted", "cannot tell", "not run"]
+Agreement = Literal["supported", "contradicted", "cannot tell", "not run"]
 
 SIGNIFICANT = 0.05
 TEST = "paired t-test over the seeds that both rows have says so (two-sided, p < 0.05, each pair by itself)"
-"""How a verdict is reached, in words."""
+"""How it is found, in words."""
 
 _HEADER = (
     *("metric", "unit", "row", "other_row", "published_difference", "measured_difference", "interval95_low"),
@@ -42,7 +42,7 @@ class Comparison:
     gflops: float | None
 
     @property
-    def verdict(self) -> Verdict:
+    def agreement(self) -> Agreement:
         """The runs support the paper's order, contradict it, or their seeds do not tell."""
         if self.measured is None:
             return "not run"
@@ -58,13 +58,13 @@ class Order:
     Attributes:
         rows: labels in the table's order, of the rows that the paper prints a number for.
         cells: by row, its comparison with each row above it; None where the paper prints the same number.
-        counts: how many pairs have each verdict.
+        counts: how many pairs there are of each agreement.
     """
 
     column: Column
     rows: tuple[str, ...]
     cells: tuple[tuple[Comparison | None, ...], ...]
-    counts: dict[Verdict, int]
+    counts: dict[Agreement, int]
 
     @property
     def pairs(self) -> int:
@@ -72,7 +72,7 @@ class Order:
         return sum(self.counts.values())
 
     @property
-    def told(self) -> bool:
+    def decided(self) -> bool:
         """Whether the runs say anything about any pair."""
         return self.counts["supported"] + self.counts["contradicted"] > 0
 
@@ -83,14 +83,16 @@ def orders(table: ResultTable, results: Sequence[RowResult]) -> list[Order]:
     return [order for order in found if order.pairs]
 
 
-def to_sheet(orders: Sequence[Order]) -> str:
+def to_csv(orders: Sequence[Order]) -> str:
     """All comparisons as CSV text."""
     lines = []
     for c in (cell for order in orders for row in order.cells for cell in row if cell is not None):
         m = c.measured
         numbers = (None,) * 5 if m is None else (m.mean, m.low, m.high, m.p, m.n)
-        lines.append((c.column.key, c.column.unit, c.first, c.second, c.published, *numbers, c.verdict, c.gflops, TEST))
-    return table_of(_HEADER, lines)
+        lines.append(
+            (c.column.key, c.column.unit, c.first, c.second, c.published, *numbers, c.agreement, c.gflops, TEST)
+        )
+    return csv_text(_HEADER, lines)
 
 
 def _order(column: Column, table: ResultTable, results: Sequence[RowResult]) -> Order:
@@ -108,9 +110,9 @@ def _order(column: Column, table: ResultTable, results: Sequence[RowResult]) -> 
         cost = _difference(ours.measured.get(COST, Cell()), other.measured.get(COST, Cell()))
         comparison = Comparison(column, ours.label, other.label, gap, paired(numbers[i], numbers[j]), cost)
         cells[i].append(comparison if gap else None)
-    verdicts = [cell.verdict for row in cells for cell in row if cell is not None]
-    names: tuple[Verdict, ...] = ("supported", "contradicted", "cannot tell", "not run")
-    counts = {name: verdicts.count(name) for name in names}
+    agreements = [cell.agreement for row in cells for cell in row if cell is not None]
+    names: tuple[Agreement, ...] = ("supported", "contradicted", "cannot tell", "not run")
+    counts = {name: agreements.count(name) for name in names}
     return Order(column, tuple(line.label for line, _ in rows), tuple(map(tuple, cells)), counts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.collect import FlowResult, RowResult
+from experiments.results import FlowResult, RowResult
 from experiments.store import Record
 from reports.tables.flow import ANCHOR
 from reports.tables.table import Column, ResultTable, stage_href
@@ -23,8 +23,8 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Behind:
-    """The stages behind one row.
+class RowScores:
+    """The scores behind the means of one row.
 
     Attributes:
         label, anchor: of the row.
@@ -38,10 +38,10 @@ class Behind:
     scores: tuple[Score, ...]
 
 
-def behind(table: ResultTable, results: Sequence[RowResult], flow: FlowResult | None) -> list[Behind]:
+def scores_by_seed(table: ResultTable, results: Sequence[RowResult], flow: FlowResult | None) -> list[RowScores]:
     """For every row with a number, and for FlowNet-S where rows start from it."""
     columns = table.headline
-    heads = tuple((f"{c.short_task}: {c.label}", f"{c.unit} {c.arrow}".strip()) for c in columns)
+    headers = tuple((f"{c.short_task}: {c.label}", f"{c.unit} {c.arrow}".strip()) for c in columns)
     rows = []
     for line, result in zip(table.lines, results, strict=True):
         scores = [
@@ -50,11 +50,11 @@ def behind(table: ResultTable, results: Sequence[RowResult], flow: FlowResult | 
             for record in seed
         ]
         if scores:
-            rows.append(Behind(line.label, line.anchor, heads, tuple(scores)))
+            rows.append(RowScores(line.label, line.anchor, headers, tuple(scores)))
     if flow is not None and flow.evaluations:
         pairs = zip(flow.trains, flow.evaluations, strict=True)
-        flow_heads = (("End-point error", "px ↓"), ("End-point error of zero flow", "px"))
-        rows.append(Behind("FlowNet-S", ANCHOR, flow_heads, tuple(_flow_score(*pair) for pair in pairs)))
+        flow_headers = (("End-point error", "px ↓"), ("End-point error of zero flow", "px"))
+        rows.append(RowScores("FlowNet-S", ANCHOR, flow_headers, tuple(_flow_score(*pair) for pair in pairs)))
     return rows
 
 

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from experiments.plan import Plan
-from experiments.store import Store
 from reports.statistics import Better, Mark
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TASK_TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Normals, angle error"}
-DATASET_TITLES = {
-    "nyuv2": "NYUd v2",
-    "nyuv2-40": "NYUd v2",
-    "cityscapes": "Cityscapes",
-    "cityscapes-metres": "Cityscapes",
-    "cityscapes7": "Cityscapes",
-    "cityscapes19": "Cityscapes",
-}
-"""By name of the suite, and of the real data set."""
-
 
 COST = "gflops"
 """Key of the cost column; its unit is 10^9 multiply-accumulates a frame, which the paper calls GFLOPs."""
@@ -41,6 +23,7 @@ class Column:
         decimals: of measured numbers: as the paper prints the column, or more where these are smaller.
         headline: whether the paper's tables have such a column.
         published: whether this one has it.
+        main: whether it is what the task is judged by, see `mila.tasks.Task.main_metric`.
     """
 
     key: str
@@ -52,6 +35,7 @@ class Column:
     decimals: int
     headline: bool
     published: bool
+    main: bool = False
 
     @property
     def short_task(self) -> str:
@@ -168,8 +152,13 @@ class ResultTable:
         return tuple(c for c in self.columns if c.headline)
 
     @property
+    def main_columns(self) -> tuple[Column, ...]:
+        """One of them a task: what plots show."""
+        return tuple(c for c in self.columns if c.main)
+
+    @property
     def published(self) -> tuple[Column, ...]:
-        """Those of them that this table has."""
+        """The columns that this table of the paper has."""
         return tuple(c for c in self.columns if c.published)
 
     @property
@@ -197,13 +186,3 @@ class ResultTable:
 def stage_href(key: str) -> str:
     """The address of a stage's page, from a page beside the folder of them."""
     return f"stages/{key}.html"
-
-
-def frame(plan: Plan, store: Store) -> pd.DataFrame:
-    """A plan's table as a pandas frame: what its CSV file says, one line a row and metric, with numbers as numbers.
-
-    Columns: see `reports.tables.csv_file.HEADER`. What is missing is NaN, and `missing` says why.
-    """
-    from reports.tables.csv_file import to_frame  # pandas takes a second to load, and pages do not need it
-
-    return to_frame(plan, store)

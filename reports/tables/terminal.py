@@ -135,14 +135,14 @@ def _checks(table: ResultTable) -> Table:
 
 def _flow(flow: Flow) -> tuple[RenderableType, ...]:
     """A heading, and the numbers or why there are none."""
-    head = Text(f"\nFLOWNET-S, MEASURED on exact flow of {flow.data}", style="bold")
+    heading = Text(f"\nFLOWNET-S, MEASURED on exact flow of {flow.data}", style="bold")
     n = f"{flow.size} px; n = {flow.seeds}"
     if not flow.seeds:
-        return head, Text(flow.missing, style="dim italic")
+        return heading, Text(flow.missing, style="dim italic")
     grid = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False, show_header=False)
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     for entry in flow.entries:
         cell = " ".join(filter(None, (entry.cell.text, entry.cell.spread, entry.unit)))
         grid.add_row(entry.name, cell)
-    return head, Text(n + (f"; {flow.missing}" if flow.missing else ""), style="dim"), grid
+    return heading, Text(n + (f"; {flow.missing}" if flow.missing else ""), style="dim"), grid

@@ -3,12 +3,12 @@
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
   const printed = [...body.rows];
-  const heads = [...table.querySelectorAll("th[data-sort]")];
+  const headers = [...table.querySelectorAll("th[data-sort]")];
   const value = (row, key) => {
     const cell = row.querySelector(`[data-c="${key}"]`);
     return cell === null || cell.dataset.v === "" ? null : Number(cell.dataset.v);
   };
-  for (const head of heads) {
+  for (const head of headers) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
@@ -18,7 +18,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       const worst = best === "descending" ? "ascending" : "descending";
       const before = head.getAttribute("aria-sort");
       const order = before === null ? best : before === best ? worst : null;
-      for (const other of heads) other.removeAttribute("aria-sort");
+      for (const other of headers) other.removeAttribute("aria-sort");
       let rows = printed;
       if (order !== null) {
         head.setAttribute("aria-sort", order);

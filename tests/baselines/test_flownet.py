@@ -26,11 +26,11 @@ from mila.losses import task_loss
 from mila.modules import upsample
 from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES, FLOW
-from mila.training import train
+from mila.training import Checkpoint, Recipe, train
 
 SMALL = 1 / 64
 
-CONVOLUTIONS = [  # name, in, out, kernel, stride (facts, 4.5)
+CONVOLUTIONS = [  # name, in, out, kernel, stride (note 4.5)
     ("conv1", 6, 64, 7, 2),
     ("conv2", 64, 128, 5, 2),
     ("conv3", 128, 256, 5, 2),
@@ -79,7 +79,7 @@ def test_parameters_layer_by_layer() -> None:
 
 
 def test_cost_at_half_of_1024_x_2048() -> None:
-    """Facts, 1.8: 42.10 GMACs, of which thop sees the transposed convolutions four times."""
+    """Note 1.8: 42.10 GMACs, of which thop sees the transposed convolutions four times."""
     with torch.device("meta"):
         network = FlowNetS()
         frame = torch.empty(1, 3, 512, 1024)
@@ -364,7 +364,8 @@ def test_two_pairs_are_learnt(tmp_path: Path) -> None:
     assert frames.shape == (2, 2, 3, 24, 48)
     torch.manual_seed(0)
     model = FlowNet(FLOW, width=0.0625, half_resolution=False)
-    curve = train(model, clips, Schedule(epochs=60, batch=2, lr=4e-3, decay="cosine"), 0, tmp_path / "model.pt", "flow")
+    recipe = Recipe(Schedule(epochs=60, batch=2, lr=4e-3, decay="cosine"), 0)
+    curve = train(model, clips, recipe, Checkpoint(tmp_path / "model.pt", "flow"))
     scores = evaluate(model, clips, 0)
     truth = targets["flow"].double().numpy()
     assert scores["epe_zero"] == pytest.approx(np.hypot(truth[:, 0], truth[:, 1]).mean(), rel=1e-6)

@@ -15,6 +15,7 @@ from baselines.multi_task import MultiTask
 from mila.cost.conventions import count
 from mila.modules import upsample
 from mila.tasks import CITYSCAPES, NYUV2, Suite
+from tests.support.fake_models import fake_statistics
 
 TASKS = ("segmentation", "depth", "normals")
 
@@ -25,8 +26,7 @@ def make(depth: int = 18, width: float = 0.0625) -> MTAN:
     model = MTAN(NYUV2, depth, width=width)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            fake_statistics(module)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.1)
     return model.eval()
@@ -55,7 +55,7 @@ def pooled(x: Tensor) -> Tensor:
 
 
 def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
-    """Facts, 4.1, task by task, from the state dict; the encoder's blocks are taken as they are."""
+    """Note 4.1, task by task, from the state dict; the encoder's blocks are taken as they are."""
     state, encoder = model.state_dict(), model.encoder
     predictions = {}
     for task in TASKS:
@@ -80,7 +80,7 @@ def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
                 shortcut = norm(one_by_one(attended, state, f"{name}.shortcut.0"), state, f"{name}.shortcut.1")
                 following = (hidden + shortcut).clamp(min=0)
                 carried = [pooled(following) if stage == 0 else following]
-        prediction = upsample(model.decoders[task](attended), tuple(frame.shape[-2:]))
+        prediction = upsample(model.decoders[task](attended), (frame.shape[-2], frame.shape[-1]))
         predictions[task] = prediction / prediction.norm(dim=1, keepdim=True) if task == "normals" else prediction
     return predictions
 
@@ -88,7 +88,7 @@ def restate(model: MTAN, frame: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("depth", [18, 34, 50])
 @pytest.mark.parametrize("size", [(32, 48), (29, 35)])
 @torch.no_grad()
-def test_it_is_what_the_facts_say(depth: int, size: tuple[int, int]) -> None:
+def test_it_is_what_the_notes_say(depth: int, size: tuple[int, int]) -> None:
     model, clip = make(depth), video(1, *size)
     predictions, expected = model(clip, 0), restate(model, clip[:, 0])
     for task in TASKS:
@@ -134,13 +134,14 @@ def test_parameters_of_masks_and_bottlenecks(depth: int, channels: list[int]) ->
     assert numbers[0] - numbers[1] == added_parameters(channels, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "gmacs", "grids"),
     [(CITYSCAPES, 150.5, (65 * 129, 33 * 65)), (NYUV2, 151.4, (73 * 97, 37 * 49))],
     ids=["cityscapes", "nyuv2"],
 )
 def test_cost(suite: Suite, gmacs: float, grids: tuple[int, int]) -> None:
-    """Facts, 1.6, and by hand what is added to a bare encoder: convolutions, and 4 an element of a batch norm."""
+    """Note 1.6, and by hand what is added to a bare encoder: convolutions, and 4 an element of a batch norm."""
     with torch.device("meta"):
         model, bare = MTAN(suite), MultiTask(suite)
     cost = count(model, suite.height, suite.width)

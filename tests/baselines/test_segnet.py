@@ -17,6 +17,7 @@ from mila.losses import task_loss
 from mila.modules import upsample
 from mila.tasks import CITYSCAPES, NYUV2, Suite
 from mila.video_model import FrameModel
+from tests.support.fake_models import fake_statistics
 
 TASKS = ("segmentation", "depth", "normals")
 FILTERS = (64, 128, 256, 512, 512)
@@ -31,8 +32,7 @@ def make(model_type: Callable[..., FrameModel], **arguments: Any) -> FrameModel:
     model = model_type(NYUV2, width=0.0625, **arguments)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.05, 0.15)
+            fake_statistics(module, 0.05, 0.15)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.1)
         if isinstance(module, CrossStitchUnit):
@@ -73,7 +73,7 @@ def head(x: Tensor, state: State, task: str) -> Tensor:
 
 def pooled(x: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
     """Maxima of 2x2 windows, and which of a window's values it was: the first one, row by row, where several are."""
-    rows, places = [], []
+    rows, places = list[list[Tensor]](), list[list[Tensor]]()
     for i in range(0, x.shape[2], 2):
         rows.append([])
         places.append([])
@@ -111,9 +111,10 @@ def doubled(x: Tensor) -> Tensor:
 
 
 def restate_mtan(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
-    """Facts, 4.2, from the state dict."""
+    """Note 4.2, from the state dict."""
     state = model.state_dict()
-    x, first, last, places, up, out = frame, {}, {}, {}, {}, {}
+    x, places = frame, dict[int, list[list[Tensor]]]()
+    first, last, widened, out = dict[int, Tensor](), dict[int, Tensor](), dict[int, Tensor](), dict[int, Tensor]()
     for level in range(5):
         for number in range(CONVOLUTIONS[level]):
             x = convolution(x, state, f"network.encoder.{level}.{number}")
@@ -121,7 +122,7 @@ def restate_mtan(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
         last[level] = x
         x, places[level] = pooled(x)
     for level in (4, 3, 2, 1, 0):
-        x = up[level] = unpooled(x, places[level], *last[level].shape[2:])
+        x = widened[level] = unpooled(x, places[level], *last[level].shape[2:])
         for number in range(CONVOLUTIONS[level]):
             x = convolution(x, state, f"network.decoder.{level}.{number}")
         out[level] = x
@@ -136,14 +137,14 @@ def restate_mtan(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
         for level in (4, 3, 2, 1, 0):
             height, width = out[level].shape[2:]
             larger = doubled(attended)[:, :, :height, :width]
-            source = torch.cat([up[level], convolution(larger, state, f"carry_decoder.{level}")], 1)
+            source = torch.cat([widened[level], convolution(larger, state, f"carry_decoder.{level}")], 1)
             attended = mask(source, state, f"masks.{task}.decoder.{level}") * out[level]
         predictions[task] = head(attended, state, task)
     return predictions
 
 
 def restate_cross_stitch(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
-    """Facts, 4.3, from the state dict: stitched pools, stitched unpools, everybody's own indices."""
+    """Note 4.3, from the state dict: stitched pools, stitched unpools, everybody's own indices."""
     state = model.state_dict()
 
     def stitched(maps: dict[str, Tensor], alpha: Tensor) -> dict[str, Tensor]:
@@ -177,7 +178,7 @@ def restate_cross_stitch(model: FrameModel, frame: Tensor) -> dict[str, Tensor]:
 @BOTH
 @pytest.mark.parametrize("size", [(32, 48), (29, 35), (24, 32), (7, 3)])
 @torch.no_grad()
-def test_it_is_what_the_facts_say(model_type: Callable[..., FrameModel], size: tuple[int, int]) -> None:
+def test_it_is_what_the_notes_say(model_type: Callable[..., FrameModel], size: tuple[int, int]) -> None:
     model, clip = make(model_type).double(), video(1, *size).double()  # 26 convolutions amplify the rounding of floats
     predictions = model(clip, 0)
     expected = (restate_mtan if model_type is SegNetMTAN else restate_cross_stitch)(model, clip[:, 0])
@@ -259,13 +260,14 @@ def parameters(layers: Iterator[Layer]) -> int:
     return sum(o * (k * k * i + 2) for k, i, o, _ in layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "mtan", "cross_stitch"),
     [(CITYSCAPES, (184.21, 193.94), (133.82, 143.55)), (NYUV2, (204.91, 217.26), (169.37, 181.72))],
     ids=["cityscapes", "nyuv2"],
 )
 def test_cost(suite: Suite, mtan: tuple[float, float], cross_stitch: tuple[float, float]) -> None:
-    """Facts, 1.7: 194 and 217 for MTAN, 182 for Cross-Stitch on NYUv2, heads included; without heads, golden numbers.
+    """Note 1.7: 194 and 217 for MTAN, 182 for Cross-Stitch on NYUv2, heads included; without heads, golden numbers.
 
     And all of it by hand.
     """
@@ -289,11 +291,12 @@ def test_cost(suite: Suite, mtan: tuple[float, float], cross_stitch: tuple[float
 def test_parameters() -> None:
     heads = sum(9 * 64 * 64 + 64 + 64 * t.channels + t.channels for t in NYUV2.tasks)
     network, masks, carry = (parameters(layers()) for layers in (segnet_layers, attention_layers, carry_layers))
-    for expected, model_type, arguments in (
+    cases: tuple[tuple[int, type[FrameModel], dict[str, Any]], ...] = (
         (network + 3 * masks + carry + heads, SegNetMTAN, {}),
         (3 * network + 2 * 9 * sum(FILTERS) + heads, SegNetCrossStitch, {}),
         (3 * network + 2 * 9 * 5 + heads, SegNetCrossStitch, {"units": "scalar"}),
-    ):
+    )
+    for expected, model_type, arguments in cases:
         with torch.device("meta"):
             model = model_type(NYUV2, **arguments)
         assert sum(p.numel() for p in model.parameters()) == expected
@@ -324,14 +327,15 @@ def fit(model_type: Callable[..., FrameModel], steps: int, width: float) -> tupl
     curve = []
     for _ in range(steps):
         predictions = model(clip, 0)
-        losses = [task_loss(task, predictions[task], targets[task]) for task in TASKS]
+        losses = [task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks]
         curve.append([loss.item() for loss in losses])
         optimiser.zero_grad()
-        sum(losses).backward()
+        torch.stack(losses).sum().backward()
         optimiser.step()
     return curve, model
 
 
+@pytest.mark.slow
 @BOTH
 def test_training_is_reproducible_to_the_bit(model_type: Callable[..., FrameModel]) -> None:
     """With deterministic kernels, as stages are run; PyTorch raises where it has none."""

@@ -6,8 +6,6 @@ variable `CHROMIUM` names, one of the system, or one that `playwright install ch
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
+from experiments.collect import manifest_of
 from experiments.costs.latency import timed_runs
 from experiments.grids.ablations import TABLE4, TABLE10
 from experiments.grids.figures import FIGURE4, FIGURE5, FIGURE7
@@ -23,22 +22,15 @@ from experiments.grids.propagation import TABLE6
 from experiments.profiles import SMOKE
 from experiments.runs import finished_runs
 from experiments.store import Store
-from reports.pages.build import build_report
 from reports.pages.claims import write_claims
 from reports.pages.costs import write_costs
 from reports.pages.latency import write_latency
 from reports.provenance import about
+from reports.report import build_report
+from tests.support.browser import find_chromium
 from tests.support.fake_costs import CELLS, COSTS, MEMORIES, SPLITS
 from tests.support.fake_costs import record as latency
 from tests.support.fake_results import NASTY, fill, plan_of
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-def find_chromium() -> str | None:
-    """The path of a browser; None for the one that Playwright keeps itself."""
-    given = os.environ.get("CHROMIUM")
-    return given or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +77,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     latencies = [latency("smoke", energy=0.125), latency("reference")]
     write_costs(CELLS, COSTS, SPLITS, MEMORIES, out)
     runs = finished_runs(store, SMOKE)
-    write_claims(runs, latencies, about(runs[0].plan, store), out)
+    write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out)
     write_latency(latencies, timed_runs(store, latencies), {"MTAN*": 150.49}, out)
     return out

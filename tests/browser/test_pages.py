@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page
 
 from reports.plots.scatter import Point, scatter
@@ -58,7 +58,7 @@ def some_pages(reports: Path) -> list[Path]:
         "Score done",
         "Cost done",
         "Attention done",
-        "Film done",
+        "Video done",
         "Score failed",
         "Score damaged",
         "Score waiting",
@@ -75,7 +75,7 @@ def some_pages(reports: Path) -> list[Path]:
 def test_pages_are_quiet_fit_and_are_accessible(
     browser: Browser, reports: Path, width: int, scheme: Literal["light", "dark"]
 ) -> None:
-    told = []
+    violations = []
     for path in some_pages(reports):
         with opened(browser, path, width, scheme) as (page, complaints):
             for details in page.locator("details").all():
@@ -83,9 +83,11 @@ def test_pages_are_quiet_fit_and_are_accessible(
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{path.name} is {wide} pixels wide"
             found = Axe().run(page).response["violations"]
-            told += [(path.name, v["id"], n["html"][:200], n["failureSummary"]) for v in found for n in v["nodes"][:1]]
+            violations += [
+                (path.name, v["id"], n["html"][:200], n["failureSummary"]) for v in found for n in v["nodes"][:1]
+            ]
             assert not complaints, (path.name, complaints)
-    assert not told
+    assert not violations
 
 
 def test_every_page_opens_quietly(browser: Browser, reports: Path) -> None:
@@ -99,9 +101,9 @@ def test_every_page_opens_quietly(browser: Browser, reports: Path) -> None:
 
 
 def column(page: Page, key: str) -> list[str]:
-    return page.locator(f'table.results >> nth=0 >> tbody td[data-c="{key}"]').evaluate_all(
-        "cells => cells.map(cell => cell.dataset.v)"
-    )
+    cells = page.locator(f'table.results >> nth=0 >> tbody td[data-c="{key}"]')
+    values: list[str] = cells.evaluate_all("cells => cells.map(cell => cell.dataset.v)")
+    return values
 
 
 def names(page: Page) -> list[str]:
@@ -195,7 +197,7 @@ def test_labels_of_close_points_do_not_cover_each_other(browser: Browser, rows: 
         )
         for i in range(1, rows + 1)
     ]
-    figure = scatter("a", points, higher=True, heads=("Title", "below"), across="GFLOPs", said="", data="")
+    figure = scatter("a", points, higher=True, titles=("Title", "below"), x_label="GFLOPs", description="", data="")
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_content(f"<div style='width: 440px'>{figure.svg}</div>")
     texts = page.locator("svg text").evaluate_all(

@@ -44,7 +44,7 @@ def test_the_changelog_has_the_version() -> None:
 
 def test_no_other_place_keeps_a_version() -> None:
     assert 'dynamic = ["version"]' in PYPROJECT
-    assert 'version = { attr = "mila.version.__version__" }' in PYPROJECT
+    assert 'version = { attr = "mila.common.version.__version__" }' in PYPROJECT
     assert not re.search(r'^version = "', PYPROJECT, re.MULTILINE)
 
 

@@ -1,8 +1,8 @@
 """A golden test: the committed records give the committed pages, CSV, LaTeX and Markdown files, byte for byte.
 
 Of the pages, drawings are left out (other versions of matplotlib round otherwise; the data of each plot are compared),
-and the digest that says which code drew them. After an intended change: `python tests/test_golden.py`, then look at the
-difference that it makes.
+and the digest that says which code drew them. After an intended change: `python -m tests.experiments.test_golden`, then
+look at the difference that it makes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from experiments.profiles import SMOKE
 from experiments.stages import in_order
 from experiments.store import Store
 from mila.common.files import write_json, write_text
-from reports.pages.build import build_report
+from reports.report import build_report
 from tests.support.fake_results import fill
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -78,7 +78,9 @@ def test_the_same_records_give_the_same_reports(tmp_path: Path) -> None:
     golden = {p.relative_to(GOLDEN / "reports").as_posix(): p for p in sorted((GOLDEN / "reports").rglob("*.*"))}
     assert list(golden) == list(made)
     for name, path in golden.items():
-        assert made[name] == path.read_text(), f"{name} changed; if that is meant: python tests/test_golden.py"
+        assert made[name] == path.read_text(), (
+            f"{name} changed; if that is meant: python -m tests.experiments.test_golden"
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from mila.metrics import SuiteSums
 from mila.model import MILA
 from mila.schedule import Schedule
 from mila.tasks import CITYSCAPES
-from mila.training import train
+from mila.training import Checkpoint, Recipe, train
 from tests.support.fake_files import open_cities, sample
 
 METRICS = {m.name for task in CITYSCAPES.tasks for m in task.metrics}
@@ -31,7 +31,7 @@ def whole_way(source: ClipSource, folder: Path) -> None:
     assert clips.suite is CITYSCAPES
     torch.manual_seed(0)
     model = MILA(CITYSCAPES, 18, 18, width=0.0625)
-    curve = train(model, clips, Schedule(epochs=3, batch=2, lr=1e-3), 0, folder / "c", "x")
+    curve = train(model, clips, Recipe(Schedule(epochs=3, batch=2, lr=1e-3), 0), Checkpoint(folder / "c", "x"))
     assert all(math.isfinite(value) for point in curve for value in point.values())
     for offset in range(5):
         metrics = evaluate(model, clips, offset)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.benchmarks.attention import peak_memory, unfold_attention
-from mila.attention import InterFrameLocalAttention, attention_weights, local_attention
+from mila.attention import InterFrameLocalAttention, Window, attention_weights, local_attention
 
 
 def per_pixel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int) -> torch.Tensor:
@@ -66,33 +66,33 @@ def test_global_is_the_window_that_covers_everything() -> None:
 
 
 def test_global_in_chunks_changes_neither_values_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    tensors = [t.requires_grad_() for t in maps(2, 3, 4, 5, 6)]
-    whole = local_attention(*tensors, "global")
+    query, key, value = tensors = [t.requires_grad_() for t in maps(2, 3, 4, 5, 6)]
+    whole = local_attention(query, key, value, "global")
     expected = torch.autograd.grad(whole.square().sum(), tensors)
-    monkeypatch.setattr("mila.attention._GLOBAL_SCORES", 2 * 30 * 7)
-    chunked = local_attention(*tensors, "global")
+    monkeypatch.setattr("mila.attention.GLOBAL_SCORES", 2 * 30 * 7)
+    chunked = local_attention(query, key, value, "global")
     torch.testing.assert_close(chunked, whole)
     for got, want in zip(torch.autograd.grad(chunked.square().sum(), tensors), expected, strict=True):
         torch.testing.assert_close(got, want)
 
 
 @pytest.mark.parametrize("window", [1, 3, 5, "global"])
-def test_gradients(window: int | str) -> None:
+def test_gradients(window: Window) -> None:
     tensors = [t.requires_grad_() for t in maps(2, 2, 3, 4, 5)]
-    assert torch.autograd.gradcheck(lambda *t: local_attention(*t, window), tensors)
+    assert torch.autograd.gradcheck(lambda q, k, v: local_attention(q, k, v, window), tensors)
 
 
 def test_second_gradients() -> None:
     tensors = [t.requires_grad_() for t in maps(1, 2, 2, 3, 4)]
-    assert torch.autograd.gradgradcheck(lambda *t: local_attention(*t, 3), tensors)
+    assert torch.autograd.gradgradcheck(lambda q, k, v: local_attention(q, k, v, 3), tensors)
 
 
 def test_inputs_of_any_memory_layout() -> None:
     query, key, value = maps(2, 3, 4, 6, 7)
     expected = local_attention(query, key, value, 3)
-    strided = [t.to(memory_format=torch.channels_last) for t in (query, key)]
+    query, key = (t.to(memory_format=torch.channels_last) for t in (query, key))
     flipped = value.flip(-1).flip(-1).transpose(2, 3).contiguous().transpose(2, 3)
-    torch.testing.assert_close(local_attention(*strided, flipped, 3), expected)
+    torch.testing.assert_close(local_attention(query, key, flipped, 3), expected)
 
 
 def test_weights_sum_to_one_and_neighbours_outside_get_none() -> None:
@@ -151,10 +151,10 @@ def test_h_is_one_convolution_of_table_7() -> None:
 @pytest.mark.parametrize("backward", [False, True])
 def test_nothing_is_unfolded(backward: bool) -> None:
     """Peak extra memory, result and gradients included, is at most 4 value maps; unfolding alone takes L^2 of them."""
-    tensors = [torch.randn(1, c, 33, 65, requires_grad=backward) for c in (36, 36, 512)]
+    query, key, value = tensors = [torch.randn(1, c, 33, 65, requires_grad=backward) for c in (36, 36, 512)]
 
     def call() -> object:
-        out = local_attention(*tensors, 5)
+        out = local_attention(query, key, value, 5)
         return torch.autograd.grad(out.sum(), tensors) if backward else out
 
     call()

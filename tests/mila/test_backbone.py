@@ -85,7 +85,7 @@ def test_weights_from_a_file_are_torchvisions(tmp_path: Path) -> None:
     torch.save(whole.state_dict(), tmp_path / "resnet18.pth")
     backbone = DeepLabResNet(18, weights=tmp_path / "resnet18.pth")
     assert torch.equal(backbone.layer4[1].conv2.weight, whole.layer4[1].conv2.weight)
-    assert torch.equal(backbone.bn1.running_mean, whole.bn1.running_mean)
+    assert torch.equal(backbone.get_buffer("bn1.running_mean"), whole.get_buffer("bn1.running_mean"))
 
 
 def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

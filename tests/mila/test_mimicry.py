@@ -50,7 +50,8 @@ def test_discriminator_learns_and_fast_features_unlearn() -> None:
     slow, fast = features(0), features(1).requires_grad_()
 
     def loss(fast: torch.Tensor) -> torch.Tensor:
-        return mimicry(slow, fast)["mimicry_adversarial"]
+        losses: dict[str, torch.Tensor] = mimicry(slow, fast)
+        return losses["mimicry_adversarial"]
 
     before = loss(fast)
     before.backward()
@@ -59,7 +60,7 @@ def test_discriminator_learns_and_fast_features_unlearn() -> None:
     with torch.no_grad():
         for parameter in mimicry.discriminator.parameters():
             assert parameter.grad is not None
-            parameter -= 1e-2 * parameter.grad
+            parameter.sub_(1e-2 * parameter.grad)
     assert loss(fast.detach()) < before
 
 

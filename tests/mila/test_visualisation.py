@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from baselines.slow_fast import SlowFast
 from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.tasks import NYUV2
-from mila.visualisation import attention, film, shows_attention
+from mila.visualisation import attention, predict_video, shows_attention
 from tests.support.fake_clips import FakeClips
 
 K, OFFSET = 3, 2
@@ -28,9 +29,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return PackedClips(folder)
 
 
-def model(seed: int = 0, **switches: object) -> MILA:
+def model(seed: int = 0, propagate: Literal["encoded", "fused"] = "encoded", **switches: Any) -> MILA:
     torch.manual_seed(seed)
-    made = MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=K, embedding=8, **switches)  # type: ignore[arg-type]
+    architecture = Architecture(embedding=8, propagate=propagate)
+    made = MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=K, architecture=architecture, **switches)
     for parameter in made.parameters():  # larger than a fresh network's, so that weights are far from alike
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.2)
@@ -42,13 +44,13 @@ def test_attention_is_what_the_forward_pass_computes(clips: PackedClips, task_sp
     made = model(task_specific=task_specific, multi_frame=False)
     seen: dict[str, list[Tensor]] = {"current": [], "received": [], "fused": []}
 
-    def look(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         current, received = inputs
         for name, x in (("current", current), ("received", received), ("fused", output)):
             seen[name].append(x.detach())
 
-    for branch in made.branches:
-        branch.fuse_non_key.register_forward_hook(look)  # type: ignore[union-attr, operator]
+    for index in range(len(made.branches)):
+        made.get_submodule(f"branches.{index}.fuse_non_key").register_forward_hook(note)
     frames, _ = clips.batch([0, 1], OFFSET, made.history)
     with torch.no_grad():
         made(frames, OFFSET)
@@ -65,7 +67,8 @@ def test_the_weights_carry_the_keyframes_features(clips: PackedClips) -> None:
     weights = attention(made, clips, [1], OFFSET)["weights"][0]
     frames, _ = clips.batch([1], OFFSET, made.history)
     with torch.no_grad():
-        features = [branch.se(made.encode(frames[:, -1 - OFFSET], True)) for branch in made.branches]  # type: ignore[operator, union-attr]
+        encoded = made.encode(frames[:, -1 - OFFSET], True)
+        features = [made.branch(index).se(encoded) for index in range(len(made.branches))]
     carried = attention(made, clips, [1], OFFSET)["carried"][0]
     for branch, given in enumerate(features):
         _, channels, height, width = given.shape
@@ -88,7 +91,8 @@ def test_history_is_walked_with_the_keyframe_in_its_place(clips: PackedClips) ->
     """With features from fused frames the whole clip matters, and where its keyframes are."""
     made = model(propagate="fused")
     caught: list[Tensor] = []
-    made.branches[0].fuse_non_key.register_forward_hook(lambda _m, _i, out: caught.append(out.detach()))  # type: ignore[union-attr, operator]
+    fusion = made.get_submodule("branches.0.fuse_non_key")
+    fusion.register_forward_hook(lambda _m, _i, out: caught.append(out.detach()))
     frames, _ = clips.batch([0], OFFSET, made.history)
     with torch.no_grad():
         made(frames, OFFSET)
@@ -113,7 +117,7 @@ def test_models_without_such_weights_are_refused(clips: PackedClips) -> None:
 
 def test_a_film_is_what_the_model_predicts_of_every_frame(clips: PackedClips) -> None:
     made = model()
-    shown = film(made, clips, [0, 1])
+    shown = predict_video(made, clips, [0, 1])
     frames = normalise(torch.from_numpy(clips.read([0, 1], clips.length)[0]))
     assert {name.split("/")[0] for name in shown} == {"stream", "slow"}
     for t in range(clips.length):
@@ -131,4 +135,4 @@ def test_a_film_is_what_the_model_predicts_of_every_frame(clips: PackedClips) ->
 
 def test_the_clips_of_a_film_are_as_long_as_the_data_have_them(tmp_path: Path) -> None:
     pack(FakeClips(1, NYUV2, 40, 56), 4, tmp_path)
-    assert film(model(), PackedClips(tmp_path), [0])["stream/depth"].shape[1] == 4
+    assert predict_video(model(), PackedClips(tmp_path), [0])["stream/depth"].shape[1] == 4

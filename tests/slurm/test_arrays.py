@@ -9,9 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Bench, until
 from tests.support.paths import ROOT
+from tests.support.slurm_bench import Bench, until
+from tests.support.slurm_cluster import Cluster
 
 
 def test_a_killed_submitter_arrays_and_their_bound(cluster: Cluster, tmp_path: Path) -> None:
@@ -29,12 +29,12 @@ def test_a_killed_submitter_arrays_and_their_bound(cluster: Cluster, tmp_path: P
     os.environ["GATE"] = str(bench.gate)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as submitter:
         assert submitter.stdout is not None
-        said = submitter.stdout.readline()
+        first_line = submitter.stdout.readline()
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         until(lambda: any(state == "done" for state, _ in bench.states().values()))
         submitter.send_signal(signal.SIGKILL)
-    assert "11 stages submitted" in said
+    assert "11 stages submitted" in first_line
     assert bench.do("--wait") == 0
     ended.set()
     watcher.join()

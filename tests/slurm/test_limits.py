@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments.commands import slurm
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Bench, until
+from tests.support.slurm_bench import Bench, until
+from tests.support.slurm_cluster import Cluster
 
 
 def test_time_limits(bench: Bench, base: Path, cluster: Cluster) -> None:
@@ -56,7 +56,7 @@ def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clust
 def test_without_accounting_nothing_is_waited_for_in_vain(
     forgetful: Cluster, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm, "_LATE", 2.0)
+    monkeypatch.setattr(slurm, "LOST_AFTER", 2.0)
     broken, held = Bench(tmp_path / "broken", base), Bench(tmp_path / "held", base)
     (broken.gate / "break").touch()
     first = held.hold(1)

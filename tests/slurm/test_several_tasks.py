@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Bench, until
+from tests.support.slurm_bench import Bench, until
+from tests.support.slurm_cluster import Cluster
 
 TASKS = "\n[train]\ntasks = 2\nmemory_gb = 1\n"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Bench, until
 from tests.support.paths import ROOT
+from tests.support.slurm_bench import Bench, until
+from tests.support.slurm_cluster import Cluster
 
 
 def test_jobs_run_the_code_as_it_was_at_submission(cluster: Cluster, base: Path, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_jobs_run_the_code_as_it_was_at_submission(cluster: Cluster, base: Path,
     command = [sys.executable, str(code / "experiments" / "run.py"), *bench.words, "--slurm", str(bench.site)]
     subprocess.run(command, check=True, cwd=code, env=os.environ | {"PYTHONPATH": str(code)}, stdout=subprocess.DEVNULL)
     assert {state for state, _ in bench.states().values()} == {"pending"}
-    for path in (code / "mila" / "losses.py", code / "experiments" / "execute.py", bench.method):
+    for path in (code / "mila" / "losses.py", code / "experiments" / "runner" / "run_stage.py", bench.method):
         path.write_text("raise RuntimeError('edited after submission')\n")
     cluster.run("scancel", busy)
     assert bench.ended() == {"done"}
@@ -57,8 +57,8 @@ def test_what_the_site_file_asks_for_is_what_the_jobs_get(bench: Bench, cluster:
     bench.hold(2)
     assert bench.submit() == 0
     text = cluster.run("scontrol", "show", "job", bench.job("Gated"))
-    for said in ("Account=vision", "QOS=normal", "Features=tiny", "TimeLimit=00:07:00", "NumCPUs=2", "Comment=hello"):
-        assert said in text
+    for field in ("Account=vision", "QOS=normal", "Features=tiny", "TimeLimit=00:07:00", "NumCPUs=2", "Comment=hello"):
+        assert field in text
     assert "MinMemoryNode=1G" in text
     assert "Partition=urgent" in text
     assert "Partition=main" in cluster.run("scontrol", "show", "job", bench.job("score Gated, offset 0"))

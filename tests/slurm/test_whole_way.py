@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Bench, until
+from tests.support.slurm_bench import Bench, until
+from tests.support.slurm_cluster import Cluster
 
 
 def field(cluster: Cluster, job: str, name: str) -> str:

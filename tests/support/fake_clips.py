@@ -66,7 +66,7 @@ class FakeClips:
             if task.name == "segmentation":
                 targets["segmentation"] = rng.integers(VOID, task.channels, size)
             elif task.name == "depth":
-                depth = rng.uniform(0.5, 9.5, (1, *size)) / (1 if task.metrics[0].unit.startswith("m ") else 100)
+                depth = rng.uniform(0.5, 9.5, (1, *size)) / (1 if task.main_metric.unit.startswith("m ") else 100)
                 targets["depth"] = np.where(rng.random(depth.shape) < 0.2, 0, depth).astype(np.float32)
             else:
                 vectors = rng.standard_normal((task.channels, *size)).astype(np.float32)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from experiments.costs.audit import Cell, Reading
 from experiments.costs.latency import LatencyRecord, LatencyRow
-from experiments.costs.rows import RowCost, RowMemory, RowSplit
+from experiments.costs.values import Cell, Reading, RowCost, RowMemory, RowSplit
 from mila.cost.conventions import Cost, Share
 from mila.cost.latency import Latency, Times
-from mila.cost.memory import Memory
+from mila.cost.memory import MemoryUse
+from mila.video_model import Part
 from reports.published.numbers import PublishedCell
 
 NASTY = "<b>&"
@@ -29,12 +29,14 @@ def cost(average: float) -> Cost:
 
 def split(encoder: tuple[float, float], propagation: tuple[float, float], decoders: tuple[float, float]) -> Cost:
     """Keyframe and other frame of each part, in GFLOPs; K = 5."""
-    parts = {"encoder": encoder, "propagation": propagation, "decoders": decoders}
+    parts: dict[Part, tuple[float, float]] = {"encoder": encoder, "propagation": propagation, "decoders": decoders}
     shares = {
         name: Share(1e9 * key, 1e9 * other, 1e9 * (key + 4 * other) / 5, 1, 1) for name, (key, other) in parts.items()
     }
-    sums = [sum(getattr(share, what) for share in shares.values()) for what in ("keyframe", "non_keyframe", "average")]
-    return Cost(*sums, 3, 3, shares)  # type: ignore[arg-type]
+    keyframe = sum(share.keyframe for share in shares.values())
+    non_keyframe = sum(share.non_keyframe for share in shares.values())
+    average = sum(share.average for share in shares.values())
+    return Cost(keyframe, non_keyframe, average, 3, 3, shares)
 
 
 COSTS = [RowCost("table4", "Global", None, 5, cost(70.19), cost(88.01))]
@@ -42,7 +44,7 @@ SPLITS = [
     RowSplit("table2", "D101-MultiTask", 1, split((90.0, 90.0), (0.0, 0.0), (40.5, 40.5))),
     RowSplit("table2", f"MILA {NASTY}", 5, split((100.0, 25.0), (0.0, 1.25), (38.0, 38.0))),
 ]
-MEMORIES = [RowMemory("table2", "MILA (ours)", Memory(335.3, 81.9, 79.8, 18.8))]
+MEMORIES = [RowMemory("table2", "MILA (ours)", MemoryUse(335.3, 81.9, 79.8, 18.8))]
 
 
 def times(milliseconds: float) -> Times:

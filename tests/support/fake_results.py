@@ -8,15 +8,15 @@ from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
-from experiments.stages import Attend, Data, Evaluate, Film, Look, Measure, Stage, Train, in_order
+from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train, Visual, in_order
 from experiments.store import Store
 from mila.data.prepare import pack
 from mila.tasks import NYUV2
 from tests.support.fake_clips import FakeClips
 
 NASTY = "<script>alert('x')</script>"
-FILM = 7
-"""Frames of a film."""
+VIDEO_FRAMES = 7
+"""Of a video that predictions are kept along."""
 ENVIRONMENT = {"python": "3.11.0", "processor": NASTY, "device": "cpu", "commit": "0123456789ab"}
 
 
@@ -44,29 +44,29 @@ def fill(store: Store, plan: Plan) -> None:
         store.begin(stage)
         store.finish(
             stage,
-            result(stage, plan, rows, store),
+            fake_result(stage, plan, rows, store),
             seconds=1.5,
             finished="2026-01-02T03:04:05+00:00",
             environment=ENVIRONMENT,
         )
 
 
-def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
+def fake_result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict[str, object]:
     if isinstance(stage, Data):
         if stage == plan.test_data:
             height, width = plan.profile.size(plan.suite)
             pack(FakeClips(2, plan.suite, height, width), 6, store.folder(stage) / "clips")
-        elif any(isinstance(look, Film) and look.data == stage for row in plan.rows for look in row.looks):
+        elif any(isinstance(v, PredictVideo) and v.data == stage for row in plan.rows for v in row.visuals):
             height, width = plan.profile.size(plan.suite)
-            pack(FakeClips(1, plan.suite, height, width), FILM, store.folder(stage) / "clips")
+            pack(FakeClips(1, plan.suite, height, width), VIDEO_FRAMES, store.folder(stage) / "clips")
         return {"clips": 2, "frames": 6, "manifest": {"world": stage.source.name, "note": NASTY}}
     if isinstance(stage, Measure):
         return {"gflops": 42.25, "height": 288, "width": 384}
     if isinstance(stage, Train):
         weights = {"weight_segmentation": 1.2345, "weight_depth": 0.8} if stage.weighting == "uncertainty" else {}
         return {"curve": [{"step": 4, "depth": 0.1, **weights}], "steps": 4, "clips": 2, "parameters": 10}
-    if isinstance(stage, Look):
-        return look(stage, plan, store)
+    if isinstance(stage, Visual):
+        return visual_result(stage, plan, store)
     assert isinstance(stage, Evaluate)
     if stage in plan.flow:
         return {"metrics": {"epe": 0.6 + 0.2 * stage.train.seed, "epe_zero": 2.0}, "offset": 0, "pictures": []}
@@ -81,7 +81,7 @@ def result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) -> dict
     return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
 
 
-def look(stage: Look, plan: Plan, store: Store) -> dict[str, object]:
+def visual_result(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
     """Weights that fall from 1 to 24 parts of 300 along the window, and features that rise along a row."""
     height, width = plan.profile.size(plan.suite)
     tasks = len(plan.suite.tasks)
@@ -92,12 +92,11 @@ def look(stage: Look, plan: Plan, store: Store) -> dict[str, object]:
         np.savez_compressed(store.folder(stage) / "attention.npz", **maps)  # type: ignore[arg-type]
         return {"offset": stage.offset, "pictures": [0, 1], "window": 5}
     shapes = {"segmentation": (), "depth": (1,), "normals": (3,)}
-    film = {
-        f"{which}/{task.name}": np.full(
-            (1, FILM, *shapes[task.name], height, width), value, np.int8 if task.name == "segmentation" else np.float16
-        )
+    kinds = {task.name: np.int8 if task.name == "segmentation" else np.float16 for task in plan.suite.tasks}
+    predictions = {
+        f"{which}/{task.name}": np.full((1, VIDEO_FRAMES, *shapes[task.name], height, width), value, kinds[task.name])
         for which, value in (("stream", 2), ("slow", 5))
         for task in plan.suite.tasks
     }
-    np.savez_compressed(store.folder(stage) / "film.npz", **film)  # type: ignore[arg-type]
-    return {"clips": 1, "frames": FILM, "keyframe_interval": 5}
+    np.savez_compressed(store.folder(stage) / "film.npz", **predictions)  # type: ignore[arg-type]
+    return {"clips": 1, "frames": VIDEO_FRAMES, "keyframe_interval": 5}

@@ -20,19 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mila.data.clips import Clip
+from mila.data.readers.checks import check_folder, check_length, check_options
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION, Item, SplitFiles, metres_times_pixels
 from mila.data.readers.cityscapes_labels import UNKNOWN, class_table
-from mila.data.readers.images import (
-    check_folder,
-    check_options,
-    check_size,
-    fingerprint,
-    nearest,
-    read_grey,
-    read_rgb,
-    resize_rgb,
-)
-from mila.data.readers.stills import check_length, clip_from_still
+from mila.data.readers.images import check_size, fingerprint, nearest, read_grey, read_rgb, resize_rgb
+from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, Suite
 
@@ -54,8 +46,8 @@ class Cityscapes:
             image alone (`mila.data.readers.stills`).
         limit: use the first so many items only, in the order of their names.
         classes: 7 label categories and depth, or the 19 classes of the benchmark without depth (Tables 5 and 11).
-        depth: with 7 classes, `disparity` is the stored value p / 65535, as in the published numbers (facts, 2.3);
-            `metres` is baseline x fx / d with d = (p - 1) / 256 pixels (facts, 3.1), 0 where d is not positive.
+        depth: with 7 classes, `disparity` is the stored value p / 65535, as in the published numbers (note 2.3);
+            `metres` is baseline x fx / d with d = (p - 1) / 256 pixels (note 3.1), 0 where d is not positive.
         problems: see `ClipSource`.
 
     Raises:

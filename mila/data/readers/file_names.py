@@ -11,6 +11,15 @@ from typing import Literal
 
 from mila.errors import UserError
 
+LABELLED = "nyu_depth_v2_labeled.mat"
+"""The labelled images of NYUd v2."""
+
+SPLITS = "splits.mat"
+"""Which of them are for training and for testing."""
+
+MTAN_LABELS = {"nyuv2": "label", "cityscapes": "label_7", "cityscapes19": "label_19"}
+"""Folder of the labels in MTAN's trees by name of the suite; depth of Cityscapes in metres is in no tree."""
+
 Content = Literal["frame", "segmentation", "depth", "normals"]
 
 _SPLIT = "(train|train_extra|val|test)"
@@ -80,7 +89,7 @@ class FileNames:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the names in a data set's folder tell.
+    """What the names in a data set's folder show.
 
     Attributes:
         strays: files without an official name, by their path below the data set's folder.
@@ -129,7 +138,7 @@ _OFFICIAL = FileNames(
     },
 )
 
-OF_TITLE = {
+BY_TITLE = {
     "Cityscapes, official folders": _CITYSCAPES,
     "MTAN's arrays of Cityscapes": _MTAN,
     "MTAN's arrays of NYUd v2": _MTAN,

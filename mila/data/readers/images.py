@@ -84,23 +84,6 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def check_options(mode: str, modes: tuple[str, ...], height: int, width: int, limit: int | None) -> None:
-    """`UserError` where what a data set is opened with makes no sense."""
-    if mode not in modes:
-        raise UserError(f"There is no clip mode {mode!r} for this data set; choose one of {', '.join(modes)}.")
-    if height < 1 or width < 1:
-        raise UserError(f"An image size of {width} x {height} is not possible; give a height and width of 1 or more.")
-    if limit is not None and limit < 1:
-        raise UserError(f"A limit of {limit} leaves no item; give 1 or more, or no limit.")
-
-
-def check_folder(path: Path, what: str) -> None:
-    """`UserError` where `path`, described by `what`, is not a folder."""
-    if not path.is_dir():
-        state = "is not a folder" if path.exists() else "does not exist"
-        raise UserError(f"{path} {state}, but {what} is expected there; correct the path or unpack the data set.")
-
-
 def _read(path: Path) -> Image.Image:
     try:
         with path.open("rb") as file, Image.open(file) as image:

@@ -23,12 +23,8 @@ from typing import Any, Literal
 
 from mila.data.clips import ClipSource
 from mila.data.packed import PackedClips, is_packed_store
-from mila.data.readers.cityscapes import Cityscapes
-from mila.data.readers.images import check_folder
-from mila.data.readers.mtan_trees import LABELS, MTANTree, is_mtan_tree
-from mila.data.readers.nyuv2 import NYUv2
-from mila.data.readers.nyuv2_mat import LABELLED
-from mila.data.readers.nyuv2_official import NYUv2Official
+from mila.data.readers.checks import check_folder
+from mila.data.readers.file_names import LABELLED, MTAN_LABELS
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2_40, SUITES, Suite
 
@@ -100,9 +96,9 @@ class Layout:
                 raise UserError(
                     f"{self.root} has no {what} {value!r}: {self.title} has {', '.join(known)}; choose one of these."
                 )
-        how: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
+        options: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
         with _reading(self.root):
-            return self._reader(self.root, split, suite=suite, **how)
+            return self._reader(self.root, split, suite=suite, **options)
 
 
 def recognise(root: str | Path) -> Layout:
@@ -142,18 +138,18 @@ def _recognise(root: Path) -> Layout:
         modes = ("video", *stills) if _has_raw_video(root) else stills
         suites: tuple[Suite, ...] = (NYUV2, NYUV2_40)
         return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", _reader=_official)
-    if is_mtan_tree(root):
-        parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
-        names = [name for name, folder in LABELS.items() if all((root / part / folder).is_dir() for part in parts)]
+    parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
+    if parts:
+        names = [name for name, folder in MTAN_LABELS.items() if all((root / part / folder).is_dir() for part in parts)]
         if not names:
             raise UserError(
-                f"{root} has MTAN's image folders, but no {', '.join(LABELS.values())} beside them; unpack the "
+                f"{root} has MTAN's image folders, but no {', '.join(MTAN_LABELS.values())} beside them; unpack the "
                 "archive in full."
             )
         dataset: Dataset = "nyuv2" if names[0] == "nyuv2" else "cityscapes"
         title = f"MTAN's arrays of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
         suites = tuple(SUITES[name] for name in names if name.startswith(dataset))
-        return make(title, dataset, suites, stills, parts, "val", _reader=MTANTree)
+        return make(title, dataset, suites, stills, parts, "val", _reader=_mtan_tree)
     if any((root / name).is_dir() for name in _CITYSCAPES):
         splits = tuple(split for split in ("train", "val", "test") if (root / "gtFine" / split).is_dir())
         modes = ("video", *stills) if (root / "leftImg8bit_sequence").is_dir() else stills
@@ -186,17 +182,32 @@ def _has_raw_video(root: Path) -> bool:
     return any(path.name.startswith("r-") and path.suffix == ".ppm" for folder in folders for path in folder.iterdir())
 
 
-def _official(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
-    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+# Readers are imported when they open something: each brings libraries that no other data set needs.
 
 
-def _plain(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
-    return NYUv2(root, split, classes=40 if suite == NYUV2_40 else 13, **how)
+def _official(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
+    from mila.data.readers.nyuv2_official import NYUv2Official
+
+    return NYUv2Official(root, split, classes=40 if suite == NYUV2_40 else 13, **options)
 
 
-def _cityscapes(root: Path, split: Any, *, suite: Suite, **how: Any) -> ClipSource:
+def _plain(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
+    from mila.data.readers.nyuv2_folders import NYUv2Folders
+
+    return NYUv2Folders(root, split, classes=40 if suite == NYUV2_40 else 13, **options)
+
+
+def _mtan_tree(root: Path, split: Any, **options: Any) -> ClipSource:
+    from mila.data.readers.mtan_trees import MTANTree
+
+    return MTANTree(root, split, **options)
+
+
+def _cityscapes(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
+    from mila.data.readers.cityscapes import Cityscapes
+
     depth: Any = "metres" if suite == CITYSCAPES_METRES else "disparity"
-    return Cityscapes(root, split, classes=19 if suite == CITYSCAPES19 else 7, depth=depth, **how)
+    return Cityscapes(root, split, classes=19 if suite == CITYSCAPES19 else 7, depth=depth, **options)
 
 
 def _open_packed(

@@ -6,7 +6,7 @@
     ROOT/train|val/depth/N.npy      [H, W, 1]: metres (NYUd v2), disparity / 65535 (Cityscapes); 0 missing
     ROOT/train|val/normal/N.npy     [H, W, 3] in -1..1, 0 missing (NYUd v2 alone)
 
-NYUd v2 is 288 x 384, Cityscapes 128 x 256 or 256 x 512 (facts, 3.3). The images are single frames, so a clip is a pan
+NYUd v2 is 288 x 384, Cityscapes 128 x 256 or 256 x 512 (note 3.3). The images are single frames, so a clip is a pan
 over the image or its repetition (`mila.data.readers.stills`). MTAN's authors cropped the white border of NYUd v2.
 
 The normals are those that Eigen and Fergus (ICCV 2015) used, by MTAN's authors' word. Channel 0 lies along the image's
@@ -28,16 +28,15 @@ from PIL import Image
 from mila.common.types import Array
 from mila.data.clips import Clip
 from mila.data.normals import normals_from_depth
-from mila.data.readers.images import check_folder, check_options, fingerprint, nearest
+from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.file_names import MTAN_LABELS
+from mila.data.readers.images import fingerprint, nearest
 from mila.data.readers.nyuv2_camera import camera_at
-from mila.data.readers.stills import StillMode, check_length, clip_from_still
+from mila.data.readers.stills import StillMode, clip_from_still
 from mila.errors import UserError
 from mila.tasks import VOID, Suite
 
 Signs = tuple[int, int, int]
-
-LABELS = {"nyuv2": "label", "cityscapes": "label_7", "cityscapes19": "label_19"}
-"""Folder of the labels by name of the suite; depth of Cityscapes in metres is in no tree."""
 
 SIGN_IMAGES = 8
 """Images, spread over the split, that say which way the stored normals' axes point."""
@@ -49,11 +48,6 @@ _SHORTEST = 0.1  # a zero vector that went through an 8-bit image, (128, 128, 12
 _LONGEST = 1.1
 
 
-def is_mtan_tree(root: Path) -> bool:
-    """Whether `root` holds `train/image` or `val/image`, as MTAN's trees do."""
-    return any((root / part / "image").is_dir() for part in ("train", "val"))
-
-
 class MTANTree:
     """One split of an MTAN tree as a `ClipSource`.
 
@@ -61,7 +55,7 @@ class MTANTree:
         root: the folder that holds `train` and `val`.
         split: `train`; `val` and `test` are both MTAN's `val/`, which is the official test set of NYUd v2 and the
             official validation set of Cityscapes.
-        suite: one of those in `LABELS`; its tasks say which folders are read.
+        suite: one of those in `MTAN_LABELS`; its tasks say which folders are read.
         height: height of frames and targets, pixels; images are resized to it, targets sampled.
         width: width of frames and targets, pixels.
         mode: how a single image becomes a clip, see `mila.data.readers.stills`.
@@ -96,13 +90,13 @@ class MTANTree:
             raise ValueError(f"normal_signs are {normal_signs}; expected three times 1 or -1")
         self.root = Path(root)
         self.split, self.height, self.width, self.mode = split, height, width, mode
-        if suite.name not in LABELS:
-            raise UserError(f"An MTAN tree has no targets for {suite.name!r}; choose one of {', '.join(LABELS)}.")
+        if suite.name not in MTAN_LABELS:
+            raise UserError(f"An MTAN tree has no targets for {suite.name!r}; choose one of {', '.join(MTAN_LABELS)}.")
         self._suite = suite
         self._classes = len(suite.task("segmentation").classes)
         check_folder(self.root, "the MTAN tree")
         part = self.root / ("train" if split == "train" else "val")
-        kinds = {"image": "image", "segmentation": LABELS[suite.name], "depth": "depth", "normals": "normal"}
+        kinds = {"image": "image", "segmentation": MTAN_LABELS[suite.name], "depth": "depth", "normals": "normal"}
         names = ("image", *(task.name for task in suite.tasks))
         self._folders = {name: part / kinds[name] for name in names}
         for folder in self._folders.values():
@@ -205,10 +199,12 @@ class MTANTree:
         path = self._folders["image"] / f"{number}.npy"
         array = _load(path, "[H, W, 3]", lambda shape: len(shape) == 3 and shape[2] == 3, "fu")
         if array.dtype == np.uint8:
-            return array
+            stored: npt.NDArray[np.uint8] = array
+            return stored
         if not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):  # also where it holds NaN
             raise _wrong(path, f"values from {array.min():g} to {array.max():g}, but colour lies in 0..1")
-        return np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+        scaled: npt.NDArray[np.uint8] = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+        return scaled
 
     def _labels(self, number: int, size: tuple[int, int]) -> npt.NDArray[np.int64]:
         path = self._folders["segmentation"] / f"{number}.npy"
@@ -246,14 +242,14 @@ class MTANTree:
         agreement = self._agreement([self._numbers[i] for i in chosen], passing_over=problems is not None)
         folder = self._folders["normals"]
         for axis, value in enumerate(agreement):
-            told = abs(value) >= SIGN_AGREEMENT
-            if given is None and not told:
+            is_clear = abs(value) >= SIGN_AGREEMENT
+            if given is None and not is_clear:
                 raise UserError(
                     f"{folder} holds normals whose {'xyz'[axis]} agrees too little with the depth to tell its "
                     f"direction (correlation {value:.2f}); check that depth and normals belong together, or give "
                     "normal_signs."
                 )
-            if given is not None and told and given[axis] * value < 0:
+            if given is not None and is_clear and given[axis] * value < 0:
                 raise UserError(
                     f"{folder} holds normals whose {'xyz'[axis]} times {given[axis]:+d} points against what the depth "
                     f"says (correlation {given[axis] * value:.2f}); correct normal_signs or leave them out."
@@ -272,7 +268,7 @@ class MTANTree:
                 size = (image.shape[0], image.shape[1])
                 stored, depth = self._normals(number, size), self._depth(number, size)[0]
             except UserError:
-                if passing_over:  # `clip` tells it again
+                if passing_over:  # `clip` reports it again
                     continue
                 raise
             # the crop is small enough for the whole image's camera to give the right signs

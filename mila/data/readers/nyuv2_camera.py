@@ -89,8 +89,9 @@ class ColourCamera:
 
     def at(self, height: int, width: int) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels of the whole camera image at `height` x `width`; the first pixel's centre is 0."""
-        down, across = height / self.height, width / self.width
-        return self.fx * across, self.fy * down, (self.cx + 0.5) * across - 0.5, (self.cy + 0.5) * down - 0.5
+        scale_y, scale_x = height / self.height, width / self.width
+        cx, cy = (self.cx + 0.5) * scale_x - 0.5, (self.cy + 0.5) * scale_y - 0.5
+        return self.fx * scale_x, self.fy * scale_y, cx, cy
 
     def check_size(self, path: Path, size: tuple[int, int]) -> None:
         """`UserError` where images of `size` (height, width) are not those that the camera file is for."""
@@ -176,13 +177,6 @@ def check_split(split: str) -> None:
         raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
 
 
-def leave_out(sentence: str, problems: list[str] | None) -> None:
-    """Say what is wrong with a single item: to `problems`, or else as `UserError`."""
-    if problems is None:
-        raise UserError(sentence)
-    problems.append(sentence)
-
-
 def targets_of(
     labels: npt.NDArray[np.int64],
     depth: npt.NDArray[np.float32],
@@ -240,13 +234,13 @@ def _undistortion(
     x, y = (u.ravel() - cx) / fx, (v.ravel() - cy) / fy
     r2 = x * x + y * y
     radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    across = fx * (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)) + cx
-    down = fy * (y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y) + cy
-    outside = (across < 0) | (across > width - 1) | (down < 0) | (down > height - 1)
-    left = np.clip(np.floor(across).astype(np.intp), 0, max(width - 2, 0))
-    top = np.clip(np.floor(down).astype(np.intp), 0, max(height - 2, 0))
+    source_x = fx * (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)) + cx
+    source_y = fy * (y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y) + cy
+    outside = (source_x < 0) | (source_x > width - 1) | (source_y < 0) | (source_y > height - 1)
+    left = np.clip(np.floor(source_x).astype(np.intp), 0, max(width - 2, 0))
+    top = np.clip(np.floor(source_y).astype(np.intp), 0, max(height - 2, 0))
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    a, b = np.clip(across - left, 0, 1), np.clip(down - top, 0, 1)
+    a, b = np.clip(source_x - left, 0, 1), np.clip(source_y - top, 0, 1)
     source = np.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right])
     weights = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     return source, weights.astype(np.float32), outside

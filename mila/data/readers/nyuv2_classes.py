@@ -1,7 +1,7 @@
 """The 894 raw label names of NYUd v2 and the 13 and 40 classes that the field's mapping gives them.
 
 `nyuv2_classes.csv` beside this file holds one name a line: its number in the official file, the name, and its class
-among 40 (Gupta et al., CVPR 2013) and among 13 (Couprie et al., ICLR 2013), by number and name (facts, 3.2).
+among 40 (Gupta et al., CVPR 2013) and among 13 (Couprie et al., ICLR 2013), by number and name (note 3.2).
 """
 
 from __future__ import annotations

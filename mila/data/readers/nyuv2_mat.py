@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from mila.data.readers.nyuv2_camera import leave_out
+from mila.data.readers.checks import report_problem
+from mila.data.readers.file_names import LABELLED, SPLITS
 from mila.data.readers.nyuv2_classes import class_by_name
 from mila.errors import UserError
 from mila.tasks import VOID
-
-LABELLED = "nyu_depth_v2_labeled.mat"
-SPLITS = "splits.mat"
 
 _BROKEN = (OSError, RuntimeError, ValueError, TypeError, KeyError)  # what h5py raises on bad files
 
@@ -63,7 +61,7 @@ def check_shapes(path: Path, file: h5py.File) -> tuple[int, tuple[int, int]]:
     """Number of images, and their (height, width); `UserError` where images, depths and labels do not fit together."""
     images, depths, labels = (_dataset(path, file, name) for name in ("images", "depths", "labels"))
     shape = tuple(images.shape)
-    # the camera's images are wider than high: this tells MATLAB's order of the axes from any other
+    # the camera's images are wider than high: this distinguishes MATLAB's order of the axes from any other
     if images.dtype != np.uint8 or len(shape) != 4 or shape[1] != 3 or not shape[2] >= shape[3] > 0 or not shape[0]:
         raise UserError(
             f"{path} has images of {images.dtype} {list(shape)}, but uint8 [N, 3, width, height] is expected; replace "
@@ -114,7 +112,8 @@ def read_split(path: Path, split: str, count: int, problems: list[str] | None) -
     key = f"{split}Ndxs"
     try:
         with path.open("rb") as stream:
-            stored = scipy.io.loadmat(stream, variable_names=[key])
+            file: Any = stream  # SciPy's stubs know paths alone
+            stored = scipy.io.loadmat(file, variable_names=[key])
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; download it from the data set's page.") from error
     except Exception as error:  # scipy raises whatever its parser stumbles over
@@ -125,13 +124,14 @@ def read_split(path: Path, split: str, count: int, problems: list[str] | None) -
     items: dict[int, None] = {}
     for number in map(int, numbers):
         if not 1 <= number <= count:
-            leave_out(
+            report_problem(
                 f"{path} names image {number} in {key}, but {LABELLED} has the images 1 to {count}; replace both by "
                 "the official files.",
                 problems,
             )
         elif number - 1 in items:
-            leave_out(f"{path} names image {number} twice in {key}; replace it by the official {SPLITS}.", problems)
+            sentence = f"{path} names image {number} twice in {key}; replace it by the official {SPLITS}."
+            report_problem(sentence, problems)
         else:
             items[number - 1] = None
     if not items:

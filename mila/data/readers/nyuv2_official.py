@@ -7,7 +7,7 @@
     ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.readers.nyuv2_camera`
     ROOT/SCENE/ or ROOT/raw/SCENE/  raw video, optional: see `mila.data.readers.nyuv2_raw`
 
-N is 1449 of 640 x 480 pixels (facts, 3.2). Images are read one by one; the 2.8 GB are never in memory. Labels become 13
+N is 1449 of 640 x 480 pixels (note 3.2). Images are read one by one; the 2.8 GB are never in memory. Labels become 13
 or 40 classes by name. The data set has no normals: they are computed from depth.
 
 The labelled images are raw colour frames without their lens distortion; so that a clip does not jump at its last frame,
@@ -25,12 +25,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from mila.data.clips import Clip
-from mila.data.readers.images import check_folder, check_options, check_size, fingerprint, read_rgb, resize_rgb
+from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.file_names import LABELLED, SPLITS
+from mila.data.readers.images import check_size, fingerprint, read_rgb, resize_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of, undistort
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.nyuv2_mat import (
-    LABELLED,
-    SPLITS,
     check_shapes,
     class_table,
     open_labelled,
@@ -39,7 +39,7 @@ from mila.data.readers.nyuv2_mat import (
     read_strings,
 )
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP, RawVideo, RawVideos
-from mila.data.readers.stills import check_length, clip_from_still
+from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -224,7 +224,7 @@ class NYUv2Official:
     def _match(
         self, raw_names: list[str], count: int, items: list[int], max_gap: float, problems: list[str] | None
     ) -> dict[int, RawVideo | None]:
-        """The raw video of each of `items`; with `problems`, without those whose raw file cannot be told."""
+        """The raw video of each of `items`; with `problems`, without those whose raw file cannot be determined."""
         if len(raw_names) != count:
             raise UserError(
                 f"{self._mat} has {count} images, but {len(raw_names)} rawRgbFilenames; replace it by the official "
@@ -279,7 +279,8 @@ class NYUv2Official:
                 f"{self._mat}, image {item + 1}, holds the label id {wrong}, but the file names the labels 1 to "
                 f"{len(self._class_of) - 1}; replace it by the official file."
             )
-        return self._class_of[ids]
+        classes: npt.NDArray[np.int64] = self._class_of[ids]
+        return classes
 
     def _depth(self, depth: npt.NDArray[Any], item: int) -> npt.NDArray[np.float32]:
         what = None

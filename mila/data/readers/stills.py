@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mila.data.readers.checks import check_length
 from mila.data.readers.images import Box, resize_rgb
-from mila.errors import UserError
 
 StillMode = Literal["pan", "still"]
 
@@ -66,9 +66,3 @@ def pan_box(width: int, height: int, age: int, identity: str) -> Box:
     direction = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
     left, top = ((1 - side) / 2 * (1 + DRIFT * d) for d in direction)
     return left * width, top * height, (left + side) * width, (top + side) * height
-
-
-def check_length(length: int) -> None:
-    """`UserError` where a clip of `length` frames is not possible."""
-    if length < 1:
-        raise UserError(f"A clip of {length} frames is not possible; ask for 1 or more.")

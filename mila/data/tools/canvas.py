@@ -1,4 +1,4 @@
-"""Text, pictures and lines on a white image, for the contact sheet."""
+"""Text, pictures and lines on a white image, for contact sheets and animations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SWATCH = 22
 """From the left of a colour's square to its name, pixels."""
 
 INK, MUTED, ALARM, RULE = (28, 28, 30), (104, 104, 108), (170, 30, 30), (208, 208, 212)
-"""Colours of text, of what is said beside it, of what is wrong, and of lines."""
+"""Colours of text, of notes beside it, of what is wrong, and of lines."""
 
 
-class Pen:
+class Canvas:
     """Draws on a white image of `height` x `width` pixels.
 
     Attributes:
@@ -77,7 +77,7 @@ class Pen:
         self.text(x + SWATCH, y, name, size=SMALL)
 
     def rule(self, y: int, margin: int) -> None:
-        """A thin line across the image."""
+        """A thin line from margin to margin."""
         self._draw.line((margin, y, self.image.width - margin, y), fill=RULE)
 
 

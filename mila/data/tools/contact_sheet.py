@@ -30,7 +30,7 @@ from mila.data.colours import (
     paint_depth,
 )
 from mila.data.readers.images import nearest
-from mila.data.tools.canvas import ALARM, LARGE, LINE, MUTED, SMALL, SWATCH, Pen, text_width, wrapped
+from mila.data.tools.canvas import ALARM, LARGE, LINE, MUTED, SMALL, SWATCH, Canvas, text_width, wrapped
 from mila.errors import UserError
 from mila.tasks import Task
 
@@ -155,47 +155,70 @@ def _subtitle(source: ClipSource, rows: int) -> str:
     return f"{spread}  ·  mode {mode}  ·  {source.height} × {source.width} pixels (height × width)"
 
 
-def _draw(source: ClipSource, rows: Sequence[_Row], length: int, title: str) -> Image.Image:
-    tasks = source.suite.tasks
-    heads = [("Annotated frame", ""), *((_TITLES[task.name], _unit(task)) for task in tasks)]
-    if length > 1:
-        heads.insert(0, ("First frame", f"{length - 1} frame{'s' if length > 2 else ''} before"))
+@dataclass(frozen=True)
+class _Grid:
+    """Where the pictures lie: `height` x `width` pixels each, columns `step` pixels apart, the first row at `top`."""
+
+    height: int
+    width: int
+    step: int
+    columns: list[int]
+    top: int
+
+    def row(self, place: int) -> int:
+        """Top of row `place`."""
+        return self.top + place * (self.height + _GAP)
+
+
+def _grid(source: ClipSource, names: Sequence[Sequence[str]], columns: int) -> _Grid:
     times = min(_PANEL / source.height, _PANEL / source.width)
     times = math.floor(times) if times >= 1 else times
     height, width = max(round(source.height * times), 1), max(round(source.width * times), 1)
-    names = [wrapped(row.name, _NAME) for row in rows]
     left = _MARGIN + max(text_width(line) for lines in names for line in lines) + 2 * _GAP
     step = max(width, _COLUMN) + _GAP
-    columns = [left + place * step for place in range(len(heads))]
-    top = _MARGIN + 124
-    bottom = top + len(rows) * (height + _GAP)
-    longest_key = LINE * (12 + max(len(task.classes) for task in tasks))
-    pen = Pen(bottom + longest_key, columns[-1] + step - _GAP + _MARGIN)
+    return _Grid(height, width, step, [left + place * step for place in range(columns)], _MARGIN + 124)
 
-    pen.text(_MARGIN, _MARGIN - 6, title, size=LARGE, bold=True)
-    pen.text(_MARGIN, _MARGIN + 34, _subtitle(source, len(rows)), colour=MUTED)
-    pen.rule(_MARGIN + 68, _MARGIN)
-    for x, (head, unit) in zip(columns, heads, strict=True):
-        end = pen.text(x, top - 32, head, bold=True)
-        pen.text(end + 8, top - 30, unit, size=SMALL, colour=MUTED)
+
+def _draw(source: ClipSource, rows: Sequence[_Row], length: int, title: str) -> Image.Image:
+    tasks = source.suite.tasks
+    headings = [("Annotated frame", ""), *((_TITLES[task.name], _unit(task)) for task in tasks)]
+    if length > 1:
+        headings.insert(0, ("First frame", f"{length - 1} frame{'s' if length > 2 else ''} before"))
+    names = [wrapped(row.name, _NAME) for row in rows]
+    grid = _grid(source, names, len(headings))
+    bottom = grid.row(len(rows))
+    longest_key = LINE * (12 + max(len(task.classes) for task in tasks))
+    canvas = Canvas(bottom + longest_key, grid.columns[-1] + grid.step - _GAP + _MARGIN)
+
+    canvas.text(_MARGIN, _MARGIN - 6, title, size=LARGE, bold=True)
+    canvas.text(_MARGIN, _MARGIN + 34, _subtitle(source, len(rows)), colour=MUTED)
+    canvas.rule(_MARGIN + 68, _MARGIN)
+    for x, (heading, unit) in zip(grid.columns, headings, strict=True):
+        end = canvas.text(x, grid.top - 32, heading, bold=True)
+        canvas.text(end + 8, grid.top - 30, unit, size=SMALL, colour=MUTED)
     scale = _scale([row.clip for row in rows if row.clip is not None], tasks)
     for place, row in enumerate(rows):
-        y = top + place * (height + _GAP)
         for number, line in enumerate(names[place]):
-            pen.text(_MARGIN, y + number * LINE, line)
-        if row.clip is None:
-            for number, line in enumerate(wrapped(row.problem, len(heads) * step - _GAP)):
-                pen.text(columns[0], y + number * LINE, line, colour=ALARM)
-            continue
-        pictures = _pictures(row.clip, tasks, scale, height, width)
-        for x, (pixels, empty) in zip(columns, pictures, strict=True):
-            pen.picture(x, y, pixels)
-            if empty:
-                pen.text(x + width // 2, y + height // 2 - 8, "not annotated", colour=(255, 255, 255), anchor="m")
-    pen.rule(bottom, _MARGIN)
-    keys = zip(columns[-len(tasks) :], tasks, strict=True)
-    end = max(_draw_key(pen, x, bottom + 18, step - _GAP, task, scale) for x, task in keys)
-    return pen.image.crop((0, 0, pen.image.width, end + _MARGIN))
+            canvas.text(_MARGIN, grid.row(place) + number * LINE, line)
+        _draw_row(canvas, grid, grid.row(place), row, tasks, scale)
+    canvas.rule(bottom, _MARGIN)
+    keys = zip(grid.columns[-len(tasks) :], tasks, strict=True)
+    end = max(_draw_key(canvas, x, bottom + 18, grid.step - _GAP, task, scale) for x, task in keys)
+    return canvas.image.crop((0, 0, canvas.image.width, end + _MARGIN))
+
+
+def _draw_row(canvas: Canvas, grid: _Grid, y: int, row: _Row, tasks: Sequence[Task], scale: _Scale) -> None:
+    """The pictures of a clip, or why there are none."""
+    if row.clip is None:
+        for number, line in enumerate(wrapped(row.problem, len(grid.columns) * grid.step - _GAP)):
+            canvas.text(grid.columns[0], y + number * LINE, line, colour=ALARM)
+        return
+    pictures = _pictures(row.clip, tasks, scale, grid.height, grid.width)
+    for x, (pixels, empty) in zip(grid.columns, pictures, strict=True):
+        canvas.picture(x, y, pixels)
+        if empty:
+            middle = (x + grid.width // 2, y + grid.height // 2 - 8)
+            canvas.text(*middle, "not annotated", colour=(255, 255, 255), anchor="m")
 
 
 def _unit(task: Task) -> str:
@@ -226,32 +249,34 @@ def _pictures(
         yield nearest(rgb.transpose(2, 0, 1), height, width).transpose(1, 2, 0), not annotated.any()
 
 
-def _draw_classes(pen: Pen, x: int, y: int, room: int, task: Task) -> int:
+def _draw_classes(canvas: Canvas, x: int, y: int, room: int, task: Task) -> int:
     """The colours of the classes in two columns, or three where they are many and `room` suffices; returns the end."""
     entries = [*zip(task.classes, task.colours, strict=True), ("not annotated", NOT_ANNOTATED)]
-    for across in (3, 2) if len(entries) > _MANY else (2,):
-        lines = math.ceil(len(entries) / across)
+    for count in (3, 2) if len(entries) > _MANY else (2,):
+        lines = math.ceil(len(entries) / count)
         columns = [entries[start : start + lines] for start in range(0, len(entries), lines)]
         widths = [max(text_width(name, SMALL) for name, _ in column) + SWATCH + _GAP for column in columns]
-        widths = [max(width, _COLUMN // across) for width in widths]
+        widths = [max(width, _COLUMN // count) for width in widths]
         if sum(widths) <= room + _GAP:
             break
     for column, width in zip(columns, widths, strict=True):
         for line, (name, colour) in enumerate(column):
-            pen.swatch(x, y + line * LINE, colour, name)
+            canvas.swatch(x, y + line * LINE, colour, name)
         x += width
     return y + lines * LINE
 
 
-def _draw_key(pen: Pen, x: int, y: int, room: int, task: Task, scale: _Scale) -> int:
+def _draw_key(canvas: Canvas, x: int, y: int, room: int, task: Task, scale: _Scale) -> int:
     """How to read the colours of a task, in `room` pixels from `x`; returns where it ends."""
     if task.name == "segmentation":
-        return _draw_classes(pen, x, y, room, task)
+        return _draw_classes(canvas, x, y, room, task)
     if task.name == "depth":
-        pen.picture(x, y + 2, paint_depth(np.tile(np.linspace(*scale.limits, _COLUMN), (14, 1)), scale.limits))
+        canvas.picture(x, y + 2, paint_depth(np.tile(np.linspace(*scale.limits, _COLUMN), (14, 1)), scale.limits))
         digits = 1 if scale.high >= 1 else 3
         for share, anchor in ((0.0, "l"), (0.5, "m"), (1.0, "r")):
-            pen.text(x + round(share * _COLUMN), y + 22, f"{scale.value(share):.{digits}f}", size=SMALL, anchor=anchor)
+            canvas.text(
+                x + round(share * _COLUMN), y + 22, f"{scale.value(share):.{digits}f}", size=SMALL, anchor=anchor
+            )
         unit = depth_unit(task)
         words = (
             "metres;" if unit == "m" else f"{unit}, larger is nearer;",
@@ -259,14 +284,14 @@ def _draw_key(pen: Pen, x: int, y: int, room: int, task: Task, scale: _Scale) ->
             "1 % of the pixels lie beyond either end",
         )
         for number, line in enumerate(words):
-            pen.text(x, y + 46 + number * LINE, line, size=SMALL, colour=MUTED)
+            canvas.text(x, y + 46 + number * LINE, line, size=SMALL, colour=MUTED)
         y += 46 + len(words) * LINE
     else:
         ball = Image.fromarray(normals_ball(4 * _BALL)).resize((_BALL, _BALL), Image.Resampling.LANCZOS)
-        pen.image.paste(ball, (x, y), ball)
+        canvas.image.paste(ball, (x, y), ball)
         words = ("A ball in these colours:", "red is right, green is up,", "blue is towards the camera")
         for number, line in enumerate(words):
-            pen.text(x + _BALL + _GAP, y + 14 + number * LINE, line, size=SMALL, colour=MUTED)
+            canvas.text(x + _BALL + _GAP, y + 14 + number * LINE, line, size=SMALL, colour=MUTED)
         y += _BALL + 12
-    pen.swatch(x, y, NOT_ANNOTATED, "not annotated")
+    canvas.swatch(x, y, NOT_ANNOTATED, "not annotated")
     return y + LINE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,15 +13,16 @@ import scipy.io
 from PIL import Image
 
 from mila.common.files import write_atomic, write_json
-from mila.common.types import Progress
+from mila.common.types import FloatArray, Progress
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION
 from mila.data.readers.cityscapes_labels import label_ids
+from mila.data.readers.file_names import LABELLED, SPLITS
 from mila.data.readers.nyuv2_camera import CAMERA_FILE, NYUD_V2, ColourCamera
 from mila.data.readers.nyuv2_classes import class_by_name
-from mila.data.readers.nyuv2_mat import LABELLED, SPLITS
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP
 from mila.data.tools.nyuv2_mat_writer import LabelledWriter
-from mila.data.worlds.clips import STREET_BASELINE, STREET_FX, Split, WorldClips
+from mila.data.worlds.clips import WorldClips
+from mila.data.worlds.rendering import STREET_BASELINE, STREET_FX, Split
 from mila.errors import UserError
 from mila.tasks import NYUV2
 
@@ -137,33 +138,45 @@ def export_rooms(
     if width < height:
         raise UserError(f"Images of {width} x {height} are higher than wide; NYUd v2 has none such.")
 
-    def write(file: IO[bytes]) -> None:
-        scenes = [f"rooms_{split}_{index:04d}" for split, world in worlds.items() for index in range(len(world))]
-        names = list(class_by_name(13))
-        ids = _ids_of_classes(names)
-        raw = [f"{scene}/{_raw_name(length - 1)}" for scene in scenes]
-        texts = {"names": names, "rawRgbFilenames": raw, "scenes": scenes}
-        labelled = LabelledWriter(file, len(scenes), height, width, texts)
-        clips = (world.clip(index, length) for world in worlds.values() for index in range(len(world)))
-        for item, (scene, clip) in enumerate(zip(scenes, clips, strict=True)):
-            for frame, pixels in enumerate(clip.frames):
-                _write_image(root / "raw" / scene / _raw_name(frame), pixels.transpose(1, 2, 0), "PPM")
-            labels = ids[clip.targets["segmentation"]]  # [H, W]
-            labelled.put(item, clip.frames[-1], clip.targets["depth"][0], labels)
-            if progress is not None:
-                progress(item + 1, len(scenes))
-        numbers = np.arange(1, len(scenes) + 1, dtype=np.float64)[:, None]  # [N, 1]
-        splits = {"trainNdxs": numbers[:train], "testNdxs": numbers[train:]}
-        write_atomic(root / SPLITS, lambda stream: scipy.io.savemat(stream, splits))
-        write_json(root / CAMERA_FILE, _rooms_camera(height, width).as_json())
-
     with _writing_into(root):
         if root.exists() and any(root.iterdir()):
             raise UserError(
                 f"{root} is not empty; export to a new folder, or delete what it holds, such as an export that was "
                 "interrupted."
             )
-        write_atomic(root / LABELLED, write)
+        write_atomic(root / LABELLED, lambda file: _export_labelled(file, root, worlds, length, progress))
+
+
+def _export_labelled(
+    file: IO[bytes], root: Path, worlds: Mapping[Split, WorldClips], length: int, progress: Progress | None
+) -> None:
+    """Write the labelled images into `file`, and meanwhile all other files of the data set below `root`."""
+    height, width = worlds["train"].height, worlds["train"].width
+    scenes = [f"rooms_{split}_{index:04d}" for split, world in worlds.items() for index in range(len(world))]
+    names = list(class_by_name(13))
+    ids = _ids_of_classes(names)
+    raw = [f"{scene}/{_raw_name(length - 1)}" for scene in scenes]
+    texts = {"names": names, "rawRgbFilenames": raw, "scenes": scenes}
+    labelled = LabelledWriter(file, len(scenes), height, width, texts)
+    clips = (world.clip(index, length) for world in worlds.values() for index in range(len(world)))
+    for item, (scene, clip) in enumerate(zip(scenes, clips, strict=True)):
+        for frame, pixels in enumerate(clip.frames):
+            _write_image(root / "raw" / scene / _raw_name(frame), pixels.transpose(1, 2, 0), "PPM")
+        labels = ids[clip.targets["segmentation"]]  # [H, W]
+        labelled.put(item, clip.frames[-1], clip.targets["depth"][0], labels)
+        if progress is not None:
+            progress(item + 1, len(scenes))
+    numbers = np.arange(1, len(scenes) + 1, dtype=np.float64)[:, None]  # [N, 1]
+    train = len(worlds["train"])
+    _write_splits(root / SPLITS, {"trainNdxs": numbers[:train], "testNdxs": numbers[train:]})
+    write_json(root / CAMERA_FILE, _rooms_camera(height, width).as_json())
+
+
+def _write_splits(path: Path, splits: Mapping[str, FloatArray]) -> None:
+    def save(file: Any) -> None:  # SciPy's stubs know paths alone
+        scipy.io.savemat(file, splits)
+
+    write_atomic(path, save)
 
 
 LABEL_OF_CLASS = {

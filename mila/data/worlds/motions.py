@@ -71,4 +71,5 @@ def rotation_about(axis: Array, angle: float) -> Array:
     """Rotation matrix about a unit vector (Rodrigues)."""
     x, y, z = axis
     k = np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
-    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * (k @ k)
+    matrix: Array = np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * (k @ k)
+    return matrix

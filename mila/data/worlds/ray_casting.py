@@ -77,7 +77,7 @@ class View(NamedTuple):
     box: Array
 
 
-def view(scene: Scene, camera: Camera, time: float) -> View:
+def view_of(scene: Scene, camera: Camera, time: float) -> View:
     """The scene at a time, ready to be cast."""
     rotation, centre = scene.pose(time)
     inverse = np.swapaxes(rotation, 1, 2) / scene.half[:, :, None]
@@ -114,7 +114,7 @@ def windows(box: Array, height: int, width: int) -> list[tuple[int, int, int, in
     return [(k, first[k, 1].item(), last[k, 1].item(), first[k, 0].item(), last[k, 0].item()) for k in kept]
 
 
-def cast(seen: View, height: int, width: int) -> tuple[Array, Array]:
+def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
     """The first hit of the ray through every pixel centre.
 
     Returns:
@@ -122,12 +122,12 @@ def cast(seen: View, height: int, width: int) -> tuple[Array, Array]:
     """
     depth = np.full((height, width), np.inf, np.float32)
     surface = np.full((height, width), -1, np.int32)
-    dx, dy = (v.astype(np.float32) for v in seen.camera.rays(height, width))
+    dx, dy = (v.astype(np.float32) for v in view.camera.rays(height, width))
     dy = dy[:, None]
-    matrix, shape = seen.matrix.astype(np.float32), seen.shape.tolist()
-    origin = seen.origin.astype(np.float32)
+    matrix, shape = view.matrix.astype(np.float32), view.shape.tolist()
+    origin = view.origin.astype(np.float32)
     with np.errstate(all="ignore"):
-        for k, i0, i1, j0, j1 in windows(seen.box, height, width):
+        for k, i0, i1, j0, j1 in windows(view.box, height, width):
             x, y, m = dx[j0:j1], dy[i0:i1], matrix[k]
             ray = [m[axis, 0] * x + (m[axis, 1] * y + m[axis, 2]) for axis in range(3)]
             enter, leave = _interval(shape[k], origin[k], ray)
@@ -140,19 +140,19 @@ def cast(seen: View, height: int, width: int) -> tuple[Array, Array]:
     return surface, depth
 
 
-def cast_points(seen: View, x: Array, y: Array) -> tuple[Array, Array]:
+def cast_points(view: View, x: Array, y: Array) -> tuple[Array, Array]:
     """The first hit of the rays through any image coordinates `[N]`: surface int32 and depth float64 `[N]`."""
     depth = np.full(x.shape, np.inf)
     surface = np.full(x.shape, -1, np.int32)
-    camera = seen.camera
+    camera = view.camera
     with np.errstate(all="ignore"):
-        for k, (x0, y0, x1, y1) in enumerate(seen.box):
+        for k, (x0, y0, x1, y1) in enumerate(view.box):
             near = np.flatnonzero((x >= x0 - 1e-3) & (x <= x1 + 1e-3) & (y >= y0 - 1e-3) & (y <= y1 + 1e-3))
             if near.size == 0:
                 continue
             dx, dy = (x[near] - camera.cx) / camera.fx, (y[near] - camera.cy) / camera.fy
-            ray = [row[0] * dx + row[1] * dy + row[2] for row in seen.matrix[k]]
-            enter, leave = _interval(int(seen.shape[k]), seen.origin[k], ray)
+            ray = [row[0] * dx + row[1] * dy + row[2] for row in view.matrix[k]]
+            enter, leave = _interval(int(view.shape[k]), view.origin[k], ray)
             hit = (enter < leave) & (enter > NEAR) & (enter < depth[near])
             depth[near[hit]] = enter[hit]
             surface[near[hit]] = k

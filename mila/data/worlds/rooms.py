@@ -9,8 +9,8 @@ import numpy as np
 
 from mila.common.types import Array
 from mila.data.worlds.motions import Motion, about, hinge, roll, sway
+from mila.data.worlds.rooms_floor_plan import CEILING, FLOOR, OBJECTS, WALL
 from mila.data.worlds.rooms_furniture import Furnisher
-from mila.data.worlds.rooms_layout import CEILING, FLOOR, OBJECTS, WALL
 from mila.data.worlds.scene import BOX, CYLINDER, ELLIPSOID, Builder, Lights, Place, Scene
 
 _SWAY = 0.3
@@ -126,7 +126,7 @@ def _movers(b: Builder, room: Furnisher, position: tuple[float, float, float], y
         elif kind == "pendulum":
             _pendulum(b, room, place, np.array((-along[2], 0.0, along[0])), period, phase)
         else:
-            place = place._replace(up=rng.uniform(0.8, 1.4))
+            place = place._replace(height=rng.uniform(0.8, 1.4))
             motion = sway((along[0], rng.uniform(-0.3, 0.3), along[2]), amplitude, period, phase)
             size = (rng.uniform(0.15, 0.4), rng.uniform(0.12, 0.35), rng.uniform(0.1, 0.35))
             b.add(rng.choice((BOX, ELLIPSOID)), place, (0, 0, 0), size, OBJECTS, b.cloth(0.7), motion=motion)

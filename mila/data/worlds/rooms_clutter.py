@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mila.data.worlds.rooms_layout import BOOKS, FLOOR, OBJECTS, Layout
+from mila.data.worlds.rooms_floor_plan import BOOKS, FLOOR, OBJECTS, FloorPlan
 from mila.data.worlds.scene import BOX, CYLINDER, ELLIPSOID, Material, Place
 
 
-class Clutter(Layout):
+class Clutter(FloorPlan):
     """A room with small things."""
 
     def clutter(self, place: Place, w: float, d: float, h: float) -> None:

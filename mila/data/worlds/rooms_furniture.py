@@ -6,7 +6,7 @@ import math
 
 from mila.data.worlds.motions import Motion
 from mila.data.worlds.rooms_clutter import Clutter
-from mila.data.worlds.rooms_layout import (
+from mila.data.worlds.rooms_floor_plan import (
     BED,
     BOOKS,
     CHAIR,
@@ -210,8 +210,8 @@ class Furnisher(Clutter):
         for side in (-1, 1):
             b.add(BOX, place, (side * (w / 2 - 0.015), h / 2, 0), (0.03, h, d), FURNITURE, wood, contact=0.4)
         for level in range(levels + 1):
-            up = level * step + 0.015
-            b.add(BOX, place, (0, up, 0), (w - 0.05, 0.03, d - 0.01), FURNITURE, wood)
+            height = level * step + 0.015
+            b.add(BOX, place, (0, height, 0), (w - 0.05, 0.03, d - 0.01), FURNITURE, wood)
             if level == levels:
                 break
             x = -w / 2 + 0.05
@@ -219,10 +219,10 @@ class Furnisher(Clutter):
                 run = min(rng.uniform(0.12, 0.45), w / 2 - 0.04 - x)
                 if rng.random() < 0.75:
                     tall = rng.uniform(0.2, min(0.31, step - 0.05))
-                    at = (x + run / 2, up + 0.015 + tall / 2, -0.02)
+                    at = (x + run / 2, height + 0.015 + tall / 2, -0.02)
                     b.add(BOX, place, at, (run, tall, d * 0.75), BOOKS, self.spines())
                 elif rng.random() < 0.5:
-                    self.thing(place.on(x + run / 2, up + 0.015, 0), 0.7)
+                    self.thing(place.on(x + run / 2, height + 0.015, 0), 0.7)
                 x += run + rng.choice((0.005, 0.01, 0.1))
 
     def _desk(self) -> None:

@@ -66,21 +66,21 @@ class Lights(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A local frame on the ground or on a surface: x to its right, `up`, z the way it faces."""
+    """A local frame on the ground or on a surface: x to its right, `height` above the ground, z the way it faces."""
 
     x: float
     z: float
     yaw: float = 0.0
-    up: float = 0.0
+    height: float = 0.0
 
-    def at(self, x: float, up: float, z: float) -> Vec:
+    def at(self, x: float, height: float, z: float) -> Vec:
         """World coordinates of a local point."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
-        return (self.x + c * x + s * z, -self.up - up, self.z - s * x + c * z)
+        return (self.x + c * x + s * z, -self.height - height, self.z - s * x + c * z)
 
-    def on(self, x: float, up: float, z: float, turn: float = 0.0) -> Place:
+    def on(self, x: float, height: float, z: float, turn: float = 0.0) -> Place:
         """A place in this place's frame."""
-        wx, wy, wz = self.at(x, up, z)
+        wx, wy, wz = self.at(x, height, z)
         return Place(wx, wz, self.yaw + turn, -wy)
 
 
@@ -147,7 +147,7 @@ class Builder:
         contact: float = 0.0,
         turn: Array | None = None,
     ) -> int:
-        """Add a primitive: centre (x, up, z) in the place's frame and full size (w, h, d); its index."""
+        """Add a primitive: centre (x, height, z) in the place's frame and full size (w, h, d); its index."""
         index = len(self.rows)
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
         self.rows.append((shape, label, place.at(*centre), place.yaw, half, contact))

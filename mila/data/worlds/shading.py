@@ -27,7 +27,8 @@ def _random_table() -> Array:
 
 
 def _cell(i: Array, j: Array) -> Array:
-    return _random_table()[(i & (_CELLS - 1)) * _CELLS + (j & (_CELLS - 1))]
+    values: Array = _random_table()[(i & (_CELLS - 1)) * _CELLS + (j & (_CELLS - 1))]
+    return values
 
 
 def _value_noise(u: Array, v: Array) -> Array:
@@ -44,14 +45,16 @@ def _value_noise(u: Array, v: Array) -> Array:
     low += b * (high - low)
     first, second = table[i1 + j0], table[i1 + j1]
     first += b * (second - first)
-    return low + a * (first - low)
+    noise: Array = low + a * (first - low)
+    return noise
 
 
 def _square(x: Array, duty: Array, pixels: Array) -> Array:
     """Square wave of period 1 that is 1 for `duty` of it, seen at `pixels` pixels per period."""
     inside = duty / 2 - np.abs(x - np.floor(x) - 0.5)
     sharp = np.clip(inside * (pixels * 0.6) + 0.5, 0, 1)
-    return duty + (sharp - duty) * np.clip((pixels - 1.5) / 3, 0, 1)
+    wave: Array = duty + (sharp - duty) * np.clip((pixels - 1.5) / 3, 0, 1)
+    return wave
 
 
 def _texture(material: Array, u: Array, v: Array, half_u: Array, half_v: Array, footprint: Array) -> Array:
@@ -73,16 +76,17 @@ def _texture(material: Array, u: Array, v: Array, half_u: Array, half_v: Array, 
     frame = np.clip((border - edge) / footprint + 0.5, 0, 1)
     colour = material[0:3] + (material[3:6] - material[0:3]) * mix
     colour += (material[19:22] - colour) * frame
-    return np.clip(colour, 0.02, 1.0)
+    visible: Array = np.clip(colour, 0.02, 1.0)
+    return visible
 
 
-def shade(scene: Scene, seen: View, surface: Array, depth: Array) -> tuple[Array, Array]:
-    """Normals and colours of what `raycast.cast` found.
+def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array, Array]:
+    """Normals and colours of what `ray_casting.cast` found.
 
     Args:
         scene: the scene.
-        seen: the view that was cast.
-        surface: int32 `[H, W]`, from `raycast.cast`.
+        view: the view that was cast.
+        surface: int32 `[H, W]`, from `ray_casting.cast`.
         depth: float32 `[H, W]`, likewise.
 
     Returns:
@@ -90,14 +94,14 @@ def shade(scene: Scene, seen: View, surface: Array, depth: Array) -> tuple[Array
         colours float32 `[3, H, W]` in 0..1.
     """
     height, width = surface.shape
-    camera = seen.camera
+    camera = view.camera
     sky = (surface < 0).ravel()
     index = np.where(sky, 0, surface.ravel())
     z = np.where(sky, np.float32(1), depth.ravel())
     dx, dy = camera.rays(height, width)
     turn = camera.rotation.astype(np.float32)
     ray = np.stack([np.add.outer(r[1] * dy + r[2], r[0] * dx).astype(np.float32).ravel() for r in camera.rotation])
-    geometry = np.concatenate([seen.rotation.reshape(-1, 9), camera.position - seen.centre, scene.half], 1).astype(
+    geometry = np.concatenate([view.rotation.reshape(-1, 9), camera.position - view.centre, scene.half], 1).astype(
         np.float32
     )
     pose = np.take(np.ascontiguousarray(geometry.T), index, 1)
@@ -122,10 +126,10 @@ def shade(scene: Scene, seen: View, surface: Array, depth: Array) -> tuple[Array
     scale = np.float32(2 / (camera.fx + camera.fy))
     footprint = z * scale / np.maximum(facing, np.float32(0.12))
     colour = _texture(np.take(np.ascontiguousarray(scene.material.T), index, 1), u, v, half_u, half_v, footprint)
-    point = offset + (seen.centre.T.astype(np.float32))[:, index]
+    point = offset + (view.centre.T.astype(np.float32))[:, index]
     glow = scene.material[index, 22]
     light = _light(scene, point, world)
-    light *= 1 - _contact(scene, seen, point, height, width)
+    light *= 1 - _contact(scene, view, point, height, width)
     colour *= (light + (1 - light) * glow) * np.array(scene.lights.tint, np.float32)[:, None]
     if sky.any() and scene.sky is not None:
         colour[:, sky] = _sky(scene.sky, ray[:, sky], scale)
@@ -161,7 +165,7 @@ def _curved(
 def _face(normal: Array, ray: Array) -> Array:
     """Make rounded normals at silhouettes face the camera, in place; the cosine to the ray."""
     length = np.sqrt((ray * ray).sum(0))
-    cosine = -(normal * ray).sum(0) / length
+    cosine: Array = -(normal * ray).sum(0) / length
     wrong = np.flatnonzero(cosine < 1e-3)
     if wrong.size:
         direction = ray[:, wrong] / length[wrong]
@@ -176,25 +180,27 @@ def _light(scene: Scene, point: Array, normal: Array) -> Array:
     distance = np.sqrt((towards * towards).sum(0)) + np.float32(1e-3)
     lamp = np.maximum((towards * normal).sum(0) / distance, 0) / (1 + distance * distance * np.float32(0.04))
     sun = np.maximum(np.array(lights.direction, np.float32) @ normal, 0)
-    return lights.ambient * (1 - np.float32(0.18) * normal[1]) + lights.point * lamp + lights.directional * sun
+    ambient = lights.ambient * (1 - np.float32(0.18) * normal[1])
+    total: Array = ambient + lights.point * lamp + lights.directional * sun
+    return total
 
 
-def _contact(scene: Scene, seen: View, point: Array, height: int, width: int) -> Array:
+def _contact(scene: Scene, view: View, point: Array, height: int, width: int) -> Array:
     """How much of the light is lost `[N]` close to things that stand on a surface."""
     lost = np.zeros((height, width), np.float32)
     cast = np.flatnonzero(scene.contact > 0)
     if cast.size == 0:
         return lost.ravel()
     size, boxy = scene.half[cast].copy(), scene.shape[cast] == BOX
-    base = seen.centre[cast] + size * (0.0, 1.0, 0.0)
+    base = view.centre[cast] + size * (0.0, 1.0, 0.0)
     size[~boxy] *= 0.5  # round things touch the ground in less than their outline
-    yaw = np.where(boxy, np.arctan2(seen.rotation[cast, 0, 2], seen.rotation[cast, 0, 0]), 0)
+    yaw = np.where(boxy, np.arctan2(view.rotation[cast, 0, 2], view.rotation[cast, 0, 0]), 0)
     c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))
     turn = np.stack([c, zero, s, zero, zero + 1, zero, -s, zero, c], 1).reshape(-1, 3, 3)
     reach = size * (1.0, 0.0, 1.0) + (_REACH, 0.03, _REACH)
     points = point.reshape(3, height, width)
     rows = np.column_stack([base, size[:, 0], size[:, 2], c, s, scene.contact[cast]]).tolist()
-    for k, i0, i1, j0, j1 in windows(bounds(seen.camera, turn, base, reach), height, width):
+    for k, i0, i1, j0, j1 in windows(bounds(view.camera, turn, base, reach), height, width):
         x, y, z, hx, hz, cosine, sine, strength = rows[k]
         px, py, pz = points[:, i0:i1, j0:j1]
         px, pz = px - x, pz - z
@@ -210,10 +216,11 @@ def _contact(scene: Scene, seen: View, point: Array, height: int, width: int) ->
 def _sky(colours: Any, ray: Array, scale: Any) -> Array:
     low, high, cloud = (np.array(c, np.float32)[:, None] for c in colours)
     x, y, z = ray / np.sqrt((ray * ray).sum(0))
-    up = np.clip(-y * 3, 0, 1)
+    elevation = np.clip(-y * 3, 0, 1)
     bearing = np.arctan2(x, z)
     density = _value_noise(bearing * 9, y * 24) + 0.5 * _value_noise(bearing * 22, y * 50) * np.clip(
         2 - 60 * scale, 0, 1
     )
-    base = low + (high - low) * up
-    return base + (cloud - base) * np.clip((density - 0.7) * 2.2, 0, 1)
+    base = low + (high - low) * elevation
+    colour: Array = base + (cloud - base) * np.clip((density - 0.7) * 2.2, 0, 1)
+    return colour

@@ -17,6 +17,8 @@ _START, _END = -25.0, 130.0
 """The stretch along z that is built; the camera is at z = 0 at the annotated frame and behind it before."""
 _PARKING = 9.6
 """Roads at least this wide, in metres, have vehicles parked at both kerbs."""
+_PAVEMENT = 0.12
+"""Height of the pavements above the road, metres."""
 
 
 def street_scene(rng: random.Random) -> Scene:
@@ -108,14 +110,14 @@ def _side(b: Builder, side: int, kerb: float, path: float) -> None:
     line = kerb + path
     while z < _END:
         length, kind = rng.uniform(9, 24), rng.random()
-        x, up = side * line, 0.12
+        x = side * line
         here = Place(0, z + length / 2)
         if kind < 0.5:
             depth, h = rng.uniform(8, 14), rng.uniform(4.5, 17)
-            at = (x + side * depth / 2, up + h / 2, 0)
+            at = (x + side * depth / 2, _PAVEMENT + h / 2, 0)
             b.add(BOX, here, at, (depth, h, length - rng.choice((0, 0, 0.05, 2.5))), CONSTRUCTION, facade(b))
             if rng.random() < 0.6:  # the ground floor, a little in front
-                low = (x + side * (depth / 2 - 0.1), up + 1.6, 0)
+                low = (x + side * (depth / 2 - 0.1), _PAVEMENT + 1.6, 0)
                 b.add(BOX, here, low, (depth, 3.2, length * 0.9), CONSTRUCTION, facade(b))
         elif kind < 0.85:
             _park(b, here, side, line, length)
@@ -127,33 +129,34 @@ def _side(b: Builder, side: int, kerb: float, path: float) -> None:
     while z < 75:
         out = side * (kerb + rng.uniform(0.3, 0.7))
         if rng.random() < 0.72:
-            pole(b, Place(out, z, 0.0 if rng.random() < 0.8 else side * -0.5, 0.12))
+            pole(b, Place(out, z, 0.0 if rng.random() < 0.8 else side * -0.5, _PAVEMENT))
         else:
-            tree(b, Place(out + side * 0.4, z, 0.0, 0.12))
+            tree(b, Place(out + side * 0.4, z, 0.0, _PAVEMENT))
         z += rng.uniform(4, 12)
 
 
 def _park(b: Builder, here: Place, side: int, line: float, length: float) -> None:
     """Grass with trees, behind a hedge, a wall, a fence or nothing."""
-    rng, up = b.rng, 0.12
-    at = (side * (line + 15), up + 0.01, 0)
+    rng = b.rng
+    at = (side * (line + 15), _PAVEMENT + 0.01, 0)
     b.add(BOX, here, at, (30, 0.06, length), NATURE, foliage(b))
     edge, x = rng.random(), side * (line + 0.3)
     if edge < 0.3:
         h = rng.uniform(0.8, 2.0)
-        b.add(BOX, here, (x + side * 0.3, up + h / 2, 0), (0.8, h, length * 0.96), NATURE, foliage(b), contact=0.4)
+        at = (x + side * 0.3, _PAVEMENT + h / 2, 0)
+        b.add(BOX, here, at, (0.8, h, length * 0.96), NATURE, foliage(b), contact=0.4)
     elif edge < 0.55:
         h = rng.uniform(0.9, 2.4)
-        b.add(BOX, here, (x, up + h / 2, 0), (0.25, h, length * 0.98), CONSTRUCTION, b.cloth(1.5), contact=0.4)
+        b.add(BOX, here, (x, _PAVEMENT + h / 2, 0), (0.25, h, length * 0.98), CONSTRUCTION, b.cloth(1.5), contact=0.4)
     elif edge < 0.75:
         h = rng.uniform(0.9, 1.5)
-        b.add(BOX, here, (x, up + h * 0.9, 0), (0.05, 0.16, length), CONSTRUCTION, b.plain())
-        b.add(BOX, here, (x, up + h * 0.4, 0), (0.05, 0.16, length), CONSTRUCTION, b.plain())
+        b.add(BOX, here, (x, _PAVEMENT + h * 0.9, 0), (0.05, 0.16, length), CONSTRUCTION, b.plain())
+        b.add(BOX, here, (x, _PAVEMENT + h * 0.4, 0), (0.05, 0.16, length), CONSTRUCTION, b.plain())
         for k in range(5):
-            post = (x, up + h / 2, (k - 2) * length / 5)
+            post = (x, _PAVEMENT + h / 2, (k - 2) * length / 5)
             b.add(BOX, here, post, (0.1, h, 0.1), CONSTRUCTION, b.plain())
     for _ in range(rng.choice((1, 2, 3))):
-        spot = here.on(side * (line + rng.uniform(1.5, 9)), up, rng.uniform(-0.45, 0.45) * length)
+        spot = here.on(side * (line + rng.uniform(1.5, 9)), _PAVEMENT, rng.uniform(-0.45, 0.45) * length)
         tree(b, spot)
     if rng.random() < 0.4:
         h = rng.uniform(6, 11)
@@ -231,7 +234,7 @@ def _people(b: Builder, road: float, paths: tuple[float, float]) -> None:
         x = road / 2 + rng.uniform(0.3, 0.95) * wide
         z = rng.uniform(8, 34)
         yaw = rng.choice((0.0, math.pi)) + rng.gauss(0, 0.15)
-        person(b, Place(x if right else -x, z, yaw, 0.12), rng.choice((0.0, 0.07, 0.08, 0.09)))
+        person(b, Place(x if right else -x, z, yaw, _PAVEMENT), rng.choice((0.0, 0.07, 0.08, 0.09)))
     if rng.random() < 0.45:
         for _ in range(rng.choice((1, 1, 2))):
             yaw = rng.choice((-1, 1)) * math.pi / 2 + rng.gauss(0, 0.2)

@@ -51,7 +51,7 @@ def person(b: Builder, place: Place, speed: float = 0.0) -> None:
     heading = (math.sin(place.yaw), 0.0, math.cos(place.yaw))
     velocity: Vec = (speed * heading[0], 0.0, speed * heading[2])
     motion = glide(velocity) if speed else None
-    across = np.array((heading[2], 0.0, -heading[0]))
+    sideways = np.array((heading[2], 0.0, -heading[0]))
     top, trousers, skin = b.cloth(0.5), b.plain(noise=0.3), b.colour()
     wide = rng.uniform(0.4, 0.52) * k
     b.add(ELLIPSOID, place, (0, 1.18 * k, 0), (wide, 0.82 * k, 0.3 * k), HUMAN, top, motion=motion)
@@ -60,8 +60,8 @@ def person(b: Builder, place: Place, speed: float = 0.0) -> None:
     for side in (-1, 1):
         swing = 0.42 if speed else 0.0
         hip, shoulder = place.at(side * 0.1 * k, 0.85 * k, 0), place.at(side * wide * 0.52, 1.42 * k, 0)
-        leg = hinge(hip, across, side * swing, period, phase, velocity) if speed else None
-        arm = hinge(shoulder, across, -side * swing * 0.8, period, phase, velocity) if speed else None
+        leg = hinge(hip, sideways, side * swing, period, phase, velocity) if speed else None
+        arm = hinge(shoulder, sideways, -side * swing * 0.8, period, phase, velocity) if speed else None
         size = (0.17 * k, 0.86 * k, 0.18 * k)
         shade = 0.3 if side < 0 else 0.0
         b.add(CYLINDER, place, (side * 0.1 * k, 0.43 * k, 0), size, HUMAN, trousers, motion=leg, contact=shade)

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from experiments.costs import audit as cost_audit
-from experiments.costs.audit import CONVENTIONS, Cell, cells, holding, show, within_rounding
+from experiments.commands.costs import printed_costs
+from experiments.costs import audit
+from experiments.costs.audit import cells, holding, show
 from experiments.costs.table7 import TABLE7, cost_alone, ways
+from experiments.costs.values import CONVENTIONS, Cell, within_rounding
 from experiments.grids.multi_task import TABLE1, TABLE2
 from reports.published.numbers import PublishedCell
 
@@ -37,9 +39,9 @@ def found() -> list[Cell]:
     """Table 7 whole, and of the models one that holds and one that does not."""
     patch = pytest.MonkeyPatch()
     with patch.context() as few:
-        few.setattr(cost_audit, "TABLE1", replace(TABLE1, rows=(TABLE1.rows[1],)))
-        few.setattr(cost_audit, "TABLE2", replace(TABLE2, rows=(TABLE2.rows[3],)))
-        return cells()
+        few.setattr(audit, "TABLE1", replace(TABLE1, rows=(TABLE1.rows[1],)))
+        few.setattr(audit, "TABLE2", replace(TABLE2, rows=(TABLE2.rows[3],)))
+        return cells(printed_costs())
 
 
 def test_rows_are_those_of_the_paper() -> None:
@@ -47,6 +49,7 @@ def test_rows_are_those_of_the_paper() -> None:
     assert len(TABLE2.rows) == 9
 
 
+@pytest.mark.slow
 def test_models(found: list[Cell]) -> None:
     multi_task, mtan = found[:2]
     assert (multi_task.row, multi_task.published.text, multi_task.size) == ("D101-MultiTask", "79", "288x384")
@@ -63,8 +66,9 @@ def test_models(found: list[Cell]) -> None:
     assert mtan.note
 
 
+@pytest.mark.slow
 def test_table_7(found: list[Cell]) -> None:
-    """Facts, 1.8, under one convention for the six cells of GFLOPs."""
+    """Under one convention for the six cells of GFLOPs (note 1.8)."""
     table = found[2:]
     assert len(table) == 18
     gflops = {(c.row, c.size): c for c in table if c.column == "GFLOPs"}
@@ -96,10 +100,12 @@ def test_table_7(found: list[Cell]) -> None:
     assert all(c.note for c in table if not c.holds)
 
 
+@pytest.mark.slow
 def test_no_other_way_holds_in_more_cells(found: list[Cell]) -> None:  # noqa: ARG001
     assert len(ways()) == len(set(ways())) == 32
     assert TABLE7 in ways()
-    assert holding()[TABLE7] == max(holding().values()) == 2
+    held = holding(printed_costs()[7])
+    assert held[TABLE7] == max(held.values()) == 2
 
 
 def test_h_on_both_frames_costs_twice() -> None:
@@ -110,11 +116,13 @@ def test_h_on_both_frames_costs_twice() -> None:
     assert cost_alone("ila", size, both).parameters == cost_alone("ila", size, TABLE7).parameters
 
 
+@pytest.mark.slow
 def test_every_column_has_one_convention(found: list[Cell]) -> None:
     assert {(c.table, c.column) for c in found} == set(CONVENTIONS)
     assert all(c.convention == CONVENTIONS[c.table, c.column] for c in found)
 
 
+@pytest.mark.slow
 def test_it_is_printed(found: list[Cell]) -> None:
     console = Console(width=100, record=True, quiet=False, file=None)
     with console.capture() as captured:

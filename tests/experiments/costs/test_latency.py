@@ -18,7 +18,8 @@ from torch import Tensor
 
 from experiments.benchmarks import latency as bench_latency
 from experiments.costs import latency
-from experiments.costs.latency import LatencyRecord, bench, find_row, read_records, write_record
+from experiments.costs.latency import LatencyRecord, find_row, read_records, write_record
+from experiments.costs.timing import bench
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import SMOKE
 from mila.cost.energy import NvmlMeter, RaplMeter, find_meter
@@ -74,13 +75,13 @@ def subject(model: VideoModel) -> Subject:
 def test_steps_streams_and_turns() -> None:
     clock = Clock()
     pair, single = Counted(clock, "pair", 3, 5.0, 1.0), Counted(clock, "single", 1, 4.0)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     found = measure(
         {"pair": subject(pair), "single": subject(single)},
         rounds=2,
         frames=4,
         clock=clock,
-        told=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: progress.append((done, total)),
     )
     assert found["pair"].keyframe.median == pytest.approx(5)
     assert found["pair"].keyframe.count == 2
@@ -93,7 +94,7 @@ def test_steps_streams_and_turns() -> None:
     assert found["single"].energy is None
     # A round is 3 + 4 steps of the first and 1 + 4 of the second; one of the three rounds is warm-up.
     assert clock.ran == (["pair"] * 7 + ["single"] * 5) * 3
-    assert told == [(i, 6) for i in range(1, 7)]
+    assert progress == [(i, 6) for i in range(1, 7)]
     assert not any(pair.graded + single.graded)
 
 
@@ -168,7 +169,7 @@ def test_rapl_is_found_by_its_packages(tmp_path: Path) -> None:
     assert about == "RAPL counters of 1 processor package"
 
 
-def test_no_rapl_is_said(tmp_path: Path) -> None:
+def test_no_rapl_is_reported(tmp_path: Path) -> None:
     assert find_meter("cpu", tmp_path) == (None, "the system shows no energy counters of its processors (RAPL)")
     (package(tmp_path / "intel-rapl:0", "package-0", 1) / "energy_uj").write_text("not a number")
     meter, about = find_meter("cpu", tmp_path)
@@ -184,7 +185,7 @@ def test_nvml_counts_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert meter.stop() == pytest.approx(2.5)
 
 
-def test_no_nvml_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_nvml_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
@@ -222,9 +223,9 @@ def test_a_record_is_read_as_it_was_written(record: LatencyRecord, tmp_path: Pat
 
 def test_a_damaged_record_is_refused(record: LatencyRecord, tmp_path: Path) -> None:
     path = write_record(record, tmp_path)
-    told = json.loads(path.read_text())
-    del told["rows"][0]["latency"]
-    path.write_text(json.dumps(told))
+    values = json.loads(path.read_text())
+    del values["rows"][0]["latency"]
+    path.write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"smoke-cpu.json is no record of bench-latency .*; remove it"):
         read_records(tmp_path)
 

@@ -18,16 +18,16 @@ import pytest
 import torch
 from rich.console import Console
 
-import experiments.runner.stage_functions
-from experiments.collect import collect
-from experiments.commands import store_commands as look
+from experiments.collect import collect_rows
+from experiments.commands import store_commands
 from experiments.commands.run import main
 from experiments.grids import GRIDS
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
+from experiments.runner.attempt import Attempt
 from experiments.runner.launch import launch
 from experiments.runner.run_stage import is_out_of_memory, run_stage
-from experiments.runner.stage_functions import Attempt
+from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.stages import Evaluate, Stage, in_order
 from experiments.store import Store
 from mila.errors import UserError
@@ -35,10 +35,10 @@ from mila.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Made(Stage):
+class FakeStage(Stage):
     """A stage that does what `act` says."""
 
-    kind: ClassVar[str] = "made"
+    kind: ClassVar[str] = "fake"
     act: str = "work"
     after: tuple[Stage, ...] = ()
 
@@ -57,8 +57,8 @@ class Made(Stage):
         return ("mila.errors",)
 
 
-def act(stage: Made, _store: Store, attempt: Attempt) -> dict[str, Any]:
-    """What `Made` stages do; every attempt leaves a mark."""
+def act(stage: FakeStage, _store: Store, attempt: Attempt) -> dict[str, Any]:
+    """What `FakeStage` stages do; every attempt leaves a mark."""
     folder = attempt.folder
     attempts = len(list(folder.glob("attempt-*")))
     (folder / f"attempt-{attempts}").touch()
@@ -78,7 +78,7 @@ def act(stage: Made, _store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"attempts": attempts + 1}
 
 
-experiments.runner.stage_functions.EXECUTE[Made] = act  # workers import this module, too
+STAGE_FUNCTIONS[FakeStage] = act  # workers import this module, too
 
 
 def run_all(stages: list[Stage], store: Store, **how: Any) -> Any:
@@ -86,12 +86,12 @@ def run_all(stages: list[Stage], store: Store, **how: Any) -> Any:
 
 
 def test_a_stage_leaves_a_record_and_a_log(tmp_path: Path) -> None:
-    store, stage = Store(tmp_path), Made("one")
+    store, stage = Store(tmp_path), FakeStage("one")
     assert run_stage(stage, store, "cpu").error is None
     assert store.state(stage) == "done"
     log = (store.folder(stage) / "log.txt").read_text().splitlines()
     assert [line.split("  ", 1)[1][:20] for line in log] == [
-        "made: one on cpu, co",
+        "fake: one on cpu, co",
         "a word for the log",
         "finished after 0.0 s",
     ]
@@ -108,13 +108,13 @@ def test_a_stage_leaves_a_record_and_a_log(tmp_path: Path) -> None:
     ],
 )
 def test_an_edited_record_is_told_and_never_used(edit: Any, why: str, tmp_path: Path) -> None:
-    store, stage = Store(tmp_path), Made("one")
+    store, stage = Store(tmp_path), FakeStage("one")
     run_stage(stage, store, "cpu")
     path = store.folder(stage) / "record.json"
     path.write_text(edit(path.read_text()))
     os.utime(path, ns=(1, 1))
-    for looked in (store, Store(tmp_path)):
-        assert looked.state(stage) == "damaged", why
+    for reader in (store, Store(tmp_path)):
+        assert reader.state(stage) == "damaged", why
     with pytest.raises(UserError, match=r"record\.json is not what was written there .*; delete .* to run the stage"):
         store.record(stage)
     outcome = run_stage(stage, store, "cpu")
@@ -125,7 +125,7 @@ def test_an_edited_record_is_told_and_never_used(edit: Any, why: str, tmp_path: 
 
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
-    store, stage = Store(tmp_path), Made("one")
+    store, stage = Store(tmp_path), FakeStage("one")
     run_stage(stage, store, "cpu")
     (tmp_path / "store.json").write_text('{"format": 3}')
     with pytest.raises(
@@ -141,7 +141,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_description_that_is_lost_is_damage(tmp_path: Path) -> None:
-    store, stage = Store(tmp_path), Made("one")
+    store, stage = Store(tmp_path), FakeStage("one")
     run_stage(stage, store, "cpu")
     (store.folder(stage) / "stage.json").write_text("{")
     assert Store(tmp_path).state(stage) == Store.state_of(store.folder(stage)) == "damaged"
@@ -150,7 +150,7 @@ def test_a_description_that_is_lost_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_store_reads_a_record_again_where_it_is_another_and_sends_none_to_workers(tmp_path: Path) -> None:
-    store, stage = Store(tmp_path), Made("one")
+    store, stage = Store(tmp_path), FakeStage("one")
     run_stage(stage, store, "cpu")
     assert store.record(stage) is store.record(stage)
     about = {"seconds": 1.0, "finished": "2026-01-02T03:04:05+00:00", "environment": {}}
@@ -161,10 +161,11 @@ def test_a_store_reads_a_record_again_where_it_is_another_and_sends_none_to_work
     assert pickle.loads(sent).record(stage) == store.record(stage)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_tried_again_and_the_others_go_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    once, always, fine = Made("once", "die once"), Made("always", "die"), Made("fine")
-    child = Made("child", after=(always,))
+    once, always, fine = FakeStage("once", "die once"), FakeStage("always", "die"), FakeStage("fine")
+    child = FakeStage("child", after=(always,))
     summary = run_all([once, always, fine, child], store)
     assert sorted(summary.done) == ["fine", "once"]
     assert list(summary.failed) == ["always"]
@@ -172,9 +173,10 @@ def test_a_worker_that_is_killed_is_tried_again_and_the_others_go_on(tmp_path: P
     assert summary.skipped == ["child"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_raises_or_never_ends_fails_alone(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    stages: list[Stage] = [Made("raises", "raise"), Made("hangs", "never end"), Made("fine")]
+    stages: list[Stage] = [FakeStage("raises", "raise"), FakeStage("hangs", "never end"), FakeStage("fine")]
     summary = run_all(stages, store, time_limit=1.0)
     assert summary.done == ["fine"]
     assert "ZeroDivisionError: one too many" in summary.failed["raises"]
@@ -187,15 +189,15 @@ def test_a_stage_that_raises_or_never_ends_fails_alone(tmp_path: Path) -> None:
 
 def test_too_little_memory_and_a_full_disk_are_sentences(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    outcome = run_stage(Made("large", "too large"), store, "cpu")
+    outcome = run_stage(FakeStage("large", "too large"), store, "cpu")
     assert outcome.error is not None
     assert outcome.error.startswith("this machine has too little memory; reduce --jobs, or the profile's frame size")
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
-    full = run_stage(Made("full", "full disk"), store, "cpu")
+    full = run_stage(FakeStage("full", "full disk"), store, "cpu")
     assert full.error is not None
     assert "the disk is full" in full.error
-    assert store.state(Made("full", "full disk")) == "failed"
+    assert store.state(FakeStage("full", "full disk")) == "failed"
 
 
 def test_a_missing_gpu_is_a_sentence_and_nothing_is_written(
@@ -208,20 +210,21 @@ def test_a_missing_gpu_is_a_sentence_and_nothing_is_written(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("terminal", "width"), [(True, 140), (True, 70), (False, 70)])
 def test_the_display_counts_every_state_and_says_why_a_stage_failed(terminal: bool, width: int, tmp_path: Path) -> None:
-    bad, fine = Made("bad with a long title, " * 3, "raise"), Made("fine")
-    child, text = Made("child", after=(bad,)), io.StringIO()
+    bad, fine = FakeStage("bad with a long title, " * 3, "raise"), FakeStage("fine")
+    child, text = FakeStage("child", after=(bad,)), io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=width, soft_wrap=True, color_system=None)
     launch([bad, fine, child], Store(tmp_path), 1, "cpu", console)
-    said = text.getvalue()
-    assert f"{bad.title} failed: ZeroDivisionError: one too many" in said
+    output = text.getvalue()
+    assert f"{bad.title} failed: ZeroDivisionError: one too many" in output
     if terminal:
-        assert "3/3" in said
-        assert "1 failed, 1 left out, 1 done" in said
+        assert "3/3" in output
+        assert "1 failed, 1 left out, 1 done" in output
     else:
-        assert re.search(r"^\[\d/3, about \d+ s left\] fine$", said, re.MULTILINE)
-        assert len(said.splitlines()) == 2
+        assert re.search(r"^\[\d/3, about \d+ s left\] fine$", output, re.MULTILINE)
+        assert len(output.splitlines()) == 2
 
 
 def plan(**changes: Any) -> Plan:
@@ -233,12 +236,12 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_losses(tmp_path: Path)
     row = next(row for row in plan(profile=wild).rows if row.label == "D101-MultiTask")
     store = Store(tmp_path)
     outcomes = [run_stage(stage, store, "cpu") for stage in in_order([row.evaluations[0][0].train])]
-    said = outcomes[-1].error
-    assert said is not None
-    assert said.startswith("training diverged at step ")
-    assert "of 16 (segmentation " in said
-    assert "depth " in said
-    assert said.endswith("lower the learning rate.")
+    reason = outcomes[-1].error
+    assert reason is not None
+    assert reason.startswith("training diverged at step ")
+    assert "of 16 (segmentation " in reason
+    assert "depth " in reason
+    assert reason.endswith("lower the learning rate.")
     assert not outcomes[-1].bad_input
     assert store.state(row.evaluations[0][0].train) == "failed"
 
@@ -254,13 +257,16 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluate]
     return results, row.evaluations[0][0]
 
 
-def test_a_reported_number_can_be_recomputed(small_run: tuple[Path, Evaluate], capsys: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_reported_number_can_be_recomputed(
+    small_run: tuple[Path, Evaluate], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     results, stage = small_run
     words = ["--results", str(results), "--profile", "smoke", "--device", "cpu"]
     assert main([*words, "--verify", stage.key[:10]]) == 0
-    said = capsys.readouterr().out
-    assert "the same." in said
-    assert "miou" in said
+    output = capsys.readouterr().out
+    assert "the same." in output
+    assert "miou" in output
     assert main([*words, "--verify", "0" * 16]) == 2
     assert "have no score of hash" in capsys.readouterr().err
     other = Store(tmp_path / "store")
@@ -269,7 +275,7 @@ def test_a_reported_number_can_be_recomputed(small_run: tuple[Path, Evaluate], c
     record = other.record(stage)
     record.result["metrics"]["miou"] += 0.01
     other.finish(stage, record.result, seconds=1.0, finished=record.finished, environment=record.environment)
-    assert look.verify(stage.key, [stage], other, "cpu", Console(record=True)) == 1
+    assert store_commands.verify(stage.key, [stage], other, "cpu", Console(record=True)) == 1
 
 
 @pytest.mark.parametrize("name", ["model.pt", "checkpoint.pt"])
@@ -298,29 +304,29 @@ def test_pages_that_cannot_be_written_lose_no_record(
     (tmp_path / "reports").write_text("")  # in the way of the folder
     words = ["--results", str(tmp_path), "--profile", "smoke", "--grid", "table1", "--report"]
     assert main(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: the pages in {tmp_path / 'reports'} cannot be made (")
-    assert "what was run is kept" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: the pages in {tmp_path / 'reports'} cannot be made (")
+    assert "what was run is kept" in output
+    assert len(output.splitlines()) == 1
     assert Store(tmp_path / "store").state(stage) == "done"
 
 
-def test_a_stage_can_be_shown(small_run: tuple[Path, Evaluate], capsys: Any) -> None:
+def test_a_stage_can_be_shown(small_run: tuple[Path, Evaluate], capsys: pytest.CaptureFixture[str]) -> None:
     results, stage = small_run
     assert main(["--results", str(results), "--show", stage.key[:8]]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in (stage.title, stage.key, '"offset": 0', "miou", "finished after", '"torch"'):
-        assert words in said
+        assert words in output
     assert main(["--results", str(results), "--show", "zzz"]) == 2
     assert main(["--results", str(results), "--show", "../.."]) == 2
 
 
-def test_status_says_what_is_left(small_run: tuple[Path, Evaluate], capsys: Any) -> None:
+def test_status_says_what_is_left(small_run: tuple[Path, Evaluate], capsys: pytest.CaptureFixture[str]) -> None:
     results, stage = small_run
     words = ["--results", str(results), "--profile", "smoke", "--grid", "table1"]
     assert main([*words, "--status"]) == 1
-    said = capsys.readouterr().out
-    assert "51 stages: 4 done, 47 waiting." in said
+    output = capsys.readouterr().out
+    assert "51 stages: 4 done, 47 waiting." in output
     store = Store(results / "store")
     with store.lock(stage):
         assert store.is_locked(stage)
@@ -328,9 +334,14 @@ def test_status_says_what_is_left(small_run: tuple[Path, Evaluate], capsys: Any)
 
 
 def test_cleaning_asks_and_leaves_what_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, done, failed, busy = Store(tmp_path / "store"), Made("done"), Made("bad", "raise"), Made("busy", "raise")
+    store, done, failed, busy = (
+        Store(tmp_path / "store"),
+        FakeStage("done"),
+        FakeStage("bad", "raise"),
+        FakeStage("busy", "raise"),
+    )
     for stage in (done, failed, busy):
         run_stage(stage, store, "cpu")
     answers = iter(["no", "yes"])
@@ -355,7 +366,7 @@ def test_a_report_is_possible_of_what_is_there(small_run: tuple[Path, Evaluate])
     whole = path.read_text()
     try:
         path.write_text(whole.replace('"offset"', '"ofset"'))
-        (row,) = (r for r in collect(plan(), Store(results / "store")) if r.plan.label == "D101-MultiTask")
+        (row,) = (r for r in collect_rows(plan(), Store(results / "store")) if r.plan.label == "D101-MultiTask")
         assert row.values == {}
         assert row.missing == "a record was changed"
         words = ["--results", str(results), "--profile", "smoke", "--grid", "table1", "--report"]
@@ -370,4 +381,4 @@ def test_planning_and_collecting_scale(tmp_path: Path) -> None:
     whole = plan(seeds=tuple(range(25)))
     stages = in_order(whole.stages())
     assert len({stage.key for stage in stages}) == len(stages) > 900
-    assert all(row.missing == "not run" for row in collect(whole, Store(tmp_path)))
+    assert all(row.missing == "not run" for row in collect_rows(whole, Store(tmp_path)))

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 
 from baselines.multi_task import MultiTask
 from experiments.commands.run import main
-from experiments.slurm import job_states as slurm_state
+from experiments.slurm import job_states
 from experiments.slurm.code_copy import check, snapshot
-from experiments.slurm.job_states import Job, QueueError, look
+from experiments.slurm.job_states import Job, QueueError, read_states
 from experiments.slurm.site import make_site, read_site
-from experiments.slurm.submissions import Entry, Ledger, Submission
+from experiments.slurm.submissions import Entry, Submission, Submissions
 from experiments.slurm.submit import make_arrays
 from mila.common.files import write_json
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
-from mila.errors import UserError
+from mila.errors import StoppedError, UserError
 from mila.schedule import Schedule
 from mila.tasks import NYUV2
-from mila.training import StoppedError, train
+from mila.training import Callbacks, Checkpoint, Recipe, train
 from tests.support.paths import ROOT
 
 # --- the site file ---------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_a_copy_of_the_code_is_shared_complete_and_guarded(tmp_path: Path) -> No
     copy, (own,) = snapshot(tmp_path / "code", [method])
     assert snapshot(tmp_path / "code", [method]) == (copy, [own])
     assert own.read_text() == "x = 1"
-    for name in ("mila/data/nyuv2_classes.csv", "reports/templates/page.html.j2", "experiments/grids/own.py"):
+    for name in ("mila/data/readers/nyuv2_classes.csv", "reports/templates/base.html.j2", "experiments/grids/own.py"):
         assert not stat.S_IMODE((copy / name).stat().st_mode) & 0o222
     assert not list(copy.rglob("__pycache__"))
     method.write_text("x = 2")
@@ -167,16 +167,16 @@ def test_a_copy_of_the_code_is_shared_complete_and_guarded(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def submitted(tmp_path: Path) -> tuple[Submission, Ledger]:
-    ledger = Ledger(tmp_path)
+def submitted(tmp_path: Path) -> tuple[Submission, Submissions]:
+    submissions = Submissions(tmp_path)
     stages = {e.key: e for e in entries(("d", "data", ""), ("t", "train", "d"), ("e", "evaluate", "t d"))}
     for number, entry in enumerate(stages.values(), 1):
         entry.job = str(number)
-    name = ledger.new_name("test run")
+    name = submissions.new_name("test run")
     submission = Submission(name, "now", [], "", "", str(tmp_path / "store"), "cpu", None, {}, stages)
-    ledger.save(submission)
-    assert ledger.load(ledger.find("")) == submission
-    return submission, ledger
+    submissions.save(submission)
+    assert submissions.load(submissions.find("")) == submission
+    return submission, submissions
 
 
 @pytest.mark.parametrize(
@@ -196,20 +196,20 @@ def submitted(tmp_path: Path) -> tuple[Submission, Ledger]:
     ],
 )
 def test_states(
-    submitted: tuple[Submission, Ledger],
+    submitted: tuple[Submission, Submissions],
     monkeypatch: pytest.MonkeyPatch,
     queue: dict[str, str],
     accounting: dict[str, str],
     left: dict[str, str],
     expected: list[str],
 ) -> None:
-    submission, ledger = submitted
+    submission, submissions = submitted
 
-    def jobs(said: dict[str, str]) -> Callable[[Any], dict[str, Job]]:
-        return lambda _: {job: Job(state.partition(":")[0], state.partition(":")[2]) for job, state in said.items()}
+    def jobs(states: dict[str, str]) -> Callable[[Any], dict[str, Job]]:
+        return lambda _: {job: Job(state.partition(":")[0], state.partition(":")[2]) for job, state in states.items()}
 
-    monkeypatch.setattr(slurm_state, "read_queue", jobs(queue))
-    monkeypatch.setattr(slurm_state, "read_accounting", jobs(accounting))
+    monkeypatch.setattr(job_states, "read_queue", jobs(queue))
+    monkeypatch.setattr(job_states, "read_accounting", jobs(accounting))
     for key, what in left.items():
         folder = Path(submission.store) / submission.entries[key].kind / key
         folder.mkdir(parents=True)
@@ -217,27 +217,27 @@ def test_states(
             (folder / "error.txt").write_text("Traceback\nValueError: no luck\n")
         else:
             monkeypatch.setattr(
-                slurm_state, "_is_done", lambda entry, _: entry.key in left and left[entry.key] != "error"
+                job_states, "is_done", lambda entry, _: entry.key in left and left[entry.key] != "error"
             )
-    assert [status.state for status in look(submission, ledger)] == expected
+    assert [status.state for status in read_states(submission, submissions)] == expected
 
 
 def test_a_queue_that_does_not_answer_says_nothing_about_jobs(
-    submitted: tuple[Submission, Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submitted: tuple[Submission, Submissions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     squeue = tmp_path / "squeue"
     squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(QueueError, match="Unable to contact"):
-        look(*submitted)
+        read_states(*submitted)
 
 
-def test_a_damaged_ledger_is_named(submitted: tuple[Submission, Ledger]) -> None:
-    submission, ledger = submitted
-    write_json(ledger.folder(submission.name) / "submission.json", {"stages": []})
+def test_a_damaged_submission_is_named(submitted: tuple[Submission, Submissions]) -> None:
+    submission, submissions = submitted
+    write_json(submissions.folder(submission.name) / "submission.json", {"stages": []})
     with pytest.raises(UserError, match="submission.json is damaged"):
-        ledger.load(submission.name)
+        submissions.load(submission.name)
 
 
 # --- a training that is told to stop ---------------------------------------------------------------------------------
@@ -245,26 +245,30 @@ def test_a_damaged_ledger_is_named(submitted: tuple[Submission, Ledger]) -> None
 
 def test_a_told_training_stops_after_its_step_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     pack(WorldClips("rooms", "train", clips=4, height=24, width=32), 1, tmp_path / "clips")
-    clips, schedule = PackedClips(tmp_path / "clips"), Schedule(epochs=3, batch=2, lr=1e-3)  # 6 steps
+    clips, recipe = PackedClips(tmp_path / "clips"), Recipe(Schedule(epochs=3, batch=2, lr=1e-3), 0)  # 6 steps
 
     def model() -> MultiTask:
         torch.manual_seed(0)
         return MultiTask(NYUV2, 18, width=0.0625)
 
     whole, part = model(), model()
-    curve = train(whole, clips, schedule, 0, tmp_path / "whole", "me")
+    curve = train(whole, clips, recipe, Checkpoint(tmp_path / "whole", "me"))
     seen: list[int] = []
-    options: dict[str, Any] = {"progress": lambda done, _: seen.append(done)}
     path = tmp_path / "part"
+
+    def go_on(model: MultiTask, stop: Callable[[], bool]) -> list[dict[str, float]]:
+        callbacks = Callbacks(lambda done, _: seen.append(done), stop=stop)
+        return train(model, clips, recipe, Checkpoint(path, "me"), callbacks=callbacks)
+
     with pytest.raises(StoppedError):
-        train(part, clips, schedule, 0, path, "me", stop=lambda: len(seen) == 2, **options)
+        go_on(part, lambda: len(seen) == 2)
     assert path.is_file()
     with pytest.raises(StoppedError):  # told before it began
-        train(model(), clips, schedule, 0, path, "me", stop=lambda: True, **options)
+        go_on(model(), lambda: True)
     with pytest.raises(StoppedError):
-        train(model(), clips, schedule, 0, path, "me", stop=lambda: len(seen) == 3, **options)
+        go_on(model(), lambda: len(seen) == 3)
     part = model()
-    assert train(part, clips, schedule, 0, path, "me", stop=lambda: len(seen) == 6, **options) == curve
+    assert go_on(part, lambda: len(seen) == 6) == curve
     assert seen == [1, 2, 3, 4, 5, 6]  # told at the last step, it is finished
     for one, two in zip(whole.state_dict().values(), part.state_dict().values(), strict=True):
         assert torch.equal(one, two)

@@ -39,7 +39,7 @@ def ask(suite: Path, question: str) -> str:
 def copy(tmp_path: Path) -> Path:
     """The module and the package around it, in a folder of somebody else's project."""
     suite = tmp_path / "project" / "third party" / "mila-suite"
-    for name in ("mila/__init__.py", "mila/version.py", "mila/common/__init__.py", "mila/common/versions.py"):
+    for name in ("mila/__init__.py", "mila/common/version.py", "mila/common/__init__.py", "mila/common/versions.py"):
         (suite / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, suite / name)
     return suite
@@ -82,4 +82,4 @@ def test_a_new_version_number_is_no_new_code(copy: Path) -> None:
 
 
 def test_asking_for_code_needs_no_pytorch(copy: Path) -> None:
-    assert ask(copy, "versions.code_digest('mila.version'), 'torch' in sys.modules").endswith(" False")
+    assert ask(copy, "versions.code_digest('mila.common.version'), 'torch' in sys.modules").endswith(" False")

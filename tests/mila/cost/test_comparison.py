@@ -15,7 +15,7 @@ from baselines.slow_fast import SlowFast
 from baselines.svc import SVC
 from mila.attention import local_attention
 from mila.cost.comparison import Comparison, CounterName, compare, compare_step
-from mila.model import MILA
+from mila.model import MILA, Architecture
 from mila.tasks import NYUV2
 from mila.video_model import VideoModel
 
@@ -41,10 +41,11 @@ def check_adds_up(found: list[Comparison]) -> None:
         assert not any(word in d.reason for d in rows for word in UNEXPLAINED), rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "keyframe"),
     [
-        (lambda: MILA(NYUV2, **SMALL, decoder_norm="group", scaled=True), False),
+        (lambda: MILA(NYUV2, **SMALL, decoder_norm="group", architecture=Architecture(scaled=True)), False),
         (lambda: MILA(NYUV2, **SMALL, window="global", task_specific=False), True),
         (lambda: SlowFast(NYUV2, **SMALL, propagation="flow", flow_width=0.0625, task_specific=False), False),
         (lambda: SVC(NYUV2, **SMALL), True),
@@ -78,7 +79,8 @@ def found_for(module: nn.Module, *inputs: Tensor) -> dict[CounterName, Compariso
 
 
 def unfold(x: Tensor) -> Tensor:
-    return F.unfold(x, 5, padding=2).unflatten(1, (-1, 25))  # [B, C, 25, HW]
+    unfolded: Tensor = F.unfold(x, 5, padding=2).unflatten(1, (-1, 25))  # [B, C, 25, HW]
+    return unfolded
 
 
 def products(_: nn.Module, query: Tensor, key: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ def einsum(_: nn.Module, query: Tensor, key: Tensor) -> Tensor:
 
 
 def test_local_attention_as_it_is_usually_written() -> None:
-    """Facts, 1.9: 5x5, C = 128, 32x64; true are 13.1 M multiply-accumulates."""
+    """Note 1.9: 5x5, C = 128, 32x64; true are 13.1 M multiply-accumulates."""
     true = 2 * 25 * 128 * 32 * 64
     maps = torch.zeros(1, 128, 32, 64), torch.zeros(1, 128, 32, 64)
 

@@ -1,4 +1,4 @@
-"""The counter against the published columns (facts, 1) and against arithmetic; it leaves the model alone."""
+"""The counter against the published columns (note 1) and against arithmetic; it leaves the model alone."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ PAPER: list[tuple[str, Callable[[Suite], VideoModel], float, float]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "city", "nyu"), [row[1:] for row in PAPER], ids=[row[0] for row in PAPER])
 def test_architecture_a_costs_what_thop_said(model: Callable[[Suite], VideoModel], city: float, nyu: float) -> None:
     for suite, gmacs in ((CITYSCAPES, city), (NYUV2, nyu)):
@@ -115,6 +116,7 @@ def test_average_is_one_keyframe_and_the_rest() -> None:
     assert cost.non_keyframe < cost.keyframe
 
 
+@pytest.mark.slow
 def test_embeddings_are_charged_as_the_convention_says() -> None:
     """At a non-keyframe with two sources: 4 h a task on both maps of each propagation, 1 a frame otherwise."""
     with torch.device("meta"):
@@ -157,6 +159,7 @@ MODELS: dict[str, tuple[Callable[[], VideoModel], set[Part]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_parts_add_up(name: str) -> None:
     make, parts = MODELS[name]
@@ -175,6 +178,7 @@ def test_parts_add_up(name: str) -> None:
     assert {p: s.conv_layers for p, s in cost.parts.items()} == {p: s.conv_layers for p, s in thop.parts.items()}
 
 
+@pytest.mark.slow
 def test_convolutions_and_parameters_by_part() -> None:
     with torch.device("meta"):
         model = MILA(NYUV2)
@@ -212,21 +216,21 @@ def test_banded_attention_costs_more_than_its_definition() -> None:
     model = MILA(NYUV2, **SMALL)
     complete, banded = (count(model, 64, 96, c) for c in (COMPLETE, BANDED))
     for part in ("encoder", "fusion", "decoders"):
-        assert banded.parts[part] == complete.parts[part]  # type: ignore[index]
+        assert banded.parts[part] == complete.parts[part]
     more = banded.parts["propagation"].keyframe - complete.parts["propagation"].keyframe
     tiles = -(-(9 + 2) * (13 + 2) // 8)
     assert more == 3 * (36 + 32) * (tiles * 8 * 12 * 5 - 25 * 9 * 13)
 
 
-@pytest.mark.parametrize("look", [PUBLISHED, COMPLETE, "memory", "compare"])
-def test_counting_leaves_the_model_as_it_was(look: Convention | str) -> None:
+@pytest.mark.parametrize("counter", [PUBLISHED, COMPLETE, "memory", "compare"])
+def test_counting_leaves_the_model_as_it_was(counter: Convention | str) -> None:
     torch.manual_seed(0)
     model = MILA(NYUV2, **SMALL).train()
     before = copy.deepcopy(model.state_dict())
     clip = torch.randn(1, 3, 3, 32, 32)
-    if isinstance(look, Convention):
-        count(model, 64, 96, look)
-    elif look == "memory":
+    if isinstance(counter, Convention):
+        count(model, 64, 96, counter)
+    elif counter == "memory":
         memory(model, 64, 96)
     else:
         compare_step(model, 64, 96)

@@ -75,6 +75,7 @@ def test_what_a_stream_carries_counts_with_the_memory_that_it_holds_on_to() -> N
     assert found.parameters == 0
 
 
+@pytest.mark.slow
 def test_state_of_mila_by_hand() -> None:
     """Two slots of features and what `h` gives of them, once a task."""
     found = memory(MILA(NYUV2, 18, 18, width=0.0625, keyframe_interval=2), 64, 96)

@@ -15,22 +15,20 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.constant import Constant
-from baselines.cross_stitch import CrossStitch, CrossStitchUnit
+from baselines.cross_stitch import CrossStitchUnit
 from baselines.flow_warping import FlowWarping, warp
 from baselines.flownet import FlowNetS
-from baselines.mtan import _Bottleneck, attention_mask
-from baselines.segnet import SegNet, _pool, _unpool
-from baselines.svc import SVC, KernelPrediction
+from baselines.mtan import CarryBottleneck, attention_mask
+from baselines.segnet import SegNet, pool, unpool
+from baselines.svc import KernelPrediction
 from mila.attention import InterFrameLocalAttention, local_attention
 from mila.backbone import DeepLabResNet
-from mila.cost.conventions import COMPLETE, count
 from mila.cost.counter import Call, OperationCounter, count_calls
 from mila.cost.operations import FREE, FUNCTIONS, OPERATIONS, UnknownOperationError
 from mila.mimicry import Discriminator
-from mila.model import MILA
 from mila.modules import Fusion, TaskDecoder, TaskDecoders, squeeze_excitation
 from mila.tasks import NYUV2
-from mila.video_model import Part, VideoModel
+from tests.support.macs_by_hand import conv, resnet
 
 H, W = 6, 10
 HW = H * W
@@ -42,39 +40,6 @@ def meta(*shape: int) -> Tensor:
 
 def macs(run: Callable[[], object]) -> int:
     return sum(call.macs for call in count_calls(run))
-
-
-def conv(pixels: int, inputs: int, outputs: int, kernel: int, norm: bool = False) -> int:
-    """A square convolution, and one multiplication a value where a batch norm follows."""
-    return pixels * outputs * (inputs * kernel**2 + norm)
-
-
-def resnet(depth: int, height: int, width: int, planes: tuple[int, ...] = (64, 128, 256, 512)) -> int:
-    """DeepLab-ResNet block by block; strides 2 (stem), 2 (pool), 1, 2, 1, 1."""
-
-    def half(n: int) -> int:
-        return (n + 1) // 2
-
-    blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth]
-    height, width = half(height), half(width)
-    total = conv(height * width, 3, planes[0], 7, norm=True)
-    height, width = height // 2 + 1, width // 2 + 1  # the ceil-mode pool of an even number of pixels
-    channels = planes[0]
-    for stage, (wide, repeats) in enumerate(zip(planes, blocks, strict=True)):
-        for block in range(repeats):
-            before = height * width
-            if stage == 1 and block == 0:
-                height, width = half(height), half(width)
-            pixels, out = height * width, wide if depth == 18 else 4 * wide
-            if depth == 18:
-                total += conv(pixels, channels, wide, 3, norm=True) + conv(pixels, wide, wide, 3, norm=True)
-            else:
-                total += conv(before, channels, wide, 1, norm=True)
-                total += conv(pixels, wide, wide, 3, norm=True) + conv(pixels, wide, out, 1, norm=True)
-            if block == 0 and (stage > 0 or depth != 18):
-                total += conv(pixels, channels, out, 1, norm=True)
-            channels = out
-    return total
 
 
 @pytest.mark.parametrize("depth", [18, 50, 101])
@@ -133,8 +98,8 @@ def _predictions(x: Tensor) -> dict[str, Tensor]:
 def _segnet_level(x: Tensor) -> Tensor:
     """One level down and up again; putting values back where they were costs nothing."""
     encoded = SEGNET.encoder[0](x)
-    pooled, places = _pool(encoded)
-    out: Tensor = SEGNET.decoder[0](_unpool(pooled, places, (encoded.shape[-2], encoded.shape[-1])))
+    pooled, places = pool(encoded)
+    out: Tensor = SEGNET.decoder[0](unpool(pooled, places, (encoded.shape[-2], encoded.shape[-1])))
     return out
 
 
@@ -213,7 +178,7 @@ MODULES: dict[str, tuple[Callable[[], Callable[..., Any]], tuple[Tensor, ...], i
         conv(HW, 32, 4, 1, norm=True) + conv(HW, 4, 16, 1, norm=True),
     ),
     "MTAN's bottleneck": (
-        lambda: on_meta(lambda: _Bottleneck(16, 32)),
+        lambda: on_meta(lambda: CarryBottleneck(16, 32)),
         (meta(1, 16, H, W),),
         conv(HW, 16, 8, 1, norm=True)
         + conv(HW, 8, 8, 3, norm=True)
@@ -354,76 +319,3 @@ def test_other_threads_and_later_runs_are_left_alone() -> None:
     leaf = inputs[0].requires_grad_()
     local_attention(leaf, *inputs[1:], 3).sum().backward()
     assert leaf.grad is not None
-
-
-# Whole models, by part
-
-SMALL: dict[str, Any] = {"slow": 18, "fast": 18, "width": 0.0625}  # 32 channels
-PIXELS = 9 * 13  # features of 64 x 96
-HEADS = (
-    sum(PIXELS * (32 * 32 * 9 + 32 * 16 + 16 * classes) for classes in (13, 1, 3))
-    + 4 * (13 + 1 + 3) * 65 * 97
-    + 6 * 64 * 96
-)
-ENCODER = resnet(18, 64, 96, (4, 8, 16, 32))
-PROJECT = conv(PIXELS, 32, 32, 1, norm=True)
-SE = 32 + 2 * 32 * 2 + 32 * PIXELS
-EMBED, ATTEND = conv(PIXELS, 32, 36, 3), 25 * PIXELS * (36 + 1 + 32)
-
-
-def fuse(maps: int) -> int:
-    return conv(PIXELS, maps * 32, 32, 3, norm=True)
-
-
-@pytest.mark.parametrize(
-    ("model", "keyframe", "non_keyframe"),
-    [
-        (
-            MILA(NYUV2, **SMALL),
-            {
-                "encoder": ENCODER + PROJECT,
-                "propagation": 3 * (EMBED + ATTEND),
-                "fusion": 3 * (SE + fuse(2)),
-                "decoders": HEADS,
-            },
-            {
-                "encoder": ENCODER,
-                "propagation": 3 * (EMBED + 2 * ATTEND),
-                "fusion": 3 * (SE + fuse(3)),
-                "decoders": HEADS,
-            },
-        ),
-        (
-            SVC(NYUV2, **SMALL),
-            {"encoder": 2 * ENCODER + PROJECT, "decoders": HEADS},  # the fast network, for what comes after
-            {
-                "encoder": ENCODER,
-                "propagation": conv(PIXELS, 64, 16, 3)
-                + conv(PIXELS, 16, 16, 3)
-                + conv(PIXELS, 16, 81, 3)
-                + 81 * PIXELS * (1 + 32),
-                "fusion": fuse(2) + 2 * fuse(1),
-                "decoders": HEADS,
-            },
-        ),
-        (
-            CrossStitch(NYUV2, 18, width=0.0625),
-            {
-                "encoder": 3 * ENCODER,
-                "other": 9 * (4 * 17 * 25 + (8 + 16 + 32) * PIXELS),
-                "decoders": HEADS,
-            },
-            None,
-        ),
-    ],
-    ids=["MILA", "SVC", "Cross-Stitch"],
-)
-def test_models_by_hand(model: VideoModel, keyframe: dict[Part, int], non_keyframe: dict[Part, int] | None) -> None:
-    cost = count(model, 64, 96, COMPLETE)
-    assert {part: share.keyframe for part, share in cost.parts.items() if share.keyframe} == keyframe
-    assert {part: share.non_keyframe for part, share in cost.parts.items() if share.non_keyframe} == (
-        non_keyframe or keyframe
-    )
-    rest = model.keyframe_interval - 1
-    expected = (sum(keyframe.values()) + rest * sum((non_keyframe or {}).values())) / (1 + rest)
-    assert cost.average == pytest.approx(expected, rel=1e-12)

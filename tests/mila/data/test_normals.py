@@ -47,7 +47,9 @@ def error(estimate: npt.NDArray[np.float32], true: Array, where: npt.NDArray[np.
     true = true if true.ndim == 3 else np.broadcast_to(true[:, None, None], estimate.shape)
     assert np.allclose(np.linalg.norm(estimate[:, where], axis=0), 1, atol=1e-5)
     # 2 asin(|a - b| / 2) is exact near zero, where acos in single precision is not
-    return np.degrees(2 * np.arcsin(np.linalg.norm(estimate[:, where] - true[:, where], axis=0).clip(0, 2) / 2))
+    chord = np.linalg.norm(estimate[:, where] - true[:, where], axis=0).clip(0, 2)
+    degrees: Array = np.degrees(2 * np.arcsin(chord / 2))
+    return degrees
 
 
 @pytest.mark.parametrize("tilt", [0, 20, 45, 65])

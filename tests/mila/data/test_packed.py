@@ -167,14 +167,15 @@ def test_broken_clips_are_told_all_at_once_and_the_others_are_kept(tmp_path: Pat
         pack(FakeClips(60, broken=tuple(range(60))), 2, tmp_path / "hopeless")
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     pack(FakeClips(30), 2, tmp_path / "alone", workers=1)
     monkeypatch.setattr(processes, "POOL_FROM", 0.0)
-    pack(FakeClips(30), 2, tmp_path / "together", lambda done, total: told.append((done, total)), workers=2)
+    pack(FakeClips(30), 2, tmp_path / "together", lambda done, total: reported.append((done, total)), workers=2)
     assert contents(tmp_path / "alone") == contents(tmp_path / "together")
-    assert told[-1] == (30, 30)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert reported[-1] == (30, 30)
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
     with pytest.raises(UserError, match="clip 29 is broken; mend it"):
         pack(FakeClips(30, broken=(29,)), 2, tmp_path / "broken", workers=2)
     assert not multiprocessing.active_children()
@@ -185,22 +186,24 @@ from pathlib import Path
 from tests.support.fake_clips import FakeClips
 from mila.data.prepare import pack
 source = FakeClips(400, height=32, width=32)
-pack(source, 4, Path({folder!r}), waiting=lambda: print("waits", flush=True), workers=1)
+pack(source, 4, Path({folder!r}), on_wait=lambda: print("waits", flush=True), workers=1)
 print("made", len(source.asked))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work(tmp_path: Path) -> None:
     script = PACK.format(folder=str(tmp_path / "packed"))
     both = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[0].split() for process in both]
+    printed = [process.communicate(timeout=120)[0].split() for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sorted(int(words[-1]) for words in said) == [0, 400]
+    assert sorted(int(words[-1]) for words in printed) == [0, 400]
     assert PackedClips(tmp_path / "packed").verify() == []
 
 
+@pytest.mark.slow
 def test_killed_while_packing_is_continued(tmp_path: Path) -> None:
     folder = tmp_path / "packed"
     script = PACK.format(folder=str(folder)).replace("400", "4000")
@@ -241,7 +244,7 @@ def test_space_is_known_before_and_a_full_disk_is_said(tmp_path: Path, monkeypat
         pack(source, LENGTH, tmp_path / "packed")
     assert not list((tmp_path / "packed").glob("*.npy"))
     monkeypatch.undo()
-    monkeypatch.setattr(prepare._Maker, "make", full)
+    monkeypatch.setattr(prepare.Maker, "make", full)
     with pytest.raises(UserError, match=r"the disk of .*packed is full; free some space and run again"):
         pack(source, LENGTH, tmp_path / "packed")
     monkeypatch.undo()

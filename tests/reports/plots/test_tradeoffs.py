@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.collect import RowResult, Value
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import SMOKE
+from experiments.results import RowResult, Value
 from experiments.runs import embedded_plan
+from reports.plots.drawing import DrawnPlots
 from reports.plots.scatter import Point, pareto, place_labels
 from reports.plots.tradeoffs import tradeoff_figures
 from reports.tables.build_table import make_table
@@ -75,7 +76,7 @@ def test_rows_of_a_large_table_have_one_number_in_all_plots() -> None:
     ]
     table = make_table(plan, results)
     lines = (replace(line, measured={**line.measured, COST: Cell(50.0 + i)}) for i, line in enumerate(table.lines))
-    figures = {figure.name: figure for figure in tradeoff_figures(replace(table, lines=tuple(lines)))}
+    figures = {figure.name: figure for figure in tradeoff_figures(replace(table, lines=tuple(lines)), DrawnPlots())}
     assert set(figures) == {"tradeoff-miou-measured", "tradeoff-miou-published", "tradeoff-depth-abs-published"}
     for name, figure in figures.items():
         shown = [row for row in plan.rows if f">{escape(row.label)}<" in figure.svg]

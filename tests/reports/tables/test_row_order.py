@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments.collect import collect
+from experiments.collect import collect_rows
 from experiments.grids.multi_task import TABLE1
 from experiments.stages import in_order
 from experiments.store import Store
 from reports.statistics import Difference
 from reports.tables.build_table import make_table
-from reports.tables.row_order import Comparison, orders, to_sheet
+from reports.tables.row_order import Comparison, orders, to_csv
 from reports.tables.table import Column
 from tests.support.fake_results import fill, plan_of
 
@@ -22,7 +22,7 @@ COLUMN = Column("miou", "Segmentation", "mIoU", "%", "higher", 100.0, 1, True, T
 
 
 @pytest.mark.parametrize(
-    ("published", "measured", "verdict"),
+    ("published", "measured", "agreement"),
     [
         (1.0, Difference(2.0, 1.0, 3.0, 0.01, 3), "supported"),
         (-1.0, Difference(-2.0, -3.0, -1.0, 0.01, 3), "supported"),
@@ -32,15 +32,15 @@ COLUMN = Column("miou", "Segmentation", "mIoU", "%", "higher", 100.0, 1, True, T
         (1.0, None, "not run"),
     ],
 )
-def test_verdicts(published: float, measured: Difference | None, verdict: str) -> None:
-    assert Comparison(COLUMN, "a", "b", published, measured, None).verdict == verdict
+def test_two_rows_agree_or_not(published: float, measured: Difference | None, agreement: str) -> None:
+    assert Comparison(COLUMN, "a", "b", published, measured, None).agreement == agreement
 
 
 def test_pairs_of_a_table(tmp_path: Path) -> None:
     plan, store = plan_of(0, 1, 2), Store(tmp_path)
     fill(store, plan)
     (store.folder(plan.rows[2].evaluations[0][0]) / "record.json").unlink()
-    results = collect(plan, store)
+    results = collect_rows(plan, store)
     found = {order.column.key: order for order in orders(make_table(plan, results), results)}
     assert len(found) == 9
     order = found["miou"]
@@ -51,17 +51,18 @@ def test_pairs_of_a_table(tmp_path: Path) -> None:
     assert ("MTAN*", "D101-MultiTask") not in pairs
     # Every row is 2 points above the one before, at each seed alike; p is 0 then. The paper says 38.1 and 37.2.
     ours = pairs["MILA (ours)", "D101-SingleTask"]
-    assert (ours.verdict, ours.published) == ("supported", pytest.approx(0.9))
+    assert ours.agreement == "supported"
+    assert ours.published == pytest.approx(0.9)
     assert ours.measured is not None
     assert ours.measured.mean == pytest.approx(18.2)  # and 0.2 more, the mean over offsets
     assert ours.gflops == 0.0
     # The paper has 37.2 and 37.1: the other way round.
-    assert pairs["D101-MultiTask", "D101-SingleTask"].verdict == "contradicted"
+    assert pairs["D101-MultiTask", "D101-SingleTask"].agreement == "contradicted"
     # Seeds 1 and 2 of MTAN-SegNet are there.
     lost = pairs["MTAN-SegNet", "D101-SingleTask"].measured
     assert lost is not None
     assert lost.n == 2
-    lines = list(csv.DictReader(io.StringIO(to_sheet(list(found.values())))))
+    lines = list(csv.DictReader(io.StringIO(to_csv(list(found.values())))))
     assert len(lines) == sum(order.pairs for order in found.values())
     first = next(line for line in lines if (line["row"], line["other_row"]) == ("MILA (ours)", "D101-SingleTask"))
     assert float(first["measured_difference"]) == pytest.approx(18.2)
@@ -74,7 +75,7 @@ def test_rows_that_are_not_run(tmp_path: Path) -> None:
     for stage in in_order(list(plan.rows[0].evaluations[0] + plan.rows[0].evaluations[1])):
         if stage.kind == "evaluate":
             (store.folder(stage) / "record.json").unlink()
-    results = collect(plan, store)
+    results = collect_rows(plan, store)
     order = orders(make_table(plan, results), results)[0]
     assert order.counts["not run"] == 9
     assert sum(order.counts.values()) == order.pairs

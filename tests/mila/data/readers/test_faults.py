@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,80 +10,19 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
 
-from mila.data import prepare
-from mila.data.__main__ import main
-from mila.data.packed import PackedClips
 from mila.data.readers.layouts import recognise
-from mila.data.tools.export import export_street
 from mila.errors import UserError
 from mila.tasks import SUITES
-from tests.mila.data.readers import test_nyuv2_official as official
-from tests.mila.data.readers.test_mtan_trees import HEIGHT, WIDTH, labels, put, write_nyu
-from tests.support.fake_files import ramp, save, write_plain
+from tests.support import nyuv2_official
+from tests.support.fake_files import ramp, save
+from tests.support.mtan_trees import HEIGHT, WIDTH, labels, put
+from tests.support.sound_data import CITY, LENGTH, MAT, assert_prepared, command
 
-LENGTH = 3
 RESTORE = "restore the file from the data set's archive."
 AGAIN = "unpack it again from the archive."
 REPLACE = "replace it by the official file."
-MAT = "nyu_depth_v2_labeled.mat"
-CITY = "train/street/street_000001_0000"
-
 Spoil = Callable[[Path], object]
-
-
-# the layouts, in order ----------------------------------------------------------------------------------------------
-
-
-def write_official(root: Path) -> None:
-    """Images 1 and 3 for training, 2 for testing; 1 and 2 have a video."""
-    (root / "kitchen_0004").mkdir(parents=True)
-    official.write_mat(root / MAT)
-    official.write_split(root, train=(1, 3), test=(2,))
-    for i, (time, stamp) in enumerate(official.KITCHEN):
-        Image.fromarray(official.picture(100 + i)).save(root / f"kitchen_0004/r-{time}-{stamp}.ppm")
-
-
-def write_street(root: Path) -> None:
-    """Two train snippets and a val snippet of 24 x 32; of the last frame but one of the second train snippet a JPEG."""
-    for split, clips in (("train", 2), ("val", 1)):
-        export_street(root, split, clips, height=24, width=32)  # type: ignore[arg-type]
-    (root / f"leftImg8bit_sequence/{CITY}18_leftImg8bit.png").unlink()
-    save(root / f"leftImg8bit_sequence/{CITY}18_leftImg8bit.jpg", noise())
-
-
-def write_folders(root: Path) -> None:
-    """`write_plain` with 40 classes as well, the depth of image 0 in 16 bits, and a JPEG of image 2."""
-    write_plain(root)
-    shutil.copytree(root / "labels13", root / "labels40")
-    save(root / "depth/0000.png", np.full((48, 64), 2000, np.uint16))
-    (root / "rgb/0002.png").unlink()
-    save(root / "rgb/0002.jpg", noise(48, 64))
-
-
-LAYOUTS: dict[str, Callable[[Path], object]] = {
-    "cityscapes": write_street,
-    "mtan": write_nyu,
-    "official": write_official,
-    "plain": write_folders,
-}
-
-
-def noise(height: int = 24, width: int = 32) -> Any:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each layout in a folder of its name."""
-    root = tmp_path_factory.mktemp("sound")
-    for name, write in LAYOUTS.items():
-        write(root / name)
-    return root
-
-
-# the faults ---------------------------------------------------------------------------------------------------------
 
 
 class Fault(NamedTuple):
@@ -120,7 +55,11 @@ def text(name: str, content: str) -> Spoil:
 
 
 def gone(*names: str) -> Spoil:
-    return lambda root: [(root / name).unlink() for name in names]
+    def spoil(root: Path) -> None:
+        for name in names:
+            (root / name).unlink()
+
+    return spoil
 
 
 def renamed(name: str, other: str) -> Spoil:
@@ -153,7 +92,7 @@ def array(kind: str, values: Any) -> Spoil:
 def names(*raw: str) -> Spoil:
     def spoil(root: Path) -> None:
         with h5py.File(root / MAT, "r+") as file:
-            official.put_strings(file, "rawRgbFilenames", list(raw))
+            nyuv2_official.put_strings(file, "rawRgbFilenames", list(raw))
 
     return spoil
 
@@ -289,7 +228,7 @@ FAULTS = {
     ),
     "name of a raw frame": Fault(
         "official",
-        names("kitchen.ppm", *official.FILES[1:]),
+        names("kitchen.ppm", *nyuv2_official.FILES[1:]),
         "",
         "names the raw file 'kitchen.ppm' in rawRgbFilenames, but SCENE/r-TIME-STAMP.ppm is expected",
         "replace the .mat file by the official one, or choose mode pan or still.",
@@ -310,17 +249,12 @@ FAULTS = {
     ),
     "splits.mat with an absent image": Fault(
         "official",
-        lambda root: official.write_split(root, train=(1, 9), test=(2,)),
+        lambda root: nyuv2_official.write_split(root, train=(1, 9), test=(2,)),
         "splits.mat",
         "names image 9 in trainNdxs",
         "replace both by the official files.",
     ),
 }
-
-
-def command(root: Path, store: Path, suite: str | None = None) -> int:
-    words = ["prepare", root, store, "--height", 24, "--width", 32, "--length", LENGTH, "--jobs", 1]
-    return main([str(word) for word in (*words, *(() if suite is None else ("--suite", suite)))])
 
 
 def read(root: Path, suite: str | None) -> None:
@@ -332,13 +266,6 @@ def read(root: Path, suite: str | None) -> None:
         source.check(LENGTH)
         for index in range(len(source)):
             source.clip(index, LENGTH)
-
-
-def assert_prepared(store: Path) -> None:
-    splits = sorted(path for path in store.iterdir())
-    assert len(splits) == 2
-    for split in splits:
-        assert PackedClips(split).verify() == []
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
@@ -363,114 +290,3 @@ def test_a_fault_is_one_sentence_and_its_repair_is_enough(
     shutil.copytree(sound / fault.layout, root)
     assert command(root, store, fault.suite) == 0
     assert_prepared(store)
-
-
-# folders that cannot be read ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("layout", "folder"),
-    [
-        ("cityscapes", "gtFine/train"),
-        ("cityscapes", "gtFine/train/street"),
-        ("cityscapes", "leftImg8bit_sequence/train/street"),
-        ("mtan", "train/image"),
-        ("mtan", "train/label"),
-        ("official", "kitchen_0004"),
-        ("plain", "rgb"),
-        ("plain", "labels13"),
-        ("plain", "."),
-    ],
-)
-def test_folders_that_cannot_be_read(
-    layout: str,
-    folder: str,
-    sound: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """What the system says to a user who may neither list the folder nor look into it; root may always."""
-    closed, store = sound / layout / folder, tmp_path / "store"
-
-    def guarded(function: Callable[..., Any], *, inside: bool) -> Callable[..., Any]:
-        def guard(path: Any, *rest: Any, **how: Any) -> Any:
-            if isinstance(path, (str, Path)) and closed == (Path(path).parent if inside else Path(path)):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-            return function(path, *rest, **how)
-
-        return guard
-
-    monkeypatch.setattr(Path, "stat", guarded(Path.stat, inside=True))
-    monkeypatch.setattr(Path, "open", guarded(Path.open, inside=True))
-    for name in ("listdir", "scandir"):
-        monkeypatch.setattr(os, name, guarded(getattr(os, name), inside=False))
-    monkeypatch.setattr(Path, "iterdir", guarded(Path.iterdir, inside=False))
-    assert command(sound / layout, store) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {closed}")
-    assert "Permission denied" in error
-    assert len(error.splitlines()) == 1
-    assert "give this user the right to read it" in error or "allow reading it" in error
-    assert not store.exists()
-    monkeypatch.undo()
-    assert command(sound / layout, store) == 0
-    assert_prepared(store)
-
-
-# the store ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("place", "sentence"),
-    [
-        (
-            (os, "posix_fallocate"),
-            r"store/train needs .*, but the disk has .* free; free some space, choose another fold",
-        ),
-        ((prepare, "write_json"), "the disk of .* is full; free some space and run again: what is done is kept."),
-        ((prepare._Journal, "add"), "the disk of .* is full; free some space and run again: what is done is kept."),
-    ],
-    ids=["at the start", "at the end", "between"],
-)
-def test_a_full_disk(
-    place: tuple[Any, str],
-    sentence: str,
-    sound: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    store = tmp_path / "store"
-    monkeypatch.setattr(*place, full)
-    assert command(sound / "plain", store) == 2
-    error = capsys.readouterr().err
-    assert re.match(f"error: .*{sentence}", error)
-    assert len(error.splitlines()) == 1
-    assert not list(store.rglob("manifest.json"))
-    with pytest.raises(UserError):
-        recognise(store)
-    monkeypatch.undo()
-    assert command(sound / "plain", store) == 0
-    assert_prepared(store)
-
-
-def test_a_store_of_another_version(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(sound / "plain", tmp_path) == 0
-    manifest = tmp_path / "train" / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
-    before = manifest.read_bytes()
-    capsys.readouterr()
-    for words in (["prepare", sound / "plain", tmp_path], ["inspect", tmp_path]):
-        assert main([str(word) for word in words]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith(f"error: {manifest} was written by another version of the suite (format 99, ")
-        assert error.endswith(f"delete {manifest.parent} and prepare it again.\n")
-        assert len(error.splitlines()) == 1
-    assert manifest.read_bytes() == before
-    shutil.rmtree(manifest.parent)
-    assert command(sound / "plain", tmp_path) == 0
-    assert_prepared(tmp_path)

@@ -1,4 +1,4 @@
-"""Layouts: what a folder holds is told by what lies in it, in the order of the table; what it lacks is told too."""
+"""Layouts: what a folder holds is recognised by what lies in it, in the order of the table; what it lacks is named."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from mila.data.prepare import pack
 from mila.data.readers.cityscapes import Cityscapes
 from mila.data.readers.layouts import Layout, recognise
 from mila.data.readers.mtan_trees import MTANTree
-from mila.data.readers.nyuv2 import NYUv2
+from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.data.readers.nyuv2_official import NYUv2Official
 from mila.data.tools.export import export_rooms
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, SUITES, Suite
-from tests.mila.data.readers.test_mtan_trees import put, write_nyu
-from tests.mila.data.readers.test_mtan_trees import write_cities as write_tree
 from tests.support.fake_clips import FakeClips
 from tests.support.fake_files import save, write_cities, write_plain
+from tests.support.mtan_trees import put, write_cities_tree, write_nyu_tree
 
 
 def write_packed(root: Path, suite: Suite = CITYSCAPES, splits: tuple[str, ...] = ("train", "val")) -> Path:
@@ -46,7 +45,7 @@ PLAIN = ("NYUd v2, plain folders", "nyuv2")
 CITIES = ("Cityscapes, official folders", "cityscapes", (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19))
 
 
-def told(layout: Layout) -> tuple[object, ...]:
+def summary(layout: Layout) -> tuple[object, ...]:
     return layout.title, layout.dataset, layout.suites, layout.modes, layout.splits, layout.scored, layout.packed
 
 
@@ -56,7 +55,7 @@ def told(layout: Layout) -> tuple[object, ...]:
 def test_the_official_file_of_nyuv2(tmp_path: Path) -> None:
     export_rooms(tmp_path, 2, 1, 0, 6, 8, 2)
     layout = recognise(str(tmp_path))
-    assert told(layout) == (*OFFICIAL, ("video", *STILLS), ("train", "test"), "test", False)
+    assert summary(layout) == (*OFFICIAL, ("video", *STILLS), ("train", "test"), "test", False)
     assert layout.root == tmp_path
     for suite, mode, split in ((NYUV2, "video", "train"), (NYUV2_40, "pan", "test"), (NYUV2_40, "still", "train")):
         source = open_first(layout, suite=suite, mode=mode, split=split, limit=1)
@@ -68,19 +67,19 @@ def test_the_official_file_of_nyuv2(tmp_path: Path) -> None:
     assert recognise(tmp_path).modes == ("video", *STILLS)
     for frame in (tmp_path / "rooms_train_0000").glob("r-*.ppm"):
         frame.rename(frame.with_suffix(".jpg"))  # no raw frames
-    assert told(recognise(tmp_path)) == (*OFFICIAL, STILLS, ("train", "test"), "test", False)
+    assert summary(recognise(tmp_path)) == (*OFFICIAL, STILLS, ("train", "test"), "test", False)
 
 
 def test_plain_folders(nyu: Path) -> None:
     layout = recognise(nyu)
-    assert told(layout) == (*PLAIN, (NYUV2,), STILLS, ("train", "test"), "test", False)
+    assert summary(layout) == (*PLAIN, (NYUV2,), STILLS, ("train", "test"), "test", False)
     for mode in layout.modes:
         source = open_first(layout, mode=mode, split="test")
-        assert isinstance(source, NYUv2)
+        assert isinstance(source, NYUv2Folders)
         assert (source.suite, source.mode, source.split) == (NYUV2, mode, "test")
     (nyu / "test.txt").unlink()
     shutil.copytree(nyu / "labels13", nyu / "labels40")
-    assert told(recognise(nyu)) == (*PLAIN, (NYUV2, NYUV2_40), STILLS, ("train",), "test", False)
+    assert summary(recognise(nyu)) == (*PLAIN, (NYUV2, NYUV2_40), STILLS, ("train",), "test", False)
     assert open_first(recognise(nyu), suite=NYUV2_40).suite is NYUV2_40
     shutil.rmtree(nyu / "labels13")
     assert recognise(nyu).suites == (NYUV2_40,)
@@ -92,7 +91,7 @@ def test_plain_folders(nyu: Path) -> None:
 def test_cityscapes(cities: Path) -> None:
     (cities / "gtFine/val").mkdir()
     layout = recognise(cities)
-    assert told(layout) == (*CITIES, ("video", *STILLS), ("train", "val"), "val", False)
+    assert summary(layout) == (*CITIES, ("video", *STILLS), ("train", "val"), "val", False)
     (cities / "gtFine/train/aachen/aachen_000001_000019_gtFine_labelIds.png").unlink()  # it has no annotated image
     camera = cities / "camera/train/bochum/bochum_000000_000313_camera.json"
     camera.parent.mkdir(parents=True)
@@ -107,9 +106,9 @@ def test_cityscapes(cities: Path) -> None:
 
 
 TREES = {
-    "nyuv2": (write_nyu, ("MTAN's arrays of NYUd v2", "nyuv2", (NYUV2,), STILLS, ("train", "val"), "val", False)),
+    "nyuv2": (write_nyu_tree, ("MTAN's arrays of NYUd v2", "nyuv2", (NYUV2,), STILLS, ("train", "val"), "val", False)),
     "cityscapes": (
-        write_tree,
+        write_cities_tree,
         ("MTAN's arrays of Cityscapes", "cityscapes", (CITYSCAPES, CITYSCAPES19), STILLS, ("train",), "val", False),
     ),
 }
@@ -118,7 +117,7 @@ TREES = {
 @pytest.mark.parametrize(("write", "expected"), TREES.values(), ids=TREES)
 def test_arrays_of_mtan(write: Any, expected: tuple[object, ...], tmp_path: Path) -> None:
     layout = recognise(write(tmp_path))
-    assert told(layout) == expected
+    assert summary(layout) == expected
     for suite in layout.suites:
         for mode in layout.modes:
             source = open_first(layout, suite=suite, mode=mode)
@@ -143,7 +142,7 @@ def test_packed_stores(suite: Suite, tmp_path: Path) -> None:
     for splits, scored in ((("train",), "test"), (("train", "test"), "test"), (("train", "val"), "val")):
         root = write_packed(tmp_path / scored / splits[-1], suite, splits)
         layout = recognise(root)
-        assert told(layout) == (title, dataset, (suite,), ("video",), splits, scored, True)
+        assert summary(layout) == (title, dataset, (suite,), ("video",), splits, scored, True)
         source = open_first(layout, split=splits[-1], limit=1)
         assert isinstance(source, PackedClips)
         assert (source.suite, len(source), source.folder) == (suite, 1, root / splits[-1])
@@ -162,9 +161,9 @@ def test_the_first_of_several_counts(tmp_path: Path) -> None:
     assert title() == "NYUd v2, plain folders"
     write_cities(tmp_path)
     assert title() == "Cityscapes, official folders"
-    write_tree(tmp_path)
+    write_cities_tree(tmp_path)
     assert title() == "MTAN's arrays of Cityscapes"
-    write_nyu(tmp_path)  # `train/image` has both `label` and `label_7` beside it; `val/image` has `label` alone
+    write_nyu_tree(tmp_path)  # `train/image` has both `label` and `label_7` beside it; `val/image` has `label` alone
     assert title() == "MTAN's arrays of NYUd v2"
     shutil.copytree(tmp_path / "train", tmp_path / "val", dirs_exist_ok=True)
     assert (title(), recognise(tmp_path).suites) == ("MTAN's arrays of NYUd v2", (NYUV2,))
@@ -222,12 +221,12 @@ def test_folders_that_cannot_be_read(name: str, tmp_path: Path, monkeypatch: pyt
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    def look(path: Path, **how: Any) -> os.stat_result:
+    def refuse_inside(path: Path, **how: Any) -> os.stat_result:
         if path.parent == closed:
             refuse(path)
         return stat(path, **how)
 
-    monkeypatch.setattr(Path, "stat", look)
+    monkeypatch.setattr(Path, "stat", refuse_inside)
     monkeypatch.setattr(Path, "iterdir", lambda path: refuse(path) if path == closed else iterdir(path))
     with pytest.raises(UserError, match=r"cannot be read \(Permission denied\); give this user the right") as caught:
         recognise(tmp_path)
@@ -256,7 +255,7 @@ def test_what_a_layout_does_not_have(how: dict[str, Any], message: str, cities: 
 def test_problems_are_collected(nyu: Path, cities: Path, tmp_path: Path) -> None:
     (nyu / "depth/0000.png").unlink()
     save(cities / "gtFine/train/bochum/mine_gtFine_labelIds.png", np.zeros((32, 64), np.uint8))
-    tree = write_nyu(tmp_path / "tree")
+    tree = write_nyu_tree(tmp_path / "tree")
     put(tree, "image", 7, np.zeros((36, 48, 3)))
     for root in (nyu, cities, tree):
         problems: list[str] = []

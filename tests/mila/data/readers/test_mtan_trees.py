@@ -1,4 +1,4 @@
-"""MTAN's ready-made arrays, written here: a room whose depth and normals are known at every pixel."""
+"""MTAN's ready-made arrays: a room whose depth and normals are known at every pixel."""
 
 from __future__ import annotations
 
@@ -17,71 +17,25 @@ from mila.data.readers.mtan_trees import MTANTree, Signs
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, SUITES, VOID
 from tests.support.fake_files import open_split
-
-HEIGHT, WIDTH = 36, 48
-
-
-def room(number: int) -> tuple[Array, Array]:
-    """Depth `[36, 48]` in metres and normals towards the camera `[36, 48, 3]` of a floor and three walls.
-
-    A wall n . X = d meets the ray (u, v, 1) at depth d / (n . (u, v, 1)); the nearest in front of the camera is seen.
-    """
-    fx, fy, cx, cy = 518.86 * 0.075, 519.47 * 0.075, (325.58 + 0.5) * 0.075 - 0.5, (253.74 + 0.5) * 0.075 - 0.5
-    v, u = np.mgrid[:HEIGHT, :WIDTH].astype(float)
-    rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], 2)  # [H, W, 3]
-    walls = [((0, -1, 0), -1.0), ((0, 0, -1), -3.0 - 0.1 * number), ((1, 0, 0), -1.1), ((-1, 0, 0), -1.2)]
-    depths = np.stack([d / np.where((dot := rays @ np.array(n, float)) < 0, dot, np.nan) for n, d in walls])
-    depths = np.where(np.isnan(depths), np.inf, depths)
-    return depths.min(0), np.array([n for n, _ in walls], float)[depths.argmin(0)]
-
-
-def image(number: int) -> Array:
-    """`[36, 48, 3]` in 0..1, whole multiples of 1 / 255: red counts columns, green rows, blue is `number`."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    return np.stack([x * 5, y * 7, np.full_like(x, number)], 2) / 255.0
-
-
-def labels(number: int, classes: int) -> Array:
-    """-1 to `classes` - 1 in turn, by columns."""
-    return np.broadcast_to((np.arange(WIDTH) + number) % (classes + 1) - 1, (HEIGHT, WIDTH)).astype(np.float32)
-
-
-def put(root: Path, kind: str, number: int, array: Array, part: str = "train") -> None:
-    folder = root / part / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"{number}.npy", array)
-
-
-def write_nyu(root: Path, signs: Signs = (1, 1, 1), count: int = 3) -> Path:
-    for part, number in itertools.product(("train", "val"), range(count if count > 1 else 1)):
-        depth, normals = room(number)
-        depth[:3], normals[:3] = 0, 0
-        put(root, "image", number, image(number + 50 * (part == "val")), part)
-        put(root, "label", number, labels(number, 13), part)
-        put(root, "depth", number, depth[..., None].astype(np.float32), part)
-        put(root, "normal", number, (normals * signs).astype(np.float32), part)
-    return root
-
-
-def write_cities(root: Path) -> Path:
-    for number in range(11):
-        put(root, "image", number, image(number))
-        for classes in (2, 7, 19):
-            put(root, f"label_{classes}", number, labels(number, classes).astype(np.int64))
-        put(root, "depth", number, np.linspace(0, 0.49, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH, 1))
-    return root
-
-
-def open_tree(root: Path, split: str = "train", suite: Any = NYUV2, **options: Any) -> MTANTree:
-    return MTANTree(root, split, suite=suite, **{"height": HEIGHT, "width": WIDTH, **options})  # type: ignore[arg-type]
+from tests.support.mtan_trees import (
+    HEIGHT,
+    WIDTH,
+    image,
+    labels,
+    open_tree,
+    put,
+    room,
+    write_cities_tree,
+    write_nyu_tree,
+)
 
 
 def test_nyu_values_shapes_and_types(tmp_path: Path) -> None:
-    source = open_tree(write_nyu(tmp_path / "arbre MTAN"))
+    source = open_tree(write_nyu_tree(tmp_path / "arbre MTAN"))
     assert source.suite is NYUV2
     assert len(source) == 3
     clip = source.clip(2, 4)
-    assert (clip.frames.shape, clip.frames.dtype) == ((4, 3, HEIGHT, WIDTH), np.uint8)
+    assert (clip.frames.shape, clip.frames.dtype) == ((4, 3, HEIGHT, WIDTH), np.dtype(np.uint8))
     assert np.array_equal(clip.frames[-1], np.rint(image(2) * 255).transpose(2, 0, 1))
     assert {name: str(target.dtype) for name, target in clip.targets.items()} == {
         "segmentation": "int64",
@@ -99,7 +53,7 @@ def test_nyu_values_shapes_and_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
 def test_the_direction_of_normals_is_measured(tmp_path: Path, signs: Signs) -> None:
-    source = open_tree(write_nyu(tmp_path, signs))
+    source = open_tree(write_nyu_tree(tmp_path, signs))
     assert np.allclose(source.clip(0, 1).targets["normals"][:, 3:], room(0)[1].transpose(2, 0, 1)[:, 3:])
     x, y, z = signs
     assert f"stored normals times {x:+d} {y:+d} {z:+d} (x, y, z) as measured" in source.manifest()["note"]
@@ -112,7 +66,7 @@ def test_the_direction_of_normals_is_measured(tmp_path: Path, signs: Signs) -> N
 
 def test_normals_that_say_too_little_need_signs(tmp_path: Path) -> None:
     """A wall straight ahead shows where z points, and nothing of x and y."""
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     for number in range(3):
         put(tmp_path, "depth", number, np.full((HEIGHT, WIDTH, 1), 2, np.float32))
         put(tmp_path, "normal", number, np.broadcast_to([0.0, 0.0, 1.0], (HEIGHT, WIDTH, 3)).astype(np.float32))
@@ -128,7 +82,7 @@ def test_normals_that_say_too_little_need_signs(tmp_path: Path) -> None:
 
 
 def test_normals_that_do_not_belong_to_the_depth(tmp_path: Path) -> None:
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     noise = np.random.default_rng(0).normal(size=(3, HEIGHT, WIDTH, 3))
     for number in range(3):
         put(tmp_path, "normal", number, noise[number] / np.linalg.norm(noise[number], axis=2, keepdims=True))
@@ -138,7 +92,7 @@ def test_normals_that_do_not_belong_to_the_depth(tmp_path: Path) -> None:
 
 def test_normals_become_unit_vectors_and_grey_is_missing(tmp_path: Path) -> None:
     """Resizing shortened some; the zero vector of an 8-bit image is (128, 128, 128) / 255 * 2 - 1."""
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     stored = np.load(tmp_path / "train/normal/0.npy")
     stored[20, 20] *= 0.7
     stored[30, 30] = 128 / 255 * 2 - 1
@@ -149,7 +103,7 @@ def test_normals_become_unit_vectors_and_grey_is_missing(tmp_path: Path) -> None
 
 
 def test_splits(tmp_path: Path) -> None:
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     train, test, val = (open_tree(tmp_path, split, mode="still").clip(0, 3) for split in ("train", "test", "val"))
     assert train.frames[0, 2, 0, 0] == 0
     assert test.frames[0, 2, 0, 0] == 50
@@ -160,7 +114,7 @@ def test_splits(tmp_path: Path) -> None:
 
 
 def test_resizing_samples_targets_and_filters_images(tmp_path: Path) -> None:
-    source = open_tree(write_nyu(tmp_path), height=18, width=24)
+    source = open_tree(write_nyu_tree(tmp_path), height=18, width=24)
     clip = source.clip(1, 2)
     assert clip.frames.shape == (2, 3, 18, 24)
     assert np.array_equal(clip.targets["segmentation"], labels(1, 13)[1::2, 1::2])
@@ -170,7 +124,7 @@ def test_resizing_samples_targets_and_filters_images(tmp_path: Path) -> None:
 
 
 def test_cityscapes_reads_the_labels_of_the_suite_in_the_order_of_numbers(tmp_path: Path) -> None:
-    source = open_tree(write_cities(tmp_path), suite=CITYSCAPES)
+    source = open_tree(write_cities_tree(tmp_path), suite=CITYSCAPES)
     assert len(source) == 11
     assert [int(source.clip(i, 1).frames[0, 2, 0, 0]) for i in range(11)] == list(range(11))  # 10 after 9, not after 1
     targets = source.clip(4, 1).targets
@@ -186,7 +140,7 @@ def test_cityscapes_reads_the_labels_of_the_suite_in_the_order_of_numbers(tmp_pa
 
 
 def test_clips_do_not_depend_on_length(tmp_path: Path) -> None:
-    source = pickle.loads(pickle.dumps(open_tree(write_nyu(tmp_path))))
+    source = pickle.loads(pickle.dumps(open_tree(write_nyu_tree(tmp_path))))
     assert np.array_equal(source.clip(1, 5).frames[-2:], source.clip(1, 2).frames)
     for index in (-1, 3):
         with pytest.raises(IndexError):
@@ -196,7 +150,7 @@ def test_clips_do_not_depend_on_length(tmp_path: Path) -> None:
 
 
 def test_manifest_follows_the_data_and_not_their_place(tmp_path: Path) -> None:
-    root = write_nyu(tmp_path / "a")
+    root = write_nyu_tree(tmp_path / "a")
     before = open_tree(root).manifest()
     assert json.loads(json.dumps(before)) == before
     assert (before["layout"], before["items"]) == ("mtan", 3)
@@ -209,7 +163,7 @@ def test_manifest_follows_the_data_and_not_their_place(tmp_path: Path) -> None:
 
 
 def test_a_recognised_tree_is_read_as_one(tmp_path: Path) -> None:
-    source = open_split(write_nyu(tmp_path), "val", height=18, width=24, mode="still", limit=1)
+    source = open_split(write_nyu_tree(tmp_path), "val", height=18, width=24, mode="still", limit=1)
     assert isinstance(source, MTANTree)
     assert len(source) == 1
     assert source.clip(0, 1).frames[0, 2, 0, 0] == 50
@@ -218,7 +172,7 @@ def test_a_recognised_tree_is_read_as_one(tmp_path: Path) -> None:
 def test_missing_things_are_found_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="nowhere does not exist"):
         open_tree(tmp_path / "nowhere")
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     with pytest.raises(UserError, match="no split 'dev'"):
         open_tree(tmp_path, "dev")
     with pytest.raises(UserError, match="label_7 does not exist"):
@@ -272,7 +226,7 @@ ONES = np.ones((HEIGHT, WIDTH, 1), np.float32)
     ],
 )
 def test_bad_arrays_are_named_when_read(tmp_path: Path, kind: str, array: Array, message: str) -> None:
-    source = open_tree(write_nyu(tmp_path))
+    source = open_tree(write_nyu_tree(tmp_path))
     put(tmp_path, kind, 0, array)
     source.clip(1, 1)
     with pytest.raises(UserError, match=message):
@@ -280,7 +234,7 @@ def test_bad_arrays_are_named_when_read(tmp_path: Path, kind: str, array: Array,
 
 
 def test_files_that_are_no_arrays(tmp_path: Path) -> None:
-    source = open_tree(write_nyu(tmp_path))
+    source = open_tree(write_nyu_tree(tmp_path))
     path = tmp_path / "train/depth/0.npy"
     for content in (path.read_bytes()[:300], b"a page that says 404", b"PK\x03\x04", b""):
         path.write_bytes(content)
@@ -296,6 +250,6 @@ def test_files_that_are_no_arrays(tmp_path: Path) -> None:
 
 
 def test_colours_may_be_bytes(tmp_path: Path) -> None:
-    write_nyu(tmp_path)
+    write_nyu_tree(tmp_path)
     put(tmp_path, "image", 0, np.rint(image(0) * 255).astype(np.uint8))
     assert np.array_equal(open_tree(tmp_path).clip(0, 1).frames[0], np.rint(image(0) * 255).transpose(2, 0, 1))

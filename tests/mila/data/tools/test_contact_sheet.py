@@ -12,13 +12,13 @@ from PIL import Image
 
 from mila.data.clips import Clip
 from mila.data.colours import NOT_ANNOTATED
-from mila.data.tools.canvas import ALARM, RULE, Pen, text_width, wrapped
+from mila.data.tools.canvas import ALARM, RULE, Canvas, text_width, wrapped
 from mila.data.tools.contact_sheet import contact_sheet
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
 from mila.tasks import NYUV2, NYUV2_40, VOID, Suite
-from tests.mila.data.readers.test_mtan_trees import open_tree, write_nyu
 from tests.support.fake_files import STEM, open_cities
+from tests.support.mtan_trees import open_tree, write_nyu_tree
 
 FIRST, LAST = (11, 22, 33), (44, 55, 66)
 HEIGHT, WIDTH = 48, 64
@@ -185,7 +185,7 @@ def test_names_are_those_of_the_files(tmp_path: Path, cities: Path, monkeypatch:
     assert "aachen_000001_000019" in "".join(texts)
     assert STEM in "".join(texts)
     texts.clear()
-    draw(open_tree(write_nyu(tmp_path / "tree")), tmp_path / "sheet.png")
+    draw(open_tree(write_nyu_tree(tmp_path / "tree")), tmp_path / "sheet.png")
     assert [text for text in texts if text in ("0", "1", "2")] == ["0", "1", "2"]
 
 
@@ -234,10 +234,10 @@ def test_nothing_half_written_and_no_place_to_write(tmp_path: Path) -> None:
 
 
 def test_letters() -> None:
-    pen = Pen(100, 400)
-    ends = [pen.text(10, 10, "Depth", **how) for how in ({}, {"bold": True}, {"size": 32})]  # type: ignore[arg-type]
+    canvas = Canvas(100, 400)
+    ends = [canvas.text(10, 10, "Depth", **how) for how in ({}, {"bold": True}, {"size": 32})]
     assert 10 + text_width("Depth") == ends[0] < ends[1] < ends[2]
-    assert pen.image.getpixel((399, 99)) == (255, 255, 255)
+    assert canvas.image.getpixel((399, 99)) == (255, 255, 255)
 
 
 def test_lines_are_broken_where_words_end() -> None:
@@ -252,11 +252,11 @@ def test_lines_are_broken_where_words_end() -> None:
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Everything that is written from now on."""
     texts: list[str] = []
-    write = Pen.text
+    write = Canvas.text
 
-    def text(self: Pen, x: int, y: int, text: str, **how: Any) -> int:
+    def text(self: Canvas, x: int, y: int, text: str, **how: Any) -> int:
         texts.append(text)
         return write(self, x, y, text, **how)
 
-    monkeypatch.setattr(Pen, "text", text)
+    monkeypatch.setattr(Canvas, "text", text)
     return texts

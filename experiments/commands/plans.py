@@ -1,0 +1,117 @@
+"""From the options of the command line to plans and their stages. What is wrong with the options is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from experiments.commands.options import Options
+from experiments.grids import find_grids
+from experiments.grids.grid import Grid
+from experiments.grids.own import own_row
+from experiments.plan import Plan, make_plan
+from experiments.profiles import PROFILES, Profile
+from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
+from experiments.stages import Stage, in_order
+from mila.errors import UserError
+from mila.tasks import Suite
+
+if TYPE_CHECKING:
+    from mila.data.readers.layouts import ClipMode  # needs PyTorch
+
+
+def stages_of(options: Options) -> list[Stage]:
+    """What the options ask for and what that needs, each stage once.
+
+    Raises:
+        UserError: an option is wrong, or the data cannot be found.
+    """
+    return stages_of_plans(plans_of(options), options.rows)
+
+
+def stages_of_plans(plans: Sequence[Plan], rows: Sequence[str] | None) -> list[Stage]:
+    """What all plans ask for and need, each stage once; of the named rows alone, where any are named.
+
+    Raises:
+        UserError: no plan has a row of that name.
+    """
+    labels = [row.label for plan in plans for row in plan.rows]
+    for label in rows or ():
+        if label not in labels:
+            raise UserError(f"there is no row {label!r}; choose from: {', '.join(dict.fromkeys(labels))}.")
+    return in_order([stage for plan in plans for stage in plan.stages(rows)])
+
+
+def plans_of(options: Options) -> list[Plan]:
+    """One plan a grid of the table; with `--data`, of the grids that are about its tasks.
+
+    Raises:
+        UserError: an option is wrong, or the data cannot be found.
+    """
+    profile = _profile(options)
+    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
+        raise UserError("--seeds takes different numbers from 0 up.")
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError("--jobs takes a number from 1 up.")
+    if options.time_limit is not None and not options.time_limit > 0:
+        raise UserError("--time-limit takes minutes, more than 0.")
+    grids, data = find_grids(str(options.grid)), _data(options)
+    if data is not None:
+        grids = _about(grids, data, options)
+    methods = tuple(own_row(path) for path in options.method or ())
+    return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
+
+
+def _profile(options: Options) -> Profile:
+    if options.profile not in PROFILES:
+        raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
+    profile = PROFILES[options.profile]
+    return profile if options.augmentation is None else replace(profile, augmentation=options.augmentation)
+
+
+def _data(options: Options) -> DataName | None:
+    if options.data is None:
+        return None
+    for name in DATA:
+        if name == options.data:
+            return name
+    raise UserError(f"there is no data set {options.data!r}; choose one of: {', '.join(DATA)}.")
+
+
+def _about(grids: tuple[Grid, ...], data: DataName, options: Options) -> tuple[Grid, ...]:
+    """Those grids that are about the tasks of a data set."""
+    found = tuple(grid for grid in grids if {grid.suite, grid.stand_in} & set(SUITES_OF[data]))
+    if not found:
+        about = " and ".join(dict.fromkeys(repr(grid.suite.name) for grid in grids))
+        has = SUITES_OF[data][0].name
+        raise UserError(f"{options.grid} is about the tasks of {about}; {data!r} has those of {has!r}.")
+    return found
+
+
+def _plan(grid: Grid, profile: Profile, data: DataName | None, options: Options) -> Plan:
+    data = data or world_of(grid.suite)
+    suite = _suite(data, options)
+    mode = _mode(data, options)
+    return make_plan(
+        grid, profile, data, mode=mode, suite=suite, seeds=options.seeds, root=options.data_root, split=options.split
+    )
+
+
+def _suite(data: DataName, options: Options) -> Suite | None:
+    suites = {suite.name: suite for suite in SUITES_OF[data]}
+    if options.suite is not None and options.suite not in suites:
+        raise UserError(f"{data!r} has no tasks {options.suite!r}; choose one of: {', '.join(suites)}.")
+    return None if options.suite is None else suites[options.suite]
+
+
+def _mode(data: DataName, options: Options) -> ClipMode:
+    """The mode that was asked for, or the first that the data's files allow."""
+    known = {str(mode): mode for mode in MODES[data]}
+    if options.mode is not None and options.mode not in known:
+        raise UserError(f"{data!r} has no clips of mode {options.mode!r}; choose one of: {', '.join(known)}.")
+    if data in EMBEDDED and options.data_root is not None:
+        raise UserError(f"--data-root is for real data sets; {data!r} is rendered, so leave it out.")
+    if options.mode is not None:
+        return known[options.mode]
+    return (MODES[data] if data in EMBEDDED else find_layout(data, options.data_root).modes)[0]

@@ -1,0 +1,99 @@
+"""Run what is not done of some grids, on this machine, and write their reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from experiments.commands.options import Options
+from experiments.commands.plans import plans_of, stages_of_plans
+from experiments.plan import Plan
+from experiments.runner import process_group
+from experiments.runner.launch import Summary, launch
+from experiments.runner.rank_environment import rank, world_size
+from experiments.runner.stage_functions import join_training
+from experiments.runner.workers import default_jobs, find_device, use_one_thread
+from experiments.stages import Stage, Train
+from experiments.store import Store
+from mila.errors import LostRankError, UserError
+
+
+def run_grid(options: Options, console: Console) -> int:
+    """Run the stages that the options ask for, then write the reports; returns the exit code, see `run.main`.
+
+    Of several processes, all but the first help with the trainings and do nothing else.
+
+    Raises:
+        UserError: an option is wrong, the data cannot be found, or results cannot be written.
+    """
+    plans = plans_of(options)
+    store = Store(options.store)
+    device = find_device(options.device)
+    # looks at the data, so that what is missing is said before anything is written
+    stages = stages_of_plans(plans, options.rows)
+    try:
+        if rank() > 0:
+            _follow(stages, store, device)
+            return 0
+        summary = _run_stages(stages, store, device, options, console)
+    except LostRankError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if summary.bad_input:
+        return 2
+    _write_reports(plans, store, options, console)
+    failed = bool(summary.failed or summary.skipped)
+    if options.grid == "all" and not options.report:  # with Table 7, and with the claims that the runs decide
+        failed |= bool(count_costs(options))
+    return int(failed)
+
+
+def count_costs(options: Options) -> int:
+    """Count every published cost, and judge the claims by the runs that are finished; returns the exit code."""
+    from experiments.commands import costs  # plotting libraries, see `_write_reports`
+
+    return costs.main(["--results", str(options.results), "--profile", options.profile])
+
+
+def _follow(stages: Sequence[Stage], store: Store, device: str) -> None:
+    """What all processes but the first do: take part in every training."""
+    use_one_thread(device)
+    trainings = {stage.key: stage for stage in stages if isinstance(stage, Train)}
+    process_group.follow(lambda key: join_training(trainings[key], store, device), device)
+
+
+def _run_stages(stages: list[Stage], store: Store, device: str, options: Options, console: Console) -> Summary:
+    """Run what is not done, unless the report alone is wanted; says what was done and what failed."""
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"results cannot be written to {options.results} ({error.strerror}); give another --results."
+        ) from error
+    if options.report:
+        return Summary()
+    jobs = options.jobs or (1 if world_size() > 1 else default_jobs(device))
+    with process_group.leading():
+        summary = launch(stages, store, jobs, device, console, options.seconds_limit)
+    console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
+    for title, reason in summary.failed.items():
+        print(f"error: {title}: {reason}", file=sys.stderr)
+    if summary.skipped:
+        print(f"{len(summary.skipped)} stages need a failed one and were left out.", file=sys.stderr)
+    return summary
+
+
+def _write_reports(plans: Sequence[Plan], store: Store, options: Options, console: Console) -> None:
+    from experiments.commands.claims import judge
+    from reports.report import build_report  # after the work: plotting libraries are no business of the workers
+
+    reports = [build_report(plan, store, options.results / "reports") for plan in plans]
+    claims = judge(plans[0], store, options.results)
+    for report in reports:
+        console.print(report.terminal)
+    for report in reports:
+        console.print(f"Report: {report.page.resolve()}\nTable:  {report.csv.resolve()}", highlight=False)
+    if claims is not None:
+        console.print(f"Claims: {claims.resolve()}", highlight=False)

@@ -1,0 +1,101 @@
+"""Time the models of grids at a profile's sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import torch
+
+from experiments.costs.latency import LatencyRecord, LatencyRow
+from experiments.grids.grid import Grid
+from experiments.models import build
+from experiments.plan import Plan, RowPlan
+from experiments.profiles import Profile
+from experiments.runs import embedded_plan
+from mila.common.types import Progress
+from mila.common.versions import environment
+from mila.cost.conventions import COMPLETE, PUBLISHED, count
+from mila.cost.energy import find_meter
+from mila.cost.latency import Latency, Subject, measure
+
+
+def bench(
+    grids: Sequence[Grid],
+    profile: Profile,
+    device: str,
+    *,
+    rounds: int,
+    frames: int,
+    warm_up: int = 1,
+    progress: Progress | None = None,
+) -> LatencyRecord:
+    """Time every model of some grids, with random weights, which time does not depend on.
+
+    Args:
+        grids: the paper's tables.
+        profile: sizes.
+        device: `cpu` or `cuda`.
+        rounds: see `mila.cost.latency.measure`, as for `frames`, `warm_up` and `progress`.
+        frames: of a whole stream.
+        warm_up: rounds that do not count.
+        progress: called with (done, total).
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    timed = [
+        _Timed(grid, plan, row, profile)
+        for grid in grids
+        for plan in [embedded_plan(grid, profile)]
+        for row in plan.rows
+        if not row.is_constant
+    ]
+    subjects = {one.name: one.subject(device) for one in timed}
+    meter, energy = find_meter(device)
+    latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, progress=progress)
+    return LatencyRecord(
+        profile=profile.name,
+        device=device,
+        rounds=rounds,
+        warm_up=warm_up,
+        frames=frames,
+        energy=energy,
+        load=load,
+        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        environment=environment(device),
+        rows=tuple(one.row(latencies[one.name]) for one in timed),
+    )
+
+
+class _Timed:
+    """A row's model, ready to be timed."""
+
+    def __init__(self, grid: Grid, plan: Plan, row: RowPlan, profile: Profile) -> None:
+        self.name = f"{grid.name} {row.label}"
+        self._grid, self._row = grid.name, row
+        self._height, self._width = profile.size(plan.suite)
+        train = row.evaluations[0][0].train
+        torch.manual_seed(0)
+        self._model = build(train.model, plan.suite, dict(train.arguments)).eval()
+        self._model.for_inference()
+        costs = [count(self._model, self._height, self._width, convention) for convention in (PUBLISHED, COMPLETE)]
+        self._gflops = [cost.gflops for cost in costs]
+        self._frame = torch.randn(1, 3, self._height, self._width)
+
+    def subject(self, device: str) -> Subject:
+        """The model and a random frame, both on the device."""
+        return Subject(self._model.to(device), self._frame.to(device))
+
+    def row(self, latency: Latency) -> LatencyRow:
+        """Its row in the record."""
+        return LatencyRow(
+            grid=self._grid,
+            label=self._row.label,
+            published=self._row.published,
+            height=self._height,
+            width=self._width,
+            interval=self._model.keyframe_interval,
+            published_gflops=self._gflops[0],
+            complete_gflops=self._gflops[1],
+            latency=latency,
+        )

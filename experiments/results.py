@@ -1,0 +1,207 @@
+"""What is known of a plan, as plain values: all that pages, tables, plots and pictures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.plan import Plan, RowPlan
+from experiments.stages import Stage
+from experiments.store import Record, State
+from mila.common.types import Array
+from mila.data.packed import PackedClips
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured cell: the mean over seeds of the mean over offsets.
+
+    Attributes:
+        mean: in the metric's SI unit.
+        std: sample standard deviation over seeds; None with one seed.
+        seeds: n.
+        by_offset: mean over seeds at each offset 0..K-1 (one entry for a frame-by-frame model and for K = 1).
+        by_offset_std: their sample standard deviations; None with one seed.
+    """
+
+    mean: float
+    std: float | None
+    seeds: int
+    by_offset: tuple[float, ...]
+    by_offset_std: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row and what is known of it.
+
+    Attributes:
+        plan: its stages.
+        values: by metric; empty where no seed is finished.
+        missing: why `values` is empty or incomplete, in words; empty where nothing is missing.
+        gflops: at the paper's size, measured; None where it is not.
+        trains, evaluations, measure: records behind the numbers, finished seeds only.
+    """
+
+    plan: RowPlan
+    values: dict[str, Value]
+    missing: str
+    gflops: float | None
+    trains: tuple[Record, ...]
+    evaluations: tuple[tuple[Record, ...], ...]
+    measure: Record | None
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """How good FlowNet-S is, on flow that is known exactly.
+
+    Attributes:
+        values: `epe` and `epe_zero` in pixels, and `ratio`, the first over the second seed by seed; empty where no seed
+            is finished.
+        missing: see `RowResult`.
+        trains, evaluations: records behind the numbers, finished seeds only.
+    """
+
+    values: dict[str, Value]
+    missing: str
+    trains: tuple[Record, ...]
+    evaluations: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A stage and what is known of it.
+
+    Attributes:
+        stage: what it is.
+        state: how far it is.
+        title: as it was recorded; tables that share a stage may each call it by a name of their own.
+        record: what came out; None where it is not finished, or damaged.
+        reason: why it failed or what is damaged, all that was written of it; empty otherwise.
+        log: its last lines.
+        files: what tells its files from those of another run: a digest of each, or its size.
+    """
+
+    stage: Stage
+    state: State
+    title: str
+    record: Record | None
+    reason: str
+    log: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KeptArrays:
+    """Arrays that a finished stage kept beside its record; read when they are asked for, which few pages do.
+
+    Attributes:
+        path: the file.
+        clips: indices of the clips that they are of.
+    """
+
+    path: Path
+    clips: tuple[int, ...]
+
+    def read(self) -> dict[str, Array]:
+        """All of them by name."""
+        with np.load(self.path) as file:
+            return {name: file[name] for name in file.files}
+
+
+@dataclass(frozen=True)
+class RowPictures:
+    """Predictions of a few clips that the first finished seed of a row kept.
+
+    Attributes:
+        label: of the row.
+        seed: of the network.
+        offsets: the first and the last; one where the row has one.
+        predictions: one entry an offset, arrays by task; empty where some of them are missing.
+    """
+
+    label: str
+    seed: int
+    offsets: tuple[int, ...]
+    predictions: tuple[KeptArrays, ...]
+
+
+@dataclass(frozen=True)
+class AttentionResult:
+    """Attention weights and features that were kept of a row's network, and the clips that they are of.
+
+    Attributes:
+        label: of the row.
+        key: hash of the stage.
+        offset: frames between the keyframe and the current frame.
+        maps: see `mila.visualisation.attention`.
+        clips: of the split.
+    """
+
+    label: str
+    key: str
+    offset: int
+    maps: KeptArrays
+    clips: PackedClips
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """Predictions along a video that were kept of a row's network, and the clips that they are of.
+
+    Attributes:
+        label: of the row.
+        key: hash of the stage.
+        interval: K.
+        predictions: `stream/TASK` and `slow/TASK` (every frame a keyframe), `[1, T, ...]`.
+        clips: of which the first is shown.
+    """
+
+    label: str
+    key: str
+    interval: int
+    predictions: KeptArrays
+    clips: PackedClips
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is known of a plan.
+
+    Attributes:
+        plan: what was asked for.
+        rows: in the plan's order, the constant predictor last.
+        flow: the scores of FlowNet-S; None where no row starts from it.
+        stages: every stage of the plan and all that they need, in order.
+        manifests: of the splits, by the hash of their stage.
+        clips: of the scored split; None where they are not there.
+        pictures: of each row that has a number, without the constant predictor.
+        attention: what is finished.
+        videos: what is finished.
+    """
+
+    plan: Plan
+    rows: tuple[RowResult, ...]
+    flow: FlowResult | None
+    stages: tuple[StageResult, ...]
+    manifests: Mapping[str, dict[str, Any]]
+    clips: PackedClips | None
+    pictures: tuple[RowPictures, ...]
+    attention: tuple[AttentionResult, ...]
+    videos: tuple[VideoResult, ...]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Of the scored split."""
+        return self.manifests[self.plan.test_data.key]
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Of the stages, as recorded, by hash."""
+        return {result.stage.key: result.title for result in self.stages}

@@ -1,0 +1,91 @@
+"""Runs that are killed or interrupted, and continued by the same command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import SMOKE_RUN, command_line, results_of, run_command
+from tests.support.paths import ROOT
+
+
+def ends(group: int, seconds: float) -> bool:
+    """Whether every process of a group ends within some seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_killed_runs_continue_to_the_same_numbers(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    text = run_command(*SMOKE_RUN, "--results", str(whole)).stdout
+    assert "51 stages run, 0 were done before" in text
+    expected = results_of(whole)
+    assert len(expected) == 51
+
+    finished = 0
+    for how, enough in ((signal.SIGKILL, 1), (signal.SIGINT, 8), (signal.SIGKILL, 20)):
+        runner = subprocess.Popen(
+            command_line(*SMOKE_RUN, "--results", str(part)),
+            cwd=ROOT,
+            start_new_session=True,
+            # Where the tests run in the background of a script, Ctrl-C is ignored, and children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while len(results_of(part)) < enough:
+            assert runner.poll() is None
+            time.sleep(0.05)
+        if how == signal.SIGKILL:
+            runner.kill()  # the runner alone: its workers must notice
+        else:
+            os.killpg(runner.pid, how)  # as Ctrl-C in a terminal
+        _, error = runner.communicate(timeout=60)
+        if how == signal.SIGINT:
+            assert runner.returncode == 130
+            assert "the same command continues" in error
+        with contextlib.suppress(ProcessLookupError):
+            assert ends(runner.pid, 20)
+        assert len(results_of(part)) >= finished
+        finished = len(results_of(part))
+        assert not (part / "reports").exists()
+
+    last = run_command(*SMOKE_RUN, "--results", str(part)).stdout
+    assert f"{51 - finished} stages run, {finished} were done before" in last
+    assert results_of(part) == expected
+
+    # A further run does nothing and writes the same report.
+    page = part / "reports" / "table1-smoke.html"
+    before = page.read_bytes()
+    assert "0 stages run, 51 were done before" in run_command(*SMOKE_RUN, "--results", str(part)).stdout
+    assert page.read_bytes() == before
+    forecast = run_command(*SMOKE_RUN, "--results", str(part), "--dry-run").stdout
+    assert "0 of 51 stages would run" in forecast
+    assert "never run" not in forecast
+
+    # Another model's weights in a stage's folder are noticed, and nothing is scored with them.
+    score = json.loads(next(part.glob("store/evaluate/*/stage.json")).read_text())
+    swapped = part / "store" / "train" / score["needs"][0] / "model.pt"
+    other = next(path for path in part.glob("store/train/*/model.pt") if path != swapped)
+    swapped.write_bytes(other.read_bytes())
+    for record in part.glob("store/evaluate/*/record.json"):
+        record.unlink()
+    error = run_command(*SMOKE_RUN, "--results", str(part), code=2).stderr
+    assert f"is a checkpoint of '{other.parent.name}', not of '{swapped.parent.name}'" in error
+    assert "Traceback" not in error
+    assert page.read_bytes() == before

@@ -1,0 +1,40 @@
+"""One stage: its errors, and the states whose scores are averaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.profiles import SMOKE
+from experiments.runner.run_stage import run_stage
+from experiments.stages import in_order
+from experiments.store import Store
+from tests.support.smoke_plans import smoke_plan
+
+
+def test_errors_are_kept_and_never_raised(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
+    outcome = run_stage(stage, store, "cpu")  # nothing that it needs is there
+    assert outcome.bad_input
+    assert "not a finished packed data set" in (outcome.error or "")
+    assert store.state(stage) == "failed"
+    (tmp_path / "file").write_text("")
+    outcome = run_stage(stage, Store(tmp_path / "file"), "cpu")
+    assert outcome.error is not None
+    assert not outcome.bad_input
+
+
+def test_scores_are_means_over_the_last_epochs(tmp_path: Path) -> None:
+    short = replace(SMOKE, encoder=replace(SMOKE.encoder, epochs=3), last_epochs=2)
+    whole = smoke_plan(profile=short)
+    (score,) = next(row for row in whole.rows if row.label == "D101-MultiTask").evaluations[0]
+    store = Store(tmp_path)
+    for stage in in_order([score]):
+        assert run_stage(stage, store, "cpu").error is None
+    states = store.record(score).result["states"]
+    assert list(states) == ["epoch-0002.pt", "model.pt"]
+    assert states["epoch-0002.pt"] != states["model.pt"]
+    for name, value in store.record(score).result["metrics"].items():
+        assert value == pytest.approx((states["epoch-0002.pt"][name] + states["model.pt"][name]) / 2, nan_ok=True)

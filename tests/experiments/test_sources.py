@@ -1,0 +1,27 @@
+"""Which split of a real data set is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.sources import Source
+from mila.errors import UserError
+from mila.tasks import CITYSCAPES, NYUV2
+
+
+def test_cityscapes_is_scored_on_its_official_val_split(tmp_path: Path) -> None:
+    def source(split: Any) -> Source:
+        return Source("cityscapes", split, 32, 64, "pan", CITYSCAPES, None, tmp_path)
+
+    for split in ("train", "val", "test"):
+        (tmp_path / "gtFine" / split).mkdir(parents=True)
+    with pytest.raises(UserError, match="none is left to choose on"):
+        source("val").open()
+    with pytest.raises(UserError, match="of split val"):
+        source("test").open()
+    with pytest.raises(UserError, match=r"holds Cityscapes, official folders, but --data is 'nyuv2'; correct one"):
+        replace(source("test"), name="nyuv2", suite=NYUV2).open()

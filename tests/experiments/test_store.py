@@ -1,0 +1,41 @@
+"""The store: states are read off the disk, a stage has one worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from filelock import Timeout
+
+from experiments.store import Store
+from tests.support.smoke_plans import smoke_plan
+
+
+def test_state_is_read_off_the_disk(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
+    assert store.state(stage) == "waiting"
+    store.begin(stage)
+    store.fail(stage, "no luck")
+    assert Store(tmp_path).state(stage) == "failed"
+    store.begin(stage)
+    assert store.state(stage) == "waiting"
+    store.finish(stage, {"metrics": {}}, seconds=1.5, finished="2026-01-01T00:00:00+00:00", environment={})
+    assert Store(tmp_path).state(stage) == "done"
+    assert store.record(stage).seconds == 1.5
+    assert store.record(stage).stage["title"] == stage.title
+    assert store.earlier_seconds() == {("evaluate", stage.title): 1.5}
+
+
+def test_a_new_attempt_forgets_what_a_kill_left(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
+    folder = store.begin(stage)
+    (folder / ".model.pt.x7").write_bytes(b"half")
+    (folder / "checkpoint.pt").write_bytes(b"whole")
+    store.begin(stage)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt", "stage.json"]
+
+
+def test_one_stage_has_one_worker(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
+    with store.lock(stage), pytest.raises(Timeout):
+        store.lock(stage).acquire(timeout=0.05)

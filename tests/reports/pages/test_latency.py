@@ -1,0 +1,139 @@
+"""The page of latency, and Figure 1, on times that nobody measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.grids.multi_task import TABLE2
+from experiments.profiles import QUICK, SMOKE
+from experiments.results import RowResult, Value
+from experiments.runs import Runs, embedded_plan
+from reports.pages.costs import read_counted, write_costs
+from reports.pages.latency import write_latency
+from reports.published.numbers import read_published
+from tests.support.fake_costs import CELLS, COSTS, MEMORIES, NASTY, SPLITS, record
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    assert write_costs(CELLS, COSTS, SPLITS, MEMORIES, tmp_path) == tmp_path / "costs.html"
+    return tmp_path
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+def test_realised_savings_stand_beside_those_in_operations(tmp_path: Path) -> None:
+    write_latency([record()], [], {}, tmp_path)
+    html = (tmp_path / "latency.html").read_text()
+    page = text_of(html)
+    assert "MILA 25.0 22.5 to 30.0 6.25 5.62 to 7.50 12.5 11.2 to 15.0 80.0 0.0800 20 % −25 % –" in page
+    assert "MILA against MTAN* 57 % 60 % 38 %" in page
+    assert "MILA against D101-MultiTask 25 % 20 % −25 %" in page
+    assert "2026-01-02T03:04:05" in page
+    assert "Energy: none here" in page
+    assert NASTY not in html
+
+
+def test_energy_where_it_is_reported(tmp_path: Path) -> None:
+    write_latency([record(energy=0.125)], [], {}, tmp_path)
+    assert "20 % −25 % 0.125" in text_of((tmp_path / "latency.html").read_text())
+
+
+def test_nothing_timed_is_said(tmp_path: Path) -> None:
+    write_latency([], [], {}, tmp_path)
+    page = (tmp_path / "latency.html").read_text()
+    assert "Nothing is timed yet" in page
+    assert page.count("<svg") == 1  # Figure 1 over GFLOPs is the paper's own
+    assert (tmp_path / "latency.csv").read_text().count("\n") == 1
+
+
+def points(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def test_figure_1_over_gflops_and_over_the_time_of_the_paper_s_networks(out: Path) -> None:
+    write_latency([record("reference")], [], read_counted(out, 2), out)
+    printed = read_published(2, "cityscapes")
+    gflops = points(out / "latency" / "figure1-gflops.csv")
+    assert [(p["row"], p["mIoU (%)"]) for p in gflops] == [(n, f"{c['miou'].value:g}") for n, c in printed.items()]
+    (mtan,) = [p for p in gflops if p["row"] == "MTAN*"]
+    assert (mtan["measured (GFLOPs)"], mtan["published (GFLOPs)"]) == ("150.49", "161")
+    timed = points(out / "latency" / "figure1-latency-reference-cpu.csv")
+    assert [(p["row"], p["mIoU (%)"], p["measured (ms)"], p["on the Pareto front"]) for p in timed] == [
+        ("D101-MultiTask", "63.8", "10", "yes"),
+        ("MTAN*", "64.2", "20", "no"),
+        ("MILA", "64.3", "12.5", "yes"),
+    ]
+    assert '"Figure 1"' in (out / "latency.json").read_text()
+
+
+@pytest.mark.parametrize("profile", ["quick", "smoke"])
+def test_published_miou_is_never_drawn_over_the_time_of_reduced_networks(profile: str, tmp_path: Path) -> None:
+    write_latency([record(profile)], [], {}, tmp_path)
+    assert [p.name for p in (tmp_path / "latency").glob("*.svg")] == ["figure1-gflops.svg"]
+    page = text_of((tmp_path / "latency.html").read_text())
+    assert "timed: nox -s bench-latency -- --profile reference ." in page
+    words = "" if profile == "quick" else " -- --profile smoke"
+    assert f"There is no finished run of Table 2 in profile {profile}: nox -s reproduce-table2{words} ." in page
+
+
+def test_a_page_says_when_no_model_of_table_2_is_timed(tmp_path: Path) -> None:
+    other = record()
+    rows = tuple(replace(row, grid="table1") for row in other.rows)
+    write_latency([replace(other, rows=rows)], [], {}, tmp_path)
+    page = text_of((tmp_path / "latency.html").read_text())
+    assert "No model of Table 2 is timed in profile quick: nox -s bench-latency ." in page
+
+
+def test_measured_miou_has_plots_of_its_own(tmp_path: Path) -> None:
+    runs = []
+    for profile in (QUICK, SMOKE):
+        value = Value(0.31 if profile is QUICK else 0.11, 0.02, 3, (0.31,), None)
+        plan = embedded_plan(TABLE2, profile)
+        results = tuple(
+            RowResult(row, {"miou": value} if row.published == "MILA" else {}, "", None, (), (), None)
+            for row in plan.rows
+        )
+        runs.append(Runs(plan, results))
+    # Runs of a profile are drawn over the times of that profile alone.
+    for records, plots in (((record(),), ("quick",)), ((record(), record("reference")), ("quick",)), ((), ())):
+        out = tmp_path / str(len(records))
+        write_latency(records, runs, {}, out)
+        found = sorted(path.name for path in (out / "latency").glob("figure1-embedded-*.svg"))
+        assert found == [f"figure1-embedded-{what}-{p}-cpu.svg" for p in plots for what in ("gflops", "latency")]
+    (point,) = points(tmp_path / "1" / "latency" / "figure1-embedded-latency-quick-cpu.csv")
+    assert (point["row"], point["mIoU (%)"], point["std over seeds"], point["n_seeds"]) == (
+        "MILA (ours)",
+        "31",
+        "2",
+        "3",
+    )
+    assert point["measured (ms)"] == "12.5"
+    page = (tmp_path / "1" / "latency.html").read_text()
+    assert "embedded videos, quick, n = 3" in page
+    assert "no finished run" not in page
+    assert "There is no finished run of Table 2 in profile reference" in (tmp_path / "2" / "latency.html").read_text()
+
+
+def test_pages_need_no_network(out: Path) -> None:
+    write_latency([record()], [], {}, out)
+    for name in ("costs", "latency"):
+        page = (out / f"{name}.html").read_text()
+        targets = {target for target in re.findall(r"""(?:src|href)\s*=\s*["']([^"'#]*)""", page) if target}
+        assert {t for t in targets if not t.startswith(("latency/figure1-", "costs/split-"))} <= {
+            *("index.html", "costs.html", "claims.html", "latency.html", f"{name}.csv")
+        }
+        assert not re.search(r"<(link|iframe|img)|@import", page)
+        ids = re.findall(r'\bid="([^"]+)"', page)
+        assert len(ids) == len(set(ids))
+    index = (out / "index.html").read_text()
+    assert "costs.html" in index
+    assert "latency.html" in index
