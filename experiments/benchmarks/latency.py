@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from experiments.costs.audit import gflops_as_published
-from experiments.costs.latency import read_records, timed_runs, write_record
-from experiments.costs.timing import bench
+from experiments.costs.latency import read_records, write_record
+from experiments.costs.timing import bench, timed_runs
 from experiments.grids import find_grids
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES

@@ -18,8 +18,9 @@ from rich.console import Console
 
 from experiments.collect import manifest_of
 from experiments.costs.audit import cells, show
-from experiments.costs.latency import read_records, timed_runs
+from experiments.costs.latency import read_records
 from experiments.costs.rows import row_cost, row_memory, row_split
+from experiments.costs.timing import timed_runs
 from experiments.costs.values import COSTED, REMEMBERED, SPLIT, Cell, PrintedTable, RowCost, RowMemory, RowSplit
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.profiles import PROFILES

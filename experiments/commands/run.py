@@ -22,7 +22,7 @@ from experiments.commands.plans import stages_of
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.store import Store
-from mila.errors import UserError
+from mila.errors import LostRankError, UserError
 
 
 def main(words: list[str] | None = None) -> int:
@@ -34,6 +34,9 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except LostRankError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues.", file=sys.stderr)
         return 130

@@ -17,7 +17,7 @@ from experiments.runner.stage_functions import join_training
 from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.stages import Stage, Train
 from experiments.store import Store
-from mila.errors import LostRankError, UserError
+from mila.errors import UserError
 
 
 def run_grid(options: Options, console: Console) -> int:
@@ -27,20 +27,17 @@ def run_grid(options: Options, console: Console) -> int:
 
     Raises:
         UserError: an option is wrong, the data cannot be found, or results cannot be written.
+        LostRankError: another process has ended.
     """
     plans = plans_of(options)
     store = Store(options.store)
     device = find_device(options.device)
     # looks at the data, so that what is missing is said before anything is written
     stages = stages_of_plans(plans, options.rows)
-    try:
-        if rank() > 0:
-            _follow(stages, store, device)
-            return 0
-        summary = _run_stages(stages, store, device, options, console)
-    except LostRankError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if rank() > 0:
+        _follow(stages, store, device)
+        return 0
+    summary = _run_stages(stages, store, device, options, console)
     if summary.bad_input:
         return 2
     _write_reports(plans, store, options, console)

@@ -8,10 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.grids.multi_task import TABLE2
-from experiments.profiles import PROFILES
-from experiments.runs import Runs, finished_runs
-from experiments.store import Store
 from mila.common.files import write_json
 from mila.errors import UserError
 
@@ -112,9 +108,3 @@ def _row(row: dict[str, Any]) -> LatencyRow:
 def find_row(rows: Iterable[LatencyRow], grid: str, published: str) -> LatencyRow | None:
     """The row of a grid that answers a published one."""
     return next((row for row in rows if (row.grid, row.published) == (grid, published)), None)
-
-
-def timed_runs(store: Store, records: Iterable[LatencyRecord]) -> list[Runs]:
-    """What is finished of Table 2, the table of Figure 1, in the profiles that were timed."""
-    profiles = dict.fromkeys(record.profile for record in records)
-    return [run for name in profiles for run in finished_runs(store, PROFILES[name], (TABLE2,))]

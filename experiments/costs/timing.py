@@ -1,19 +1,21 @@
-"""Time the models of grids at a profile's sizes."""
+"""Time the models of grids at a profile's sizes, and find the finished runs of what was timed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 import torch
 
 from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.grids.grid import Grid
+from experiments.grids.multi_task import TABLE2
 from experiments.models import build
 from experiments.plan import Plan, RowPlan
-from experiments.profiles import Profile
-from experiments.runs import embedded_plan
+from experiments.profiles import PROFILES, Profile
+from experiments.runs import Runs, embedded_plan, finished_runs
+from experiments.store import Store
 from mila.common.types import Progress
 from mila.common.versions import environment
 from mila.cost.conventions import COMPLETE, PUBLISHED, count
@@ -99,3 +101,9 @@ class _Timed:
             complete_gflops=self._gflops[1],
             latency=latency,
         )
+
+
+def timed_runs(store: Store, records: Iterable[LatencyRecord]) -> list[Runs]:
+    """What is finished of Table 2, the table of Figure 1, in the profiles that were timed."""
+    profiles = dict.fromkeys(record.profile for record in records)
+    return [run for name in profiles for run in finished_runs(store, PROFILES[name], (TABLE2,))]

@@ -356,6 +356,7 @@ def test_every_parameter_gets_a_gradient(half: bool) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_two_pairs_are_learnt(tmp_path: Path) -> None:
     pack(WorldFlow("street", "train", clips=2, height=24, width=48), 2, tmp_path / "clips")
     clips = PackedClips(tmp_path / "clips")

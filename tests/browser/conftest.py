@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from experiments.collect import manifest_of
-from experiments.costs.latency import timed_runs
+from experiments.costs.timing import timed_runs
 from experiments.grids.ablations import TABLE4, TABLE10
 from experiments.grids.figures import FIGURE4, FIGURE5, FIGURE7
 from experiments.grids.multi_task import TABLE1, TABLE2

@@ -41,6 +41,7 @@ def refusal(call: Callable[[], Any]) -> str:
     return ""
 
 
+@pytest.mark.slow  # the first to start processes
 def test_means_are_over_all_that_the_ranks_have(tmp_path: Path) -> None:
     first, second = on_ranks(2, tmp_path, sums)
     mean = (1 * 2 + 2 * 3) / 5

@@ -92,6 +92,7 @@ def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp
         assert np.mean([p[name] for p in curve[-6:]]) < np.mean([p[name] for p in curve[:6]])
 
 
+@pytest.mark.slow
 def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +109,9 @@ def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
 @pytest.mark.parametrize(
     ("weighting", "stop"),
     [
-        ("equal", 1),
+        pytest.param("equal", 1, marks=pytest.mark.slow),
         ("equal", 7),
-        ("equal", 17),
+        pytest.param("equal", 17, marks=pytest.mark.slow),
         ("uncertainty", 7),
         ("dwa", 4),  # in the second epoch
         ("dwa", 7),  # in the third, the first whose weights are not 1
