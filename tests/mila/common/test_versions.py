@@ -77,7 +77,7 @@ def test_a_record_says_the_versions_that_decide_numbers() -> None:
 def test_a_new_version_number_is_no_new_code(copy: Path) -> None:
     question = "versions.suite_version(), versions.code_digest('mila.common.versions')"
     before = ask(copy, question)
-    (copy / "mila" / "version.py").write_text('__version__ = "99.0.0"\n')
+    (copy / "mila" / "common" / "version.py").write_text('__version__ = "99.0.0"\n')
     assert ask(copy, question) == before.replace(suite_version(), "99.0.0")
 
 
