@@ -1,40 +1,54 @@
-"""Surface normals from a depth map.
+"""Surface normals from a depth map: the plane through the points around each pixel.
+
+The normals that the field trains on for NYUd v2 are those of the data set's toolbox (Silberman et al., ECCV 2012): a
+plane is fitted to a sample of 9 x 9 pixels up to 9 pixels away, and points whose depth differs by more than about 5 %
+are left out, so that no plane runs over the edge of an object. This is that fit, at the same angle for any camera.
 
 A plane seen by a pinhole camera is linear in *inverse* depth: with u = (x - cx) / fx and v = (y - cy) / fy, the
-points of n . X = d satisfy 1 / Z = (n / d) . (u, v, 1). A least-squares fit 1 / Z = a u + b v + c over a window is
-therefore exact on planes, however slanted, and its normal is proportional to (a, b, c). All windows are fitted at
-once through integral images of the moments.
+points of n . X = d satisfy 1 / Z = (n / d) . (u, v, 1). A least-squares fit 1 / Z = a u + b v + c is therefore exact
+on planes, however slanted, and its normal is proportional to (a, b, c). The places of the sample are the same for all
+pixels, so the sums of the fit are two matrix products: of constants with the mask of points that count, and with their
+inverse depth.
 
-Edges stay sharp, and coarse depth stays smooth, because each pixel takes the best of several windows that contain it:
-centred or shifted (the idea of Kuwahara's filter), and of several sizes, for depth quantised to centimetres needs
-windows that span a few quantisation steps.
+Depth that is quantised to centimetres says nothing of a slant within one step. There, the largest of several samples is
+taken whose points lie on a plane as nearly as the quantisation alone would put them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mila.common.types import FloatArray
 
-Single = npt.NDArray[np.float32]
-
-SENSOR_NOISE = 1.5e-3
-"""Standard deviation of structured-light depth, metres at 1 m; it grows with the square of the depth (Khoshelham and
-Elberink, *Accuracy and resolution of Kinect depth data*, Sensors 2012: 1.4e-3)."""
-
 DEPTH_RANGE = (1e-3, 1e4)
-"""Metres; depth outside is no measurement and would swamp the sums."""
+"""Metres; depth outside is no measurement."""
 
-WINDOW_ANGLES = (0.035, 0.075, 0.16)
-"""Default window sides in units of u (radians about the optical axis): 2, 4.3 and 9 degrees."""
+SAMPLE_ANGLE = 9 / 518.7
+"""How far the sample reaches, in units of u (radians about the optical axis): 9 pixels of NYUd v2's camera."""
 
-_MIN_SIDE = 5  # pixels; a smaller window has too few samples to tell a plane from noise
-_MIN_FILL = 0.2  # share of the window that must hold depth: a window centred on an image corner has a quarter
-_PRIOR_SHIFTED = 4.0  # what a shifted window's residual must gain on a centred one's, in noise variances ...
-_PRIOR_SMALLER = 2.0  # ... and a smaller window's on the next larger one's
+DEPTH_DIFFERENCE = 0.05
+"""Points whose depth differs by a larger share belong to something else; for a wider sample it is as much larger."""
+
+_MIN_REACH = 2  # pixels: below that a sample is too small to tell a plane from noise
+_MIN_POINTS = 6  # of the 81; three would make a plane of anything
+_MIN_SPREAD = 1e-3  # of the points, against that of the whole sample: points on a line fix no plane
+_BLOCK = 2**15  # pixels that are fitted at once, which keeps the masks in the processor's cache
+
+_WIDER = (10.0, 5.0, 2.5)  # of quantised depth: reaches that are tried, in units of the usual one
+_WIDER_FILL = 0.5  # share of such a sample that must count
+_WIDER_RESIDUAL = 1.1  # what its residual may be, in standard deviations of the quantisation
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Of each pixel: a, b, c of the plane `[3, H, W]`, the residual in metres, and the share of points that count."""
+
+    plane: FloatArray
+    residual: FloatArray
+    fill: FloatArray
 
 
 def normals_from_depth(
@@ -44,7 +58,7 @@ def normals_from_depth(
     cx: float,
     cy: float,
     *,
-    windows: Sequence[int] | None = None,
+    reach: int | None = None,
     depth_step: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """Unit surface normals of a depth map, in the camera frame (x right, y down, z forward), facing the camera.
@@ -55,120 +69,103 @@ def normals_from_depth(
         fy: focal length along y, pixels.
         cx: principal point, pixels; the centre of the first pixel is 0.
         cy: principal point, pixels.
-        windows: window sides to choose among, pixels, ascending; `None`: `WINDOW_ANGLES` times the focal length.
-        depth_step: quantisation step of the depth, metres; residuals of that size are not taken for edges.
+        reach: how far the sample goes, pixels; `None`: `SAMPLE_ANGLE` times the focal length.
+        depth_step: quantisation step of the depth, metres; 0 for depth that is as good as continuous.
 
     Returns:
         `[3, H, W]`; the zero vector where the pixel has no depth or its surroundings too little for a plane.
 
     Raises:
-        ValueError: `depth` is not two-dimensional, or a focal length or window is not positive.
+        ValueError: `depth` is not two-dimensional, or a focal length or the reach is not positive.
     """
     z = np.asarray(depth, dtype=np.float64)
     if z.ndim != 2:
         raise ValueError(f"depth has shape {z.shape}; expected [H, W]")
     if not (fx > 0 and fy > 0):
         raise ValueError(f"focal lengths are {fx} and {fy}; expected positive pixels")
-    if windows is None:
-        windows = sorted({max(_MIN_SIDE, round(angle * (fx * fy) ** 0.5)) for angle in WINDOW_ANGLES})
-    if not windows or min(windows) < 1:
-        raise ValueError(f"windows are {list(windows)}; expected positive sides in pixels")
-    height, width = z.shape
-    valid = (z > DEPTH_RANGE[0]) & (z < DEPTH_RANGE[1])
-    if not valid.any():
-        return np.zeros((3, height, width), np.float32)
-
-    z = np.where(valid, z, 1.0)
-    w = np.where(valid, 1.0 / z, 0.0)
-    u = ((np.arange(width, dtype=np.float64) - cx) / fx)[None, :]
-    v = ((np.arange(height, dtype=np.float64) - cy) / fy)[:, None]
-    integrals = _integrals(valid, u, v, w)
-
-    # choosing among the fits needs no more than single precision
-    single = (u.astype(np.float32), v.astype(np.float32), w.astype(np.float32))
-    plane, cost = _best_planes(integrals, (u, v), single, (z * z).astype(np.float32), windows, depth_step)
-
-    facing = np.where(plane[0] * single[0] + plane[1] * single[1] + plane[2] < 0, 1.0, -1.0)
+    if reach is None:
+        reach = max(_MIN_REACH, int(SAMPLE_ANGLE * (fx * fy) ** 0.5))
+    if reach < 1:
+        raise ValueError(f"the sample's reach is {reach}; expected positive pixels")
+    z = np.where((z > DEPTH_RANGE[0]) & (z < DEPTH_RANGE[1]), z, 0.0)
+    camera = (fx, fy, cx, cy)
+    plane = _fit_planes(z, camera, reach, DEPTH_DIFFERENCE, depth_step).plane
+    if depth_step > 0:
+        done = np.zeros(z.shape, bool)
+        for wider in _WIDER:
+            fit = _fit_planes(z, camera, round(reach * wider), DEPTH_DIFFERENCE * wider, depth_step)
+            good = ~done & (fit.residual < _WIDER_RESIDUAL * depth_step / 12**0.5) & (fit.fill > _WIDER_FILL)
+            np.copyto(plane, fit.plane, where=good)
+            done |= good
     length = np.sqrt((plane * plane).sum(0))
-    usable = valid & np.isfinite(cost) & (length > 0)
-    scale = np.where(usable, facing / np.where(usable, length, 1.0), 0.0)
-    return (plane * scale.astype(np.float32)).astype(np.float32)
+    # a plane before the camera has positive inverse depth: the normal that faces the camera is that of -(a, b, c)
+    return (plane * np.where(length > 0, -1 / np.where(length > 0, length, 1), 0)).astype(np.float32)
 
 
-def _best_planes(
-    integrals: FloatArray,
-    rays: tuple[FloatArray, FloatArray],
-    single: tuple[Single, Single, Single],
-    z2: Single,
-    windows: Sequence[int],
+def _fit_planes(
+    z: FloatArray, camera: tuple[float, float, float, float], reach: int, difference: float, depth_step: float
+) -> _Fit:
+    """The plane of every pixel; zero, with an infinite residual, where there is none."""
+    fx, fy, cx, cy = camera
+    height, width = z.shape
+    places = _places(reach, even=difference > DEPTH_DIFFERENCE)
+    x, y = (np.array(axis, np.float32) for axis in zip(*((dx / fx, dy / fy) for dy, dx in places), strict=True))
+    sums = _sums(z, places, x, y, difference, depth_step)
+    n, fill = np.maximum(sums[0], 1), sums[0] / len(places)
+    mean_x, mean_y, xx, xy, yy, mean_w, xw, yw, ww = sums[1:] / n
+    xx, xy, yy = xx - mean_x * mean_x, xy - mean_x * mean_y, yy - mean_y * mean_y
+    xw, yw, ww = xw - mean_x * mean_w, yw - mean_y * mean_w, ww - mean_w * mean_w
+    determinant = xx * yy - xy * xy
+    usable = (z > 0) & (sums[0] >= _MIN_POINTS) & (determinant > _MIN_SPREAD * float((x * x).mean() * (y * y).mean()))
+    determinant = np.where(usable, determinant, 1.0)
+    a, b = (xw * yy - yw * xy) / determinant, (yw * xx - xw * xy) / determinant
+    residual = np.where(usable, np.sqrt(np.maximum(ww - a * xw - b * yw, 0)) * z * z, np.inf)
+    u, v = ((np.arange(width) - cx) / fx)[None, :], ((np.arange(height) - cy) / fy)[:, None]
+    # the sums are about the pixel itself: its own u, v and inverse depth are taken back in here
+    c = mean_w - a * mean_x - b * mean_y + 1 / np.where(z > 0, z, 1.0) - a * u - b * v
+    return _Fit(np.where(usable, np.stack([a, b, c]), 0.0), residual, fill)
+
+
+def _places(reach: int, *, even: bool) -> list[tuple[int, int]]:
+    """(dy, dx) of the sample: up to 9 x 9 places, evenly spaced or, as in the toolbox, denser in the middle."""
+    shares = (1 / 4, 2 / 4, 3 / 4, 1) if even else (1 / 9, 3 / 9, 6 / 9, 1)
+    half = {int(reach * share + 1e-9) for share in shares} - {0}
+    axis = sorted({0, *half, *(-step for step in half)})
+    return [(dy, dx) for dy in axis for dx in axis]
+
+
+def _sums(
+    z: FloatArray,
+    places: list[tuple[int, int]],
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    difference: float,
     depth_step: float,
-) -> tuple[Single, Single]:
-    """The plane of each pixel with the least cost among all windows that contain it.
+) -> FloatArray:
+    """Sums `[10, H, W]` over the points that count, relative to the pixel: 1, x, y, xx, xy, yy, w, xw, yw, ww.
 
-    Args:
-        integrals: of the moments, see `_integrals`.
-        rays: u `[1, W]` and v `[H, 1]`.
-        single: u, v and inverse depth `[H, W]` in single precision.
-        z2: depth squared, `[H, W]`.
-        windows: their sides, pixels.
-        depth_step: see `normals_from_depth`.
-
-    Returns:
-        a, b, c `[3, H, W]`, and the cost `[H, W]`; infinite where there is no plane.
+    x, y are offsets in units of u and v, w of inverse depth. Single precision suffices, as all are differences.
     """
-    height, width = z2.shape
-    rays_u, rays_v, inverse = single
-    noise = np.float32(depth_step**2 / 12) + (np.float32(SENSOR_NOISE) * z2) ** 2  # variance, m^2
-    best = np.full((height, width), np.inf, np.float32)
-    plane = np.zeros((3, height, width), np.float32)
-    for rank, side in enumerate(sorted(windows, reverse=True)):
-        radius = max(1, side // 2)
-        margins = ((0, 0), (radius, radius), (radius, radius))
-        fit = np.pad(_fit_planes(integrals, *rays, radius), margins, mode="edge")
-        # fits of the windows centred `radius` pixels away, which still contain the pixel, and of the centred one
-        for dy in (0, radius, 2 * radius):
-            for dx in (0, radius, 2 * radius):
-                a, b, c, mse = fit[:, dy : dy + height, dx : dx + width]
-                own = (a * rays_u + b * rays_v + (c - inverse)) * z2
-                prior = _PRIOR_SMALLER * rank + (0.0 if dy == dx == radius else _PRIOR_SHIFTED)
-                cost = mse * (z2 * z2) + own * own + np.float32(prior) * noise
-                better = cost < best
-                np.copyto(best, cost, where=better)
-                for k, coefficient in enumerate((a, b, c)):
-                    np.copyto(plane[k], coefficient, where=better)
-    return plane, best
-
-
-def _integrals(valid: npt.NDArray[np.bool_], u: FloatArray, v: FloatArray, w: FloatArray) -> FloatArray:
-    """Integral images `[10, H + 1, W + 1]` of the moments 1, u, v, w, uu, uv, vv, uw, vw, ww over valid pixels."""
-    one = valid.astype(np.float64)
-    moments = (one, one * u, one * v, w, one * (u * u), one * (u * v), one * (v * v), w * u, w * v, w * w)
-    sums = np.zeros((len(moments), valid.shape[0] + 1, valid.shape[1] + 1))
-    for k, moment in enumerate(moments):
-        np.cumsum(np.cumsum(moment, axis=1), axis=0, out=sums[k, 1:, 1:])
+    height, width = z.shape
+    reach = max(dy for dy, _ in places)
+    depth = np.pad(z.astype(np.float32), reach)
+    inverse = np.where(depth > 0, 1 / np.where(depth > 0, depth, 1), 0).astype(np.float32)
+    of_mask = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    sums = np.empty((10, height, width))
+    rows = max(1, _BLOCK // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        own = np.s_[top + reach : bottom + reach, reach : reach + width]
+        tolerance = difference * depth[own] + np.float32(depth_step)
+        mask = np.empty((len(places), bottom - top, width), np.float32)
+        w = np.empty_like(mask)
+        for k, (dy, dx) in enumerate(places):
+            other = np.s_[top + reach + dy : bottom + reach + dy, reach + dx : reach + dx + width]
+            np.less_equal(np.abs(depth[other] - depth[own]), tolerance, out=mask[k], casting="unsafe")
+            mask[k] *= depth[other] > 0
+            np.multiply(mask[k], inverse[other] - inverse[own], out=w[k])
+        flat = (len(places), -1)
+        sums[:6, top:bottom] = (of_mask @ mask.reshape(flat)).reshape(6, -1, width)
+        sums[6:9, top:bottom] = (of_mask[:3] @ w.reshape(flat)).reshape(3, -1, width)
+        sums[9, top:bottom] = np.einsum("khw,khw->hw", w, w)
     return sums
-
-
-def _fit_planes(integrals: FloatArray, u: FloatArray, v: FloatArray, radius: int) -> Single:
-    """a, b, c and the mean squared residual of the window round each pixel, `[4, H, W]`; residual inf: no plane."""
-    height, width = integrals.shape[1] - 1, integrals.shape[2] - 1
-    top, bottom = (np.clip(np.arange(height) + k, 0, height) for k in (-radius, radius + 1))
-    left, right = (np.clip(np.arange(width) + k, 0, width) for k in (-radius, radius + 1))
-    bands = integrals[:, bottom] - integrals[:, top]
-    n, *sums = bands[:, :, right] - bands[:, :, left]
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        su, sv, sw, suu, suv, svv, suw, svw, sww = (s / n for s in sums)
-        uu, uv, vv = suu - su * su, suv - su * sv, svv - sv * sv
-        uw, vw, ww = suw - su * sw, svw - sv * sw, sww - sw * sw
-        determinant = uu * vv - uv * uv
-        a = (uw * vv - vw * uv) / determinant
-        b = (vw * uu - uw * uv) / determinant
-        c = sw - a * su - b * sv
-        mse = np.maximum(ww - a * uw - b * vw, 0.0)
-        # spread of the samples, against that of a full window: a line of samples fixes no plane
-        full = (2 * radius + 1) ** 2
-        span = ((u[0, -1] - u[0, 0]) / max(width - 1, 1) * (v[-1, 0] - v[0, 0]) / max(height - 1, 1)) ** 2
-        good = (n >= _MIN_FILL * full) & (determinant > 1e-3 * span * (full / 12) ** 2)
-    fit = np.stack([np.where(good, x, other) for x, other in ((a, 0.0), (b, 0.0), (c, 0.0), (mse, np.inf))])
-    return fit.astype(np.float32)

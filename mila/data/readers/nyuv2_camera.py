@@ -35,8 +35,6 @@ WHITE_BORDER = 8
 """Pixels on each side where the official images hold no picture: projecting the depth camera onto the colour camera
 and undistorting leave a white frame 5 to 7 pixels wide, and depth there is only in-painted. No target counts there."""
 
-_NORMALS_HEIGHT = 240  # depth is subsampled to about this many rows: the sensor resolves no more
-
 
 @dataclass(frozen=True)
 class ColourCamera:
@@ -204,7 +202,7 @@ def targets_of(
     return {
         "segmentation": nearest(labels, height, width),
         "depth": nearest(depth[None], height, width),
-        "normals": nearest(_normals(depth, depth_step, camera), height, width),
+        "normals": nearest(normals_from_depth(depth, *camera.at(rows, columns), depth_step=depth_step), height, width),
     }
 
 
@@ -244,12 +242,3 @@ def _undistortion(
     source = np.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right])
     weights = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     return source, weights.astype(np.float32), outside
-
-
-def _normals(depth: npt.NDArray[np.float32], step: float, camera: ColourCamera) -> npt.NDArray[np.float32]:
-    """`[3, H / s, W / s]` from every s-th pixel of each axis, s = 2 at 480 rows."""
-    fx, fy, cx, cy = camera.at(depth.shape[0], depth.shape[1])
-    stride = max(1, depth.shape[0] // _NORMALS_HEIGHT)
-    return normals_from_depth(
-        depth[::stride, ::stride], fx / stride, fy / stride, cx / stride, cy / stride, depth_step=step
-    )

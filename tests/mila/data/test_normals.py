@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from mila.common.types import Array
 from mila.data.normals import normals_from_depth
+from tests.support.paths import SHARED
 
 HEIGHT, WIDTH = 240, 320
 CAMERA = (259.4, 259.7, 162.8, 126.9)
@@ -165,5 +167,69 @@ def test_wrong_arguments_are_refused() -> None:
         normals_from_depth(np.ones((1, 4, 4)), 1, 1, 0, 0)
     with pytest.raises(ValueError, match="focal"):
         normals_from_depth(np.ones((4, 4)), 0, 1, 0, 0)
-    with pytest.raises(ValueError, match="windows"):
-        normals_from_depth(np.ones((4, 4)), 1, 1, 0, 0, windows=[])
+    with pytest.raises(ValueError, match="reach"):
+        normals_from_depth(np.ones((4, 4)), 1, 1, 0, 0, reach=0)
+
+
+def slow_normal(depth: Array, row: int, column: int, fx: float, fy: float, cx: float, cy: float) -> Array:
+    """The toolbox's plane at one pixel, point by point: 1 / Z is linear on a plane."""
+    points = []
+    for dy in (-9, -6, -3, -1, 0, 1, 3, 6, 9):
+        for dx in (-9, -6, -3, -1, 0, 1, 3, 6, 9):
+            y, x = row + dy, column + dx
+            inside = 0 <= y < depth.shape[0] and 0 <= x < depth.shape[1] and depth[y, x] > 0
+            if inside and abs(depth[y, x] - depth[row, column]) <= 0.05 * depth[row, column]:
+                points.append(((x - cx) / fx, (y - cy) / fy, 1.0, 1 / depth[y, x]))
+    rows = np.array(points)
+    plane: Array = np.linalg.lstsq(rows[:, :3], rows[:, 3], rcond=None)[0]
+    normal: Array = -plane / np.linalg.norm(plane)
+    return normal
+
+
+def test_it_is_the_fit_of_the_toolbox_point_by_point() -> None:
+    rng = np.random.default_rng(3)
+    camera = (518.86, 519.47, 30.0, 20.0)
+    depth = 2 + 0.4 * rng.random((40, 60)) * (rng.random((40, 60)) < 0.5)
+    depth[rng.random(depth.shape) < 0.1] = 0
+    estimate = normals_from_depth(depth, *camera)
+    for row, column in [(0, 0), (20, 30), (39, 59), (5, 58), (33, 7)]:
+        if depth[row, column] > 0:
+            assert estimate[:, row, column] == pytest.approx(slow_normal(depth, row, column, *camera), abs=2e-3)
+
+
+OFFICIAL = SHARED / "nyuv2_official"
+needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"no official normals of NYUd v2 in {OFFICIAL}")
+
+
+def official_normals() -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Of image 433, in our camera frame `[3, H, W]`, and where they are known."""
+    stored = np.asarray(Image.open(OFFICIAL / "norm_gt_000433.png")).astype(np.float64)
+    known = np.asarray((np.abs(stored - 127) > 2).any(-1))
+    right, forward, up = (stored / 255 * 2 - 1).transpose(2, 0, 1)
+    normals = np.stack([right, -up, forward])
+    return normals / np.linalg.norm(normals, axis=0).clip(1e-9), known
+
+
+@needs_official
+def test_official_normals_are_met() -> None:
+    depth = np.asarray(Image.open(OFFICIAL / "depth_gt_000433.png")) / 5000
+    true, known = official_normals()
+    estimate = normals_from_depth(depth, 518.86, 519.47, 325.58, 253.74)
+    errors = error(estimate, true, known & estimate.any(0))
+    assert (known & (depth > 0) & ~estimate.any(0)).mean() < 0.002
+    assert errors.mean() < 4.5
+    assert np.median(errors) < 1.5
+
+
+@needs_official
+def test_official_normals_are_nearly_met_from_depth_of_8_bits() -> None:
+    coarse = SHARED / "nyuv2" / "depth" / "0432.png"
+    if not coarse.is_file():
+        pytest.skip(f"no 8-bit depth in {coarse}")
+    depth = (np.asarray(Image.open(coarse)) + 0.5) * STEP
+    true, known = official_normals()
+    estimate = normals_from_depth(depth, 518.86, 519.47, 325.58, 253.74, depth_step=STEP)
+    errors = error(estimate, true, known & estimate.any(0))
+    assert (known & ~estimate.any(0)).mean() < 0.002
+    assert errors.mean() < 5
+    assert np.median(errors) < 3
