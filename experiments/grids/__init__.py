@@ -52,6 +52,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 GRIDS = {grid.name: grid for grids in TABLES.values() for grid in grids}
 """The grids of the tables, by their own names."""
 
+ALL_GRIDS = GRIDS | {grid.name: grid for grids in FIGURES.values() for grid in grids}
+"""The grids of tables and figures, by their own names."""
+
 
 def find_grids(name: str) -> tuple[Grid, ...]:
     """The grids of a table, a figure, or what `NAMES` calls so, or the one grid of that name.
@@ -60,9 +63,8 @@ def find_grids(name: str) -> tuple[Grid, ...]:
         UserError: there is none. Table 7 has none: nothing in it is trained.
     """
     known = TABLES | FIGURES
-    single = {grid.name: grid for grids in known.values() for grid in grids}
-    if name in single:
-        return (single[name],)
+    if name in ALL_GRIDS:
+        return (ALL_GRIDS[name],)
     names = NAMES.get(name, (name,))
     if not all(each in known for each in names):
         raise UserError(f"there is no grid {name!r}; choose one of: {', '.join((*known, *NAMES))} (see --list).")

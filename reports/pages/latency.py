@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from experiments.costs.latency import LatencyRecord, LatencyRow, find_row
-from experiments.grids import GRIDS
+from experiments.grids import ALL_GRIDS
 from experiments.profiles import PROFILES
 from experiments.runs import Runs
 from mila.cost.latency import Times
@@ -138,11 +138,11 @@ def write_latency(
 def _grids(record: LatencyRecord) -> tuple[GridPart, ...]:
     parts = []
     for name, group in groupby(record.rows, lambda row: row.grid):
-        rows, grid = list(group), GRIDS[name]
+        rows, grid = list(group), ALL_GRIDS[name]
         against = find_row(rows, name, _REFERENCE)
         size = f"{rows[0].height} × {rows[0].width} pixels, {len(grid.suite.tasks)} tasks"
         lines = tuple(_line(row, against) for row in rows)
-        parts.append(GridPart(f"Table {grid.table}. {grid.title}", size, lines, _pairs(rows)))
+        parts.append(GridPart(grid.heading, size, lines, _pairs(rows)))
     return tuple(parts)
 
 
@@ -185,7 +185,7 @@ def _saved(ours: float, theirs: float) -> str:
 
 
 def _pairs(rows: Sequence[LatencyRow]) -> tuple[Pair, ...]:
-    grid = GRIDS[rows[0].grid]
+    grid = ALL_GRIDS[rows[0].grid]
     printed = read_published(grid.table, dataset_of(grid))
     pairs = []
     for ours, theirs in _PAIRS:
@@ -217,7 +217,7 @@ def to_csv(latencies: Sequence[LatencyRecord]) -> str:
             where = (
                 record.profile,
                 record.device,
-                GRIDS[row.grid].table,
+                ALL_GRIDS[row.grid].table,
                 row.label,
                 row.height,
                 row.width,

@@ -42,6 +42,14 @@ def test_realised_savings_stand_beside_those_in_operations(tmp_path: Path) -> No
     assert NASTY not in html
 
 
+def test_models_of_a_figure_are_shown_as_well(tmp_path: Path) -> None:
+    timed = record()
+    rows = tuple(replace(row, grid="figure1") for row in timed.rows)
+    write_latency([replace(timed, rows=rows)], [], {}, tmp_path)
+    page = text_of((tmp_path / "latency.html").read_text())
+    assert "Figure 1. mIoU over GFLOPs of multi-task learning on Cityscapes" in page
+
+
 def test_energy_where_it_is_reported(tmp_path: Path) -> None:
     write_latency([record(energy=0.125)], [], {}, tmp_path)
     assert "20 % −25 % 0.125" in text_of((tmp_path / "latency.html").read_text())
