@@ -23,7 +23,7 @@ from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION, Item, SplitFiles, metres_times_pixels
 from mila.data.readers.cityscapes_labels import UNKNOWN, class_table
-from mila.data.readers.images import check_size, fingerprint, nearest, read_grey, read_rgb, resize_rgb
+from mila.data.readers.images import check_size, fingerprint, nearest, read_depth, read_labels, read_rgb, resize_rgb
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, Suite
@@ -185,7 +185,7 @@ class Cityscapes:
         return resize_rgb(image, self.height, self.width)
 
     def _labels(self, item: Item, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-        ids, _ = read_grey(item.labels)
+        ids = read_labels(item.labels)
         check_size(item.labels, (ids.shape[0], ids.shape[1]), item.frames[-1], size)
         # out-of-range ids anywhere make the file suspect, so the whole of it is checked
         if int(ids.max()) > 255 or int((classes := self._table[ids]).min()) == UNKNOWN:
@@ -199,7 +199,7 @@ class Cityscapes:
     def _depth(self, item: Item, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         if item.disparity is None:
             return np.zeros((1, self.height, self.width), np.float32)
-        stored, bits = read_grey(item.disparity)
+        stored, bits = read_depth(item.disparity)
         if bits != 16:
             raise UserError(
                 f"{item.disparity} has 8 bits a pixel, but disparity has 16; "

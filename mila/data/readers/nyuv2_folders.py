@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
-from mila.data.readers.images import check_size, fingerprint, grey_bits, read_grey, read_rgb
+from mila.data.readers.images import check_size, depth_bits, fingerprint, read_depth, read_labels, read_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.stills import StillMode, clip_from_still
@@ -130,7 +130,7 @@ class NYUv2Folders:
 
     def manifest(self) -> dict[str, Any]:
         """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
-        bits = grey_bits(self._items[0].depth)
+        bits = depth_bits(self._items[0].depth)
         notes = [f"{bits}-bit depth"]
         if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
@@ -161,7 +161,7 @@ class NYUv2Folders:
         return self._items[index]
 
     def _read_labels(self, path: Path) -> npt.NDArray[np.int64]:
-        values, _ = read_grey(path)
+        values = read_labels(path)
         if values.size and int(values.max()) > self._classes:
             raise UserError(
                 f"{path} holds the label {int(values.max())}, but the labels here are 0 (unlabelled) to "
@@ -234,7 +234,7 @@ def _rgb_path(root: Path, name: str) -> Path:
 
 def _read_depth(path: Path) -> tuple[npt.NDArray[np.float32], float]:
     """Metres `[H, W]`, 0 missing, and the quantisation step in metres."""
-    values, bits = read_grey(path)
+    values, bits = read_depth(path)
     if bits == 8:
         metres, step = (values.astype(np.float32) + 0.5) / 25.5, DEPTH_STEP_8BIT
     else:
