@@ -114,6 +114,8 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
     for source in sources.values():
         source.check(options.length)
     _check_store(options.store)
+    for warning in (text for source in sources.values() for text in source.manifest().get("warnings", ())):
+        console.print(f"Warning: {warning}.", markup=False)
     console.print(f"{options.root}: {layout.title}; {suite.name}; {_ABOUT_MODES[mode]}.", markup=False)
     missing = _print_space(sources, options.length, options.store, console)
     free = shutil.disk_usage(_existing(options.store)).free

@@ -13,6 +13,7 @@ depth 0 throughout, that is, not annotated.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION, Item, SplitFiles, metres_times_pixels
-from mila.data.readers.cityscapes_labels import UNKNOWN, class_table
+from mila.data.readers.cityscapes_labels import HIGHEST_TRAIN_ID, UNKNOWN, class_table
 from mila.data.readers.images import check_size, fingerprint, nearest, read_depth, read_labels, read_rgb, resize_rgb
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
@@ -151,7 +152,7 @@ class Cityscapes:
         return self._item(index).files
 
     def manifest(self) -> dict[str, Any]:
-        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
+        """Data set, suite, split, mode, size, items, targets, notes, warnings if any, fingerprint of the files."""
         count, with_depth = len(self), sum(item.disparity is not None for item in self._items)
         notes, targets = [], {"segmentation": count}
         if self._suite != CITYSCAPES19:
@@ -171,6 +172,7 @@ class Cityscapes:
             "items": count,
             "targets": targets,
             "note": ", ".join(notes),
+            **({"warnings": self._warnings} if self._warnings else {}),
             "fingerprint": fingerprint(self.root, [path for item in self._items for path in item.files]),
         }
 
@@ -178,6 +180,20 @@ class Cityscapes:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         return self._items[index]
+
+    @cached_property
+    def _warnings(self) -> list[str]:
+        """What a whole split shows: where the labels are right, the first of them already ends the search."""
+        for item in self._items:
+            try:
+                if int(read_labels(item.labels).max()) > HIGHEST_TRAIN_ID:
+                    return []
+            except UserError:  # `clip` says it
+                continue
+        return [
+            f"no label id above {HIGHEST_TRAIN_ID} occurs in split {self.split}: these are no complete labelIds "
+            "(trainIds look so)"
+        ]
 
     def _frame(self, path: Path, last: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         image = read_rgb(path)
@@ -190,9 +206,10 @@ class Cityscapes:
         # out-of-range ids anywhere make the file suspect, so the whole of it is checked
         if int(ids.max()) > 255 or int((classes := self._table[ids]).min()) == UNKNOWN:
             unknown = int(ids.max()) if int(ids.max()) > 255 else int(ids[classes == UNKNOWN][0])
+            train_ids = ", and 255 is the mark of trainIds" if unknown == 255 else ""
             raise UserError(
-                f"{item.labels} holds the label id {unknown}, but Cityscapes has the ids 0 to 33; replace it by the "
-                "official labelIds image."
+                f"{item.labels} holds the label id {unknown}, but Cityscapes has the ids 0 to 33{train_ids}; replace "
+                "it by the official labelIds image."
             )
         return nearest(classes, self.height, self.width)
 

@@ -13,7 +13,11 @@ over the image or its repetition (`mila.data.readers.stills`). There are no norm
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,8 +134,7 @@ class NYUv2Folders:
 
     def manifest(self) -> dict[str, Any]:
         """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
-        bits = depth_bits(self._items[0].depth)
-        notes = [f"{bits}-bit depth"]
+        notes = [f"{'- and '.join(map(str, sorted(self._depths)))}-bit depth"]
         if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
         notes += ["normals computed from depth", *self._camera.notes]
@@ -152,8 +155,27 @@ class NYUv2Folders:
             "items": count,
             "targets": {"segmentation": count, "depth": count, "normals": count},
             "note": ", ".join(notes),
+            **({"warnings": self._warnings} if self._warnings else {}),
             "fingerprint": fingerprint(self.root, files),
         }
+
+    @cached_property
+    def _depths(self) -> Mapping[int, int]:
+        """How many depth images there are by their bits."""
+        bits = Counter([depth_bits(self._items[0].depth)])
+        for item in self._items[1:]:
+            with suppress(UserError):  # `clip` says it
+                bits[depth_bits(item.depth)] += 1
+        return bits
+
+    @property
+    def _warnings(self) -> list[str]:
+        if len(self._depths) < 2:
+            return []
+        return [
+            f"{self._depths[8]} depth images of split {self.split} have 8 bits (metres = (q + 0.5) / 25.5) and "
+            f"{self._depths[16]} have 16 (millimetres): each is read by its own"
+        ]
 
     def _item(self, index: int) -> _Item:
         if not 0 <= index < len(self):
