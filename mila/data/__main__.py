@@ -204,7 +204,7 @@ def _check_store(store: Path) -> None:
     """`UserError` where `store` holds what no `prepare` left there."""
     splits = ("train", "val", "test")
     try:
-        entries = list(store.iterdir()) if store.exists() else []
+        entries = [path for path in store.iterdir() if not path.name.startswith(".")] if store.exists() else []
         strange = [path for path in entries if path.name not in splits]
         strange += [path for path in entries if path.name in splits and any(path.iterdir()) and not _is_ours(path)]
     except OSError as error:

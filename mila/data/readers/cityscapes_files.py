@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mila.data.readers.checks import is_hidden
 from mila.errors import UserError
 
 FRAMES_TO_ANNOTATION = 20
@@ -156,9 +157,10 @@ class SplitFiles:
         return self._root / folder / self._split / city
 
     def _names(self, folder: Path) -> frozenset[str]:
-        """What `folder` holds; nothing where there is no such folder, or a file of that name."""
+        """What `folder` holds, without hidden files; nothing where there is no such folder, or a file of that name."""
         if folder not in self._listings:
-            self._listings[folder] = frozenset(os.listdir(folder) if folder.is_dir() else ())  # noqa: PTH208
+            names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208
+            self._listings[folder] = frozenset(name for name in names if not is_hidden(name))
         return self._listings[folder]
 
 

@@ -83,7 +83,6 @@ def test_cityscapes_with_every_fault(cities: Path) -> None:
     expected = SplitInspection("train", 4, 3 * 20 + 14, (13, 19), {"segmentation": 4, "depth": 3})
     assert found.splits == (expected,)
     assert found.strays == (
-        "camera/.DS_Store",
         "disparity/train/ulm/notes.txt",
         *(f"leftImg8bit/{name}.png" for name in "abc"),
     )
