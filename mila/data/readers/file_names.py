@@ -132,11 +132,11 @@ _MTAN = FileNames(
     },
 )
 _OFFICIAL = FileNames(
-    ("*/r-*.ppm", "raw/*/r-*.ppm"),
+    ("*/r-*.*", "*/*/r-*.*", "raw/*/*/r-*.*"),
     {
         r"nyu_depth_v2_labeled\.mat": ("segmentation", "depth", "normals"),
-        rf"(raw/)?[^/]+/r-{_TIME}\.ppm": ("frame",),
-        rf"(raw/)?[^/]+/(d-{_TIME}\.pgm|a-{_TIME}\.dump|INDEX\.txt)": (),
+        rf"(raw/)?([^/]+/)?[^/]+/r-{_TIME}\.(ppm|png|jpg)": ("frame",),
+        rf"(raw/)?([^/]+/)?[^/]+/(d-{_TIME}\.(pgm|png)|a-{_TIME}\.dump|INDEX\.txt)": (),
     },
 )
 
