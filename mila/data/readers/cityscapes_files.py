@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mila.common.files import read_text
 from mila.data.readers.checks import is_hidden
 from mila.errors import UserError
 
@@ -172,7 +173,7 @@ def metres_times_pixels(camera: Path) -> float:
             (pixels) as a positive number.
     """
     try:
-        content = json.loads(camera.read_text(encoding="utf-8"), parse_int=float)
+        content = json.loads(read_text(camera), parse_int=float)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{camera} cannot be read as JSON ({error}); restore it from the data set's archive of camera files."

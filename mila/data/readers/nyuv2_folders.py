@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.files import read_text
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
 from mila.data.readers.images import check_size, depth_bits, fingerprint, read_depth, read_labels, read_rgb
@@ -223,7 +224,7 @@ def _complete_items(root: Path, split: Path, names: list[str], labels: str, prob
 
 def _read_split(path: Path, problems: list[str] | None) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; it must list the split's image numbers, one a line.") from error
     except (OSError, UnicodeDecodeError) as error:

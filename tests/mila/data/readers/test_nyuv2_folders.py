@@ -225,7 +225,7 @@ def test_nyu_missing_things_are_found_at_once(nyu: Path) -> None:
         (b"", r"train\.txt lists no image"),
         (b"0\nkitchen\n", r"train\.txt, line 2: 'kitchen' is no image number"),
         (b"0\n\n0\n", r"train\.txt, line 3: image 0 is listed twice"),
-        (b"\xff\xfe", r"train\.txt cannot be read"),
+        (b"\xff\xff", r"train\.txt cannot be read"),
         (b"0\n7\n", r"rgb.0007\.jpg \(and 2 others\) does not exist"),
     ],
 )

@@ -111,8 +111,8 @@ def test_the_official_file_with_faults(official_nyu: Path) -> None:
     assert_problems(
         found,
         f"{official_nyu} holds no raw file of any labelled frame of split test, but mode video takes them "
-        "(SCENE/r-TIME-STAMP.ppm, .png or .jpg in the data set's folder, in raw/, or one folder deeper); unpack the raw "
-        "scenes, or choose mode pan or still.",
+        "(SCENE/r-TIME-STAMP.ppm, .png or .jpg in the data set's folder, in raw/, or one folder deeper); unpack the "
+        "raw scenes, or choose mode pan or still.",
         f"{first} cannot be read (...); {RESTORE}",
         f"{mat}, image 3, holds depth that is not finite; replace it by the official file.",
     )
