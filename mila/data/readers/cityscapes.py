@@ -39,12 +39,12 @@ class Cityscapes:
     """One split of Cityscapes as a `ClipSource`.
 
     Args:
-        root: the folder that holds `gtFine` and `leftImg8bit_sequence` (mode `video`) or `leftImg8bit`.
+        root: the folder that holds `gtFine` and `leftImg8bit_sequence` (all that mode `video` needs) or `leftImg8bit`.
         split: `train`, `val` or `test`.
         height: height of frames and targets, pixels.
         width: width of frames and targets, pixels.
         mode: `video` takes the real frames before the annotated one; `pan` and `still` make a clip of the annotated
-            image alone (`mila.data.readers.stills`).
+            image alone (`mila.data.readers.stills`), which may lie in either of the two folders.
         limit: use the first so many items only, in the order of their names.
         classes: 7 label categories and depth, or the 19 classes of the benchmark without depth (Tables 5 and 11).
         depth: with 7 classes, `disparity` is the stored value p / 65535, as in the published numbers (note 2.3);
@@ -82,10 +82,12 @@ class Cityscapes:
             disparity=self._suite != CITYSCAPES19,
             camera=self._suite == CITYSCAPES_METRES,
         )
-        images = "leftImg8bit_sequence" if mode == "video" else "leftImg8bit"
         try:
             check_folder(self.root, "the Cityscapes folder")
             check_folder(self.root / "gtFine" / split, f"the Cityscapes labels (gtFine) of split {split}")
+            images = "leftImg8bit_sequence"
+            if mode != "video" and not (self.root / images / split).is_dir():
+                images = "leftImg8bit"  # either will do
             check_folder(self.root / images / split, f"the images that mode {mode} takes, of split {split},")
             self._items = self._files.items(limit, problems)
         except OSError as error:

@@ -246,8 +246,8 @@ class MTANTree:
             if given is None and not is_clear:
                 raise UserError(
                     f"{folder} holds normals whose {'xyz'[axis]} agrees too little with the depth to tell its "
-                    f"direction (correlation {value:.2f}); check that depth and normals belong together, or give "
-                    "normal_signs."
+                    f"direction (correlation {value:.2f}); check that depth and normals belong together (from "
+                    "Python, normal_signs may say it)."
                 )
             if given is not None and is_clear and given[axis] * value < 0:
                 raise UserError(

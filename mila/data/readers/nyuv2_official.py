@@ -256,8 +256,8 @@ class NYUv2Official:
     def _check_length(self, length: int) -> None:
         if self.mode == "video" and length > LONGEST_CLIP:
             raise UserError(
-                f"A clip of {length} frames is longer than the {LONGEST_CLIP} that are taken of a raw video; ask for a "
-                "shorter clip: a smaller keyframe interval or less history."
+                f"A clip of {length} frames is longer than the {LONGEST_CLIP} that are taken of a raw video; choose "
+                "mode pan or still, which make clips of any length."
             )
 
     def _is_video(self, index: int, length: int) -> bool:
