@@ -76,6 +76,7 @@ def about(plan: Plan, manifest: Mapping[str, Any]) -> About:
     numbers = ", ".join(str(seed) for seed in plan.seeds)
     paper = plan.grid.suite
     notes = [note for note in str(manifest.get("note", "")).split(", ") if note and note not in _UNITS]
+    notes += manifest.get("warnings", ())
     mode = _MODES[source.mode]
     own = (file_of(row.model) for row in plan.grid.own_rows)
     names = [plan.grid.name, *(re.sub(r"\W+", "-", file.stem) for file in own if file is not None)]

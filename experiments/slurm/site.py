@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mila.common.files import read_text
 from mila.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -95,7 +96,7 @@ def read_site(path: Path) -> dict[str, Any]:
         UserError: it cannot be read, or a key or a value is not known.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(
             f"--slurm {path}: the file cannot be read ({error.strerror}); docs/slurm.md shows one."

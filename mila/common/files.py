@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+from mila.errors import UserError
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -23,6 +26,20 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text that a person wrote into `path`, with or without a byte order mark.
+
+    Raises:
+        UserError: it is UTF-16 or UTF-32, as some editors on Windows save text.
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no UTF-8 for another reason.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        raise UserError(f"{path} is text in UTF-16 or UTF-32; save it as UTF-8.")
+    return content.decode("utf-8-sig")
 
 
 def write_text(path: Path, text: str) -> None:

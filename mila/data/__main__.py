@@ -114,6 +114,8 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
     for source in sources.values():
         source.check(options.length)
     _check_store(options.store)
+    for warning in (text for source in sources.values() for text in source.manifest().get("warnings", ())):
+        console.print(f"Warning: {warning}.", markup=False)
     console.print(f"{options.root}: {layout.title}; {suite.name}; {_ABOUT_MODES[mode]}.", markup=False)
     missing = _print_space(sources, options.length, options.store, console)
     free = shutil.disk_usage(_existing(options.store)).free
@@ -202,7 +204,7 @@ def _check_store(store: Path) -> None:
     """`UserError` where `store` holds what no `prepare` left there."""
     splits = ("train", "val", "test")
     try:
-        entries = list(store.iterdir()) if store.exists() else []
+        entries = [path for path in store.iterdir() if not path.name.startswith(".")] if store.exists() else []
         strange = [path for path in entries if path.name not in splits]
         strange += [path for path in entries if path.name in splits and any(path.iterdir()) and not _is_ours(path)]
     except OSError as error:

@@ -71,7 +71,11 @@ class ClipSource(Protocol):
         ...
 
     def manifest(self) -> dict[str, Any]:
-        """What identifies the data (JSON): it enters the hash of every stage that reads it, and the report."""
+        """What identifies the data (JSON): it enters the hash of every stage that reads it, and the report.
+
+        Under `note` what the data are, and under `warnings`, where there is reason for one, what may be wrong with a
+        split as a whole.
+        """
         ...
 
 

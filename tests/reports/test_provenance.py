@@ -27,6 +27,8 @@ def test_real_data_are_named_and_kept_apart(tmp_path: Path) -> None:
     data = about(plan, manifest_of(plan.test_data, Store(tmp_path / "store"))).data
     assert data.startswith("real images: NYUd v2, 8-bit depth, JPEG images")
     assert data in report.page.read_text()
+    manifest = {**manifest_of(plan.test_data, Store(tmp_path / "store")), "warnings": ["the labels look odd"]}
+    assert ", the labels look odd, " in about(plan, manifest).data
     assert "procedural" not in report.page.read_text()
     assert {line["data"] for line in lines_of(report.csv).values()} == {data, ""}
 

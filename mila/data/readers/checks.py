@@ -24,6 +24,11 @@ def check_folder(path: Path, what: str) -> None:
         raise UserError(f"{path} {state}, but {what} is expected there; correct the path or unpack the data set.")
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of a data set: `._*` and `.DS_Store` of macOS, `.nfs*` and such."""
+    return name.startswith(".")
+
+
 def check_length(length: int) -> None:
     """`UserError` where a clip of `length` frames is not possible."""
     if length < 1:

@@ -13,6 +13,7 @@ depth 0 throughout, that is, not annotated.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,8 +23,8 @@ import numpy.typing as npt
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION, Item, SplitFiles, metres_times_pixels
-from mila.data.readers.cityscapes_labels import UNKNOWN, class_table
-from mila.data.readers.images import check_size, fingerprint, nearest, read_grey, read_rgb, resize_rgb
+from mila.data.readers.cityscapes_labels import HIGHEST_TRAIN_ID, UNKNOWN, class_table
+from mila.data.readers.images import check_size, fingerprint, nearest, read_depth, read_labels, read_rgb, resize_rgb
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, Suite
@@ -38,12 +39,12 @@ class Cityscapes:
     """One split of Cityscapes as a `ClipSource`.
 
     Args:
-        root: the folder that holds `gtFine` and `leftImg8bit_sequence` (mode `video`) or `leftImg8bit`.
+        root: the folder that holds `gtFine` and `leftImg8bit_sequence` (all that mode `video` needs) or `leftImg8bit`.
         split: `train`, `val` or `test`.
         height: height of frames and targets, pixels.
         width: width of frames and targets, pixels.
         mode: `video` takes the real frames before the annotated one; `pan` and `still` make a clip of the annotated
-            image alone (`mila.data.readers.stills`).
+            image alone (`mila.data.readers.stills`), which may lie in either of the two folders.
         limit: use the first so many items only, in the order of their names.
         classes: 7 label categories and depth, or the 19 classes of the benchmark without depth (Tables 5 and 11).
         depth: with 7 classes, `disparity` is the stored value p / 65535, as in the published numbers (note 2.3);
@@ -81,10 +82,12 @@ class Cityscapes:
             disparity=self._suite != CITYSCAPES19,
             camera=self._suite == CITYSCAPES_METRES,
         )
-        images = "leftImg8bit_sequence" if mode == "video" else "leftImg8bit"
         try:
             check_folder(self.root, "the Cityscapes folder")
             check_folder(self.root / "gtFine" / split, f"the Cityscapes labels (gtFine) of split {split}")
+            images = "leftImg8bit_sequence"
+            if mode != "video" and not (self.root / images / split).is_dir():
+                images = "leftImg8bit"  # either will do
             check_folder(self.root / images / split, f"the images that mode {mode} takes, of split {split},")
             self._items = self._files.items(limit, problems)
         except OSError as error:
@@ -151,7 +154,7 @@ class Cityscapes:
         return self._item(index).files
 
     def manifest(self) -> dict[str, Any]:
-        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
+        """Data set, suite, split, mode, size, items, targets, notes, warnings if any, fingerprint of the files."""
         count, with_depth = len(self), sum(item.disparity is not None for item in self._items)
         notes, targets = [], {"segmentation": count}
         if self._suite != CITYSCAPES19:
@@ -171,6 +174,7 @@ class Cityscapes:
             "items": count,
             "targets": targets,
             "note": ", ".join(notes),
+            **({"warnings": self._warnings} if self._warnings else {}),
             "fingerprint": fingerprint(self.root, [path for item in self._items for path in item.files]),
         }
 
@@ -179,27 +183,42 @@ class Cityscapes:
             raise IndexError(f"item {index} of {len(self)}")
         return self._items[index]
 
+    @cached_property
+    def _warnings(self) -> list[str]:
+        """What a whole split shows: where the labels are right, the first of them already ends the search."""
+        for item in self._items:
+            try:
+                if int(read_labels(item.labels).max()) > HIGHEST_TRAIN_ID:
+                    return []
+            except UserError:  # `clip` says it
+                continue
+        return [
+            f"no label id above {HIGHEST_TRAIN_ID} occurs in split {self.split}: these are no complete labelIds "
+            "(trainIds look so)"
+        ]
+
     def _frame(self, path: Path, last: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         image = read_rgb(path)
         check_size(path, (image.height, image.width), last, size)
         return resize_rgb(image, self.height, self.width)
 
     def _labels(self, item: Item, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-        ids, _ = read_grey(item.labels)
+        ids = read_labels(item.labels)
         check_size(item.labels, (ids.shape[0], ids.shape[1]), item.frames[-1], size)
         # out-of-range ids anywhere make the file suspect, so the whole of it is checked
         if int(ids.max()) > 255 or int((classes := self._table[ids]).min()) == UNKNOWN:
             unknown = int(ids.max()) if int(ids.max()) > 255 else int(ids[classes == UNKNOWN][0])
+            train_ids = ", and 255 is the mark of trainIds" if unknown == 255 else ""
             raise UserError(
-                f"{item.labels} holds the label id {unknown}, but Cityscapes has the ids 0 to 33; replace it by the "
-                "official labelIds image."
+                f"{item.labels} holds the label id {unknown}, but Cityscapes has the ids 0 to 33{train_ids}; replace "
+                "it by the official labelIds image."
             )
         return nearest(classes, self.height, self.width)
 
     def _depth(self, item: Item, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         if item.disparity is None:
             return np.zeros((1, self.height, self.width), np.float32)
-        stored, bits = read_grey(item.disparity)
+        stored, bits = read_depth(item.disparity)
         if bits != 16:
             raise UserError(
                 f"{item.disparity} has 8 bits a pixel, but disparity has 16; "

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mila.common.files import read_text
+from mila.data.readers.checks import is_hidden
 from mila.errors import UserError
 
 FRAMES_TO_ANNOTATION = 20
@@ -26,7 +28,7 @@ class Item:
     Attributes:
         name: CITY_SSSSSS_FFFFFF of the annotated frame.
         labels: its `labelIds` image.
-        frames: what is there of the snippet before it, without a gap, and itself.
+        frames: what is there of the snippet before it, without a gap, and itself, of either image package.
         disparity: its disparity image, if wanted and there.
         camera: its camera file, if wanted and there is disparity.
     """
@@ -92,15 +94,14 @@ class SplitFiles:
         if len(item.frames) == FRAMES_TO_ANNOTATION:
             raise UserError(
                 f"A clip of {length} frames is longer than the {FRAMES_TO_ANNOTATION} frames that the snippet of "
-                f"{item.name} has up to its annotated one; ask for a shorter clip: a smaller keyframe interval or less "
-                "history."
+                f"{item.name} has up to its annotated one; choose mode pan or still, which make clips of any length."
             )
         snippet, frame = item.name.rsplit("_", 1)
         name = f"{snippet}_{int(frame) - len(item.frames):06d}_leftImg8bit.png"
         raise UserError(
             f"{self._folder('leftImg8bit_sequence', item.labels.parent.name) / name} does not exist (nor as .jpg), but "
-            f"a clip of {length} frames to {item.name} needs it; unpack leftImg8bit_sequence in full, ask for a "
-            "shorter clip, or choose mode pan or still."
+            f"a clip of {length} frames to {item.name} needs it; unpack leftImg8bit_sequence in full, or choose mode "
+            "pan or still."
         )
 
     def _item(self, labels: Path) -> Item:
@@ -110,21 +111,22 @@ class SplitFiles:
                 f"{labels} is not named CITY_SSSSSS_FFFFFF{_LABELS} with six digits each; restore its name."
             )
         snippet, last, city = match["snippet"], int(match["frame"]), labels.parent.name
-        annotated = self._image("leftImg8bit", city, snippet, last)
+        folders = ("leftImg8bit", "leftImg8bit_sequence")
+        found = (self._image(folder, city, snippet, last) for folder in folders)
+        annotated = next((path for path in found if path is not None), None)
         frames: list[Path] = []
         if self._video:
-            annotated = annotated or self._image("leftImg8bit_sequence", city, snippet, last)
             for frame in range(last - 1, max(last - FRAMES_TO_ANNOTATION, -1), -1):
                 path = self._image("leftImg8bit_sequence", city, snippet, frame)
                 if path is None:
                     break
                 frames.insert(0, path)
         if annotated is None:
-            folder = "leftImg8bit_sequence" if self._video else "leftImg8bit"
+            folder, other = reversed(folders) if self._video else folders
             name = f"{snippet}_{last:06d}_leftImg8bit.png"
             raise UserError(
-                f"{self._folder(folder, city) / name} does not exist (nor as .jpg), but {labels.name} annotates it; "
-                "restore the image or remove its labels."
+                f"{self._folder(folder, city) / name} does not exist (nor as .jpg, nor in {other}), but {labels.name} "
+                "annotates it; restore the image or remove its labels."
             )
         item = Item(f"{snippet}_{last:06d}", labels, (*frames, annotated))
         if self._video and not frames:
@@ -156,9 +158,10 @@ class SplitFiles:
         return self._root / folder / self._split / city
 
     def _names(self, folder: Path) -> frozenset[str]:
-        """What `folder` holds; nothing where there is no such folder, or a file of that name."""
+        """What `folder` holds, without hidden files; nothing where there is no such folder, or a file of that name."""
         if folder not in self._listings:
-            self._listings[folder] = frozenset(os.listdir(folder) if folder.is_dir() else ())  # noqa: PTH208
+            names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208
+            self._listings[folder] = frozenset(name for name in names if not is_hidden(name))
         return self._listings[folder]
 
 
@@ -170,7 +173,7 @@ def metres_times_pixels(camera: Path) -> float:
             (pixels) as a positive number.
     """
     try:
-        content = json.loads(camera.read_text(encoding="utf-8"), parse_int=float)
+        content = json.loads(read_text(camera), parse_int=float)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{camera} cannot be read as JSON ({error}); restore it from the data set's archive of camera files."

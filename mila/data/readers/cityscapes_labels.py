@@ -11,18 +11,21 @@ from mila.tasks import CITYSCAPES19, VOID, Suite
 UNKNOWN = -2
 """Where `class_table` has no label id."""
 
+HIGHEST_TRAIN_ID = 18
+"""Of the 19 classes. Traffic signs, vegetation, sky, people and cars all have higher label ids: a street has some."""
+
 
 def class_table(suite: Suite) -> npt.NDArray[np.int64]:
     """Class index by the value of an 8-bit `labelIds` image, `[256]`: `VOID` where the suite ignores the label.
 
-    With `CITYSCAPES19` a class is a trainId, otherwise a label category. The id -1 (licence plate) is 255 in 8 bits,
-    though the official tool never draws it. A value that is no label id is `UNKNOWN`.
+    With `CITYSCAPES19` a class is a trainId, otherwise a label category. A value that is no label id is `UNKNOWN`, 255
+    too: the official tool never draws the id -1 (licence plate), and images of trainIds mark by 255 what is void.
     """
     classes = suite.task("segmentation").classes
     table = np.full(256, UNKNOWN, np.int64)
-    for label in labels:
+    for label in (label for label in labels if label.id >= 0):
         name = label.name if suite == CITYSCAPES19 else label.category
-        table[label.id % 256] = classes.index(name) if name in classes else VOID
+        table[label.id] = classes.index(name) if name in classes else VOID
     return table
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mila.data.readers.checks import is_hidden
 from mila.errors import UserError
 
 LABELLED = "nyu_depth_v2_labeled.mat"
@@ -70,7 +71,7 @@ class FileNames:
         return frozenset(), None, False
 
     def _files(self, root: Path) -> Iterator[str]:
-        """Paths below `root` of all files below the layout's folders."""
+        """Paths below `root` of all files below the layout's folders but hidden ones."""
 
         def refuse(error: OSError) -> None:
             raise UserError(
@@ -82,9 +83,10 @@ class FileNames:
             found = root.glob(pattern)
             tops.update((path.parent for path in found) if "." in pattern else filter(Path.is_dir, found))
         for top in tops:
-            for folder, _, names in os.walk(top, onerror=refuse):
+            for folder, below, names in os.walk(top, onerror=refuse):
+                below[:] = [name for name in below if not is_hidden(name)]
                 where = Path(folder).relative_to(root).as_posix()
-                yield from (f"{where}/{name}" for name in names)
+                yield from (f"{where}/{name}" for name in names if not is_hidden(name))
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,11 @@ _MTAN = FileNames(
     },
 )
 _OFFICIAL = FileNames(
-    ("*/r-*.ppm", "raw/*/r-*.ppm"),
+    ("*/r-*.*", "*/*/r-*.*", "raw/*/*/r-*.*"),
     {
         r"nyu_depth_v2_labeled\.mat": ("segmentation", "depth", "normals"),
-        rf"(raw/)?[^/]+/r-{_TIME}\.ppm": ("frame",),
-        rf"(raw/)?[^/]+/(d-{_TIME}\.pgm|a-{_TIME}\.dump|INDEX\.txt)": (),
+        rf"(raw/)?([^/]+/)?[^/]+/r-{_TIME}\.(ppm|png|jpg)": ("frame",),
+        rf"(raw/)?([^/]+/)?[^/]+/(d-{_TIME}\.(pgm|png)|a-{_TIME}\.dump|INDEX\.txt)": (),
     },
 )
 

@@ -25,6 +25,7 @@ from mila.data.clips import ClipSource
 from mila.data.packed import PackedClips, is_packed_store
 from mila.data.readers.checks import check_folder
 from mila.data.readers.file_names import LABELLED, MTAN_LABELS
+from mila.data.readers.nyuv2_raw import has_raw_video
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2_40, SUITES, Suite
 
@@ -135,7 +136,7 @@ def _recognise(root: Path) -> Layout:
     make = partial(Layout, root, packed=False)
     stills: tuple[ClipMode, ...] = ("pan", "still")
     if (root / LABELLED).exists():
-        modes = ("video", *stills) if _has_raw_video(root) else stills
+        modes = ("video", *stills) if has_raw_video(root) else stills
         suites: tuple[Suite, ...] = (NYUV2, NYUV2_40)
         return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", _reader=_official)
     parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
@@ -174,12 +175,6 @@ def _packed(root: Path) -> Layout:
     title = f"packed store of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
     mode: Any = first.mode
     return Layout(root, title, dataset, (first.suite,), (mode,), splits, scored, True, _reader=_open_packed)
-
-
-def _has_raw_video(root: Path) -> bool:
-    """Whether a scene's folder, in `root` or `root/raw`, holds a colour frame."""
-    folders = (folder for top in (root, root / "raw") if top.is_dir() for folder in top.iterdir() if folder.is_dir())
-    return any(path.name.startswith("r-") and path.suffix == ".ppm" for folder in folders for path in folder.iterdir())
 
 
 # Readers are imported when they open something: each brings libraries that no other data set needs.

@@ -28,7 +28,7 @@ from PIL import Image
 from mila.common.types import Array
 from mila.data.clips import Clip
 from mila.data.normals import normals_from_depth
-from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.checks import check_folder, check_length, check_options, is_hidden
 from mila.data.readers.file_names import MTAN_LABELS
 from mila.data.readers.images import fingerprint, nearest
 from mila.data.readers.nyuv2_camera import camera_at
@@ -246,8 +246,8 @@ class MTANTree:
             if given is None and not is_clear:
                 raise UserError(
                     f"{folder} holds normals whose {'xyz'[axis]} agrees too little with the depth to tell its "
-                    f"direction (correlation {value:.2f}); check that depth and normals belong together, or give "
-                    "normal_signs."
+                    f"direction (correlation {value:.2f}); check that depth and normals belong together (from "
+                    "Python, normal_signs may say it)."
                 )
             if given is not None and is_clear and given[axis] * value < 0:
                 raise UserError(
@@ -287,7 +287,7 @@ def _missing(folder: Path, number: int, others: str = "") -> str:
 
 def _numbers(folder: Path, problems: list[str] | None) -> list[int]:
     try:
-        stems = [path.stem for path in folder.iterdir() if path.suffix == ".npy"]
+        stems = [path.stem for path in folder.iterdir() if path.suffix == ".npy" and not is_hidden(path.name)]
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error}); allow reading it, or unpack the archive again.") from error
     strange = [stem for stem in stems if not (stem.isascii() and stem.isdigit() and str(int(stem)) == stem)]

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.files import read_text
 from mila.data.normals import normals_from_depth
 from mila.data.readers.images import nearest
 from mila.errors import UserError
@@ -119,7 +120,7 @@ def read_camera(root: Path, border: int | None) -> ColourCamera:
         raise UserError(f"A border of {border} pixels is not possible; give 0 or more.")
     path = root / CAMERA_FILE
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json.loads(read_text(path))
     except FileNotFoundError:
         camera = NYUD_V2
     except (OSError, ValueError, RecursionError) as error:

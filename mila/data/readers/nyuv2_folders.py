@@ -13,16 +13,21 @@ over the image or its repetition (`mila.data.readers.stills`). There are no norm
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.files import read_text
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
-from mila.data.readers.images import check_size, fingerprint, grey_bits, read_grey, read_rgb
+from mila.data.readers.images import check_size, depth_bits, fingerprint, read_depth, read_labels, read_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.stills import StillMode, clip_from_still
@@ -130,8 +135,7 @@ class NYUv2Folders:
 
     def manifest(self) -> dict[str, Any]:
         """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
-        bits = grey_bits(self._items[0].depth)
-        notes = [f"{bits}-bit depth"]
+        notes = [f"{'- and '.join(map(str, sorted(self._depths)))}-bit depth"]
         if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
         notes += ["normals computed from depth", *self._camera.notes]
@@ -152,8 +156,27 @@ class NYUv2Folders:
             "items": count,
             "targets": {"segmentation": count, "depth": count, "normals": count},
             "note": ", ".join(notes),
+            **({"warnings": self._warnings} if self._warnings else {}),
             "fingerprint": fingerprint(self.root, files),
         }
+
+    @cached_property
+    def _depths(self) -> Mapping[int, int]:
+        """How many depth images there are by their bits."""
+        bits = Counter([depth_bits(self._items[0].depth)])
+        for item in self._items[1:]:
+            with suppress(UserError):  # `clip` says it
+                bits[depth_bits(item.depth)] += 1
+        return bits
+
+    @property
+    def _warnings(self) -> list[str]:
+        if len(self._depths) < 2:
+            return []
+        return [
+            f"{self._depths[8]} depth images of split {self.split} have 8 bits (metres = (q + 0.5) / 25.5) and "
+            f"{self._depths[16]} have 16 (millimetres): each is read by its own"
+        ]
 
     def _item(self, index: int) -> _Item:
         if not 0 <= index < len(self):
@@ -161,7 +184,7 @@ class NYUv2Folders:
         return self._items[index]
 
     def _read_labels(self, path: Path) -> npt.NDArray[np.int64]:
-        values, _ = read_grey(path)
+        values = read_labels(path)
         if values.size and int(values.max()) > self._classes:
             raise UserError(
                 f"{path} holds the label {int(values.max())}, but the labels here are 0 (unlabelled) to "
@@ -201,7 +224,7 @@ def _complete_items(root: Path, split: Path, names: list[str], labels: str, prob
 
 def _read_split(path: Path, problems: list[str] | None) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; it must list the split's image numbers, one a line.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -234,7 +257,7 @@ def _rgb_path(root: Path, name: str) -> Path:
 
 def _read_depth(path: Path) -> tuple[npt.NDArray[np.float32], float]:
     """Metres `[H, W]`, 0 missing, and the quantisation step in metres."""
-    values, bits = read_grey(path)
+    values, bits = read_depth(path)
     if bits == 8:
         metres, step = (values.astype(np.float32) + 0.5) / 25.5, DEPTH_STEP_8BIT
     else:

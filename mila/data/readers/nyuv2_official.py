@@ -38,7 +38,7 @@ from mila.data.readers.nyuv2_mat import (
     read_split,
     read_strings,
 )
-from mila.data.readers.nyuv2_raw import LONGEST_CLIP, RawVideo, RawVideos
+from mila.data.readers.nyuv2_raw import LONGEST_CLIP, PLACES, RawVideo, RawVideos, has_raw_video
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
 from mila.tasks import Suite
@@ -191,6 +191,8 @@ class NYUv2Official:
             files += [file for video in matched for file in video.files]
             state = "taken as they are" if self._camera.undistorted else "undistorted by the toolbox's camera model"
             notes.append(f"raw frames {state}")
+            if any(file.suffix == ".jpg" for video in matched for file in video.files):
+                notes.append("JPEG images")
             notes.append(f"{len(matched)} of {count} items matched to raw video")
             notes.append("items without enough raw frames are pans over the labelled image")
             video["video"] = {
@@ -199,6 +201,9 @@ class NYUv2Official:
                 "fewest_before": before[0] if before else 0,
                 "median_before": median(before) if before else 0,
             }
+        warnings = {}
+        if self.mode == "pan" and not has_raw_video(self.root):
+            warnings["warnings"] = [f"no raw video was found ({PLACES}): clips are pans over the labelled images"]
         notes += self._camera.notes
         return {
             "dataset": "nyuv2",
@@ -214,6 +219,7 @@ class NYUv2Official:
             "targets": {"segmentation": count, "depth": count, "normals": count},
             **video,
             "note": ", ".join(notes),
+            **warnings,
             "fingerprint": fingerprint(self.root, files),
         }
 
@@ -242,16 +248,16 @@ class NYUv2Official:
                     problems.append(str(error))
         if not any(videos.values()):
             raise UserError(
-                f"{self.root} holds no raw file of any labelled frame of split {self.split} (SCENE/r-*.ppm there or in "
-                "raw/), but mode video takes them; unpack the raw scenes, or choose mode pan or still."
+                f"{self.root} holds no raw file of any labelled frame of split {self.split}, but mode video takes them "
+                f"({PLACES}); unpack the raw scenes, or choose mode pan or still."
             )
         return videos
 
     def _check_length(self, length: int) -> None:
         if self.mode == "video" and length > LONGEST_CLIP:
             raise UserError(
-                f"A clip of {length} frames is longer than the {LONGEST_CLIP} that are taken of a raw video; ask for a "
-                "shorter clip: a smaller keyframe interval or less history."
+                f"A clip of {length} frames is longer than the {LONGEST_CLIP} that are taken of a raw video; choose "
+                "mode pan or still, which make clips of any length."
             )
 
     def _is_video(self, index: int, length: int) -> bool:

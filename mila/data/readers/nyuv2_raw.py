@@ -2,6 +2,7 @@
 
     ROOT/SCENE/r-TIME-STAMP.ppm, or ROOT/raw/SCENE/r-TIME-STAMP.ppm
 
+or one folder deeper, above the scenes (ROOT/raw/PART/SCENE) or below them, and also as .png or .jpg.
 TIME is in seconds, STAMP is the camera's own counter, which overflows: frames are ordered by TIME. Depth (`d-`) and
 acceleration (`a-`) are not synchronised with colour and are not needed.
 """
@@ -9,16 +10,48 @@ acceleration (`a-`) are not synchronised with colour and are not needed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mila.data.readers.checks import is_hidden
 from mila.errors import UserError
 
 LONGEST_CLIP = 64
 """Frames of a clip at most, the labelled one included: two seconds of video at 30 frames a second."""
 
-_LABELLED = re.compile(r"(?P<scene>[^/\\]+)/(?P<file>r-\d+(\.\d+)?-\d+\.ppm)")
-_FRAME = re.compile(r"r-(?P<time>\d+(\.\d+)?)-(?P<stamp>\d+)\.ppm")
+PLACES = "SCENE/r-TIME-STAMP.ppm, .png or .jpg in the data set's folder, in raw/, or one folder deeper"
+"""Where raw video is looked for, in words."""
+
+_LABELLED = re.compile(r"(?P<scene>[^/\\]+)/(?P<file>r-\d+(\.\d+)?-\d+)\.ppm")
+_FRAME = re.compile(r"(?P<stem>r-(?P<time>\d+(\.\d+)?)-(?P<stamp>\d+))(?P<suffix>\.(ppm|png|jpg))")
+_SUFFIXES = (".ppm", ".png", ".jpg")  # of files of one frame, the first counts
+
+
+def has_raw_video(root: Path) -> bool:
+    """Whether `root` holds a raw colour frame in any of the `PLACES`.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def holds_frames(folder: Path) -> bool:
+        return any(_FRAME.fullmatch(path.name) for path in folder.iterdir())
+
+    tops = list(_tops(root))
+    return any(map(holds_frames, tops)) or any(holds_frames(folder) for top in tops for folder in _folders(top))
+
+
+def _tops(root: Path) -> Iterator[Path]:
+    """The folders in `root` and in `root/raw`: scenes, or what holds scenes."""
+    for folder in (root, root / "raw"):
+        yield from _folders(folder)
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and path.is_dir())
 
 
 @dataclass(frozen=True)
@@ -52,6 +85,7 @@ class RawVideos:
 
     def __init__(self, root: Path, max_gap: float) -> None:
         self._root, self._max_gap = root, max_gap
+        self._deeper: list[Path] | None = None
         self._scenes: dict[str, _Scene | None] = {}
 
     def before(self, raw_name: str) -> RawVideo | None:
@@ -68,9 +102,32 @@ class RawVideos:
             )
         scene = match["scene"]
         if scene not in self._scenes:
-            self._scenes[scene] = _list_scene(self._root, scene)
+            self._scenes[scene] = self._find(scene)
         listed = self._scenes[scene]
         return listed.before(match["file"], self._max_gap) if listed is not None else None
+
+    def _find(self, scene: str) -> _Scene | None:
+        """The first folder of that name, or below one, that holds frames."""
+        for where in self._candidates(scene):
+            if where.exists():
+                try:
+                    found = _list_scene(where)
+                except OSError as error:
+                    raise UserError(
+                        f"{where} cannot be read ({error.strerror or error}); allow reading it, unpack the raw scene "
+                        "again, or remove it."
+                    ) from error
+                if found is not None:
+                    return found
+        return None
+
+    def _candidates(self, scene: str) -> Iterator[Path]:
+        usual = [self._root / scene, self._root / "raw" / scene]
+        yield from usual
+        if self._deeper is None:
+            self._deeper = list(_tops(self._root))
+        yield from (folder / scene for folder in self._deeper)
+        yield from (below for folder in usual for below in _folders(folder))
 
 
 @dataclass(frozen=True)
@@ -87,20 +144,19 @@ class _Scene:
         first = last
         while first > 0 and last - first < LONGEST_CLIP - 1 and self.times[first] - self.times[first - 1] <= max_gap:
             first -= 1
-        return RawVideo(self.folder, self.names[first:last], own)
+        return RawVideo(self.folder, self.names[first:last], self.names[last])
 
 
-def _list_scene(root: Path, scene: str) -> _Scene | None:
-    folder = next((where for where in (root / scene, root / "raw" / scene) if where.exists()), None)
-    if folder is None:
+def _list_scene(folder: Path) -> _Scene | None:
+    """The frames in `folder`; None where there are none. `OSError` where it cannot be read."""
+    frames: dict[str, re.Match[str]] = {}
+    for match in filter(None, (_FRAME.fullmatch(path.name) for path in folder.iterdir())):
+        known = frames.setdefault(match["stem"], match)
+        if _SUFFIXES.index(match["suffix"]) < _SUFFIXES.index(known["suffix"]):
+            frames[match["stem"]] = match
+    if not frames:
         return None
-    try:
-        matches = [match for path in folder.iterdir() if (match := _FRAME.fullmatch(path.name))]
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be read ({error.strerror or error}); allow reading it, unpack the raw scene again, or "
-            "remove it."
-        ) from error
-    ordered = sorted((float(match["time"]), int(match["stamp"]), match.string) for match in matches)
-    names = tuple(name for _, _, name in ordered)
-    return _Scene(folder, names, tuple(time for time, _, _ in ordered), {name: i for i, name in enumerate(names)})
+    ordered = sorted((float(match["time"]), int(match["stamp"]), stem) for stem, match in frames.items())
+    names = tuple(frames[stem].string for _, _, stem in ordered)
+    times = tuple(time for time, _, _ in ordered)
+    return _Scene(folder, names, times, {stem: place for place, (_, _, stem) in enumerate(ordered)})

@@ -6,7 +6,8 @@ where its longest clip can be read (`mila.data.tools.integrity`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -59,6 +60,7 @@ class Inspection:
         length: frames that every clip must have.
         splits: those that could be opened.
         problems: a sentence for each thing that is missing or broken: which file, and what to do.
+        warnings: what may be wrong with a split as a whole, as its manifest says.
         strays: files without an official name in the layout's folders, by their path below `layout.root`.
         unlabelled: images that could be annotated and have no labels.
     """
@@ -71,6 +73,7 @@ class Inspection:
     length: int
     splits: tuple[SplitInspection, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     unlabelled: int = 0
 
@@ -139,7 +142,17 @@ def inspect(
             problems.append(str(error))
         problems = list(dict.fromkeys(problems))
     strays = tuple(stray for stray in survey.strays if not _is_reported(layout.root / stray, problems))
-    return Inspection(layout, suite, mode, height, width, length, splits, tuple(problems), strays, survey.unlabelled)
+    found = (splits, tuple(problems), tuple(_warnings(sources.values())), strays, survey.unlabelled)
+    return Inspection(layout, suite, mode, height, width, length, *found)
+
+
+def _warnings(sources: Iterable[ClipSource]) -> dict[str, None]:
+    """What the manifests warn of; a file that cannot be read for them is a problem already."""
+    found: dict[str, None] = {}
+    for source in sources:
+        with suppress(UserError):
+            found.update(dict.fromkeys(source.manifest().get("warnings", ())))
+    return found
 
 
 def _check_workers(workers: int | None) -> None:

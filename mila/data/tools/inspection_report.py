@@ -48,6 +48,8 @@ def print_inspection(inspection: Inspection, console: Console, *, every: bool = 
     if problems:
         line(f"\n{_count(len(problems), 'problem')}", "bold")
         listed(problems, _SHOWN_PROBLEMS)
+    for warning in inspection.warnings:
+        line(f"\nWarning: {warning}.", "bold")
     if strays:
         named = "file has" if len(strays) == 1 else "files have"
         line(f"\n{len(strays)} {named} no official name and {'is' if len(strays) == 1 else 'are'} not read:")

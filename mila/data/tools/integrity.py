@@ -17,7 +17,7 @@ from mila.common.types import Progress
 from mila.data.clips import ClipSource
 from mila.data.readers.cityscapes_files import metres_times_pixels
 from mila.data.readers.file_names import Content, FileNames
-from mila.data.readers.images import read_grey, read_rgb
+from mila.data.readers.images import read_depth, read_labels, read_rgb
 from mila.errors import UserError
 
 _PART = 0.5  # seconds of work that are handed out at a time: Ctrl-C waits for as much
@@ -94,7 +94,7 @@ def _broken(path: Path, holds: frozenset[Content]) -> str | None:
         elif "frame" in holds:
             read_rgb(path)
         elif path.suffix == ".png":
-            read_grey(path)
+            (read_depth if "depth" in holds else read_labels)(path)
     except UserError as error:
         return str(error)
     return None

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mila.data.__main__ import main
 from mila.data.clips import frames_needed
 from mila.data.readers.cityscapes import FRAMES_TO_ANNOTATION, Cityscapes
+from mila.data.tools.inspection import inspect
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 from tests.support.cityscapes import ANNOTATED, DISPARITY, LABELS
@@ -236,3 +238,24 @@ def test_a_frame_that_is_a_folder(cities: Path) -> None:
 def test_bad_options(cities: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_cities(cities, **options)
+
+
+@pytest.mark.parametrize("mode", ["pan", "still"])
+def test_stills_are_taken_from_the_video_package_where_it_is_all_there_is(
+    mode: str, cities: Path, tmp_path: Path
+) -> None:
+    """A clip of which 4 frames before the annotated one are there: no video of 6 frames, but a still or pan of any."""
+    shutil.rmtree(cities / "leftImg8bit")
+    for frame in range(294, 309):
+        frame_path(cities, frame).unlink()
+    with pytest.raises(UserError) as error:
+        open_cities(cities).clip(1, 6)
+    assert str(error.value) == (
+        f"{frame_path(cities, 308)} does not exist (nor as .jpg), but a clip of 6 frames to {STEM} needs it; unpack "
+        "leftImg8bit_sequence in full, or choose mode pan or still."
+    )
+    clip = open_cities(cities, mode).clip(1, 6)
+    assert np.array_equal(clip.frames[-1], ramp(32, 64, 313 - 294).transpose(2, 0, 1))
+    assert inspect(cities, mode="pan" if mode == "pan" else "still", workers=1, height=32, width=64).ok
+    words = ["prepare", cities, tmp_path / "store", "--mode", mode, "--height", 32, "--width", 64, "--jobs", 1]
+    assert main([str(word) for word in (*words, "--splits", "train")]) == 0

@@ -209,7 +209,7 @@ FAULTS = {
         "cityscapes",
         gone(ANNOTATED, ANNOTATED.replace("leftImg8bit/", "leftImg8bit_sequence/")),
         ANNOTATED.replace("leftImg8bit/", "leftImg8bit_sequence/"),
-        "does not exist (nor as .jpg), but street_000001_000019_gtFine_labelIds.png annotates it",
+        "does not exist (nor as .jpg, nor in leftImg8bit), but street_000001_000019_gtFine_labelIds.png annotates it",
         "restore the image or remove its labels.",
     ),
     "name of labels": Fault(

@@ -17,8 +17,9 @@ from mila.data import prepare
 from mila.data.__main__ import main
 from mila.data.journal import Journal
 from mila.data.readers.layouts import recognise
+from mila.data.tools.inspection import inspect
 from mila.errors import UserError
-from tests.support.sound_data import assert_prepared, command
+from tests.support.sound_data import LAYOUTS, LENGTH, assert_prepared, command
 
 # folders that cannot be read ----------------------------------------------------------------------------------------
 
@@ -71,6 +72,26 @@ def test_folders_that_cannot_be_read(
     monkeypatch.undo()
     assert command(sound / layout, store) == 0
     assert_prepared(store)
+
+
+# hidden files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hidden_files_of_macos_are_passed_over(layout: str, sound: Path, tmp_path: Path) -> None:
+    """An archive packed on macOS has a `._NAME` beside every file NAME, and `.DS_Store` in folders."""
+    root = shutil.copytree(sound / layout, tmp_path / "data")
+    before = inspect(root, workers=1, height=24, width=32, length=LENGTH)
+    for path in list(root.rglob("*")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+        path.with_name(".DS_Store").write_bytes(b"\0")
+    (root / ".Trashes").mkdir()
+    after = inspect(root, workers=1, height=24, width=32, length=LENGTH)
+    assert before.ok
+    assert (after.problems, after.strays, after.splits) == (before.problems, before.strays, before.splits)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".DS_Store").write_bytes(b"\0")
+    assert command(root, tmp_path / "store") == 0
 
 
 # the store ----------------------------------------------------------------------------------------------------------

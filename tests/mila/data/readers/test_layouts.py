@@ -66,7 +66,7 @@ def test_the_official_file_of_nyuv2(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "raw")
     assert recognise(tmp_path).modes == ("video", *STILLS)
     for frame in (tmp_path / "rooms_train_0000").glob("r-*.ppm"):
-        frame.rename(frame.with_suffix(".jpg"))  # no raw frames
+        frame.rename(frame.with_suffix(".txt"))  # no raw frames
     assert summary(recognise(tmp_path)) == (*OFFICIAL, STILLS, ("train", "test"), "test", False)
 
 

@@ -70,7 +70,7 @@ def test_normals_that_say_too_little_need_signs(tmp_path: Path) -> None:
     for number in range(3):
         put(tmp_path, "depth", number, np.full((HEIGHT, WIDTH, 1), 2, np.float32))
         put(tmp_path, "normal", number, np.broadcast_to([0.0, 0.0, 1.0], (HEIGHT, WIDTH, 3)).astype(np.float32))
-    with pytest.raises(UserError, match=r"normals whose x agrees too little with the depth .* give normal_signs"):
+    with pytest.raises(UserError, match=r"normals whose x agrees too little with the depth .* belong together"):
         open_tree(tmp_path)
     normals = open_tree(tmp_path, normal_signs=(1, -1, -1)).clip(0, 1).targets["normals"]
     assert (normals == np.array([0, 0, -1])[:, None, None]).all()

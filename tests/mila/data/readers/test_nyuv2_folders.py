@@ -12,6 +12,7 @@ from PIL import Image
 
 from mila.data.colours import NOT_ANNOTATED
 from mila.data.readers.nyuv2_folders import NYUv2Folders
+from mila.data.tools.inspection import inspect
 from mila.errors import UserError
 from mila.tasks import NYUV2, NYUV2_40, VOID
 from tests.support.fake_files import ramp, save
@@ -224,7 +225,7 @@ def test_nyu_missing_things_are_found_at_once(nyu: Path) -> None:
         (b"", r"train\.txt lists no image"),
         (b"0\nkitchen\n", r"train\.txt, line 2: 'kitchen' is no image number"),
         (b"0\n\n0\n", r"train\.txt, line 3: image 0 is listed twice"),
-        (b"\xff\xfe", r"train\.txt cannot be read"),
+        (b"\xff\xff", r"train\.txt cannot be read"),
         (b"0\n7\n", r"rgb.0007\.jpg \(and 2 others\) does not exist"),
     ],
 )
@@ -290,3 +291,12 @@ def test_bad_arguments(nyu: Path) -> None:
     for index in (-1, 2):
         with pytest.raises(IndexError):
             open_nyu(nyu).clip(index, 1)
+
+
+def test_depth_of_8_and_16_bits_side_by_side_is_warned_of(nyu: Path) -> None:
+    save(nyu / "depth/0002.png", np.full((48, 64), 2000, np.uint16))
+    manifest = NYUv2Folders(nyu, "train", height=24, width=32).manifest()
+    assert manifest["note"].startswith("8- and 16-bit depth, ")
+    (warning,) = manifest["warnings"]
+    assert warning.startswith("1 depth images of split train have 8 bits (metres = (q + 0.5) / 25.5) and 1 have 16 (")
+    assert inspect(nyu, workers=1, height=24, width=32).warnings == (warning,)

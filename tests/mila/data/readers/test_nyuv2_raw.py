@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from mila.data.readers.layouts import recognise
 from mila.data.readers.nyuv2_camera import undistort
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP
+from mila.data.tools.inspection import inspect
 from mila.errors import UserError
 from tests.support.nyuv2_official import (
     FILES,
@@ -23,6 +25,7 @@ from tests.support.nyuv2_official import (
     picture,
     write_camera,
     write_official,
+    write_split,
 )
 
 
@@ -90,6 +93,51 @@ def test_raw_scenes_may_lie_in_a_folder_of_their_own(nyu: Path) -> None:
     (nyu / "raw").mkdir()
     shutil.move(nyu / "kitchen_0004", nyu / "raw" / "kitchen_0004")
     assert np.array_equal(official(nyu).clip(1, 4).frames, before)
+
+
+@pytest.mark.parametrize(
+    ("scene", "suffix"),
+    [
+        ("kitchens_part1/kitchen_0004", ".ppm"),
+        ("raw/kitchens_part1/kitchen_0004", ".ppm"),
+        ("kitchen_0004/kitchen_0004", ".ppm"),
+        ("raw/kitchen_0004/rgb", ".ppm"),
+        ("kitchen_0004", ".png"),
+        ("raw/kitchens_part1/kitchen_0004", ".png"),
+    ],
+)
+def test_raw_scenes_one_folder_deeper_or_as_png(scene: str, suffix: str, nyu: Path, tmp_path: Path) -> None:
+    write_split(nyu, train=(2, 3), test=(1,))
+    expected = official(nyu).clip(0, 4)
+    (nyu / "kitchen_0004").rename(tmp_path / "scene")
+    for path in (tmp_path / "scene").glob("r-*.ppm") if suffix != ".ppm" else ():
+        Image.open(path).save(path.with_suffix(suffix))
+        path.unlink()
+    (nyu / scene).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "scene").rename(nyu / scene)
+    assert recognise(nyu).modes == ("video", "pan", "still")
+    source = official(nyu)
+    assert np.array_equal(source.clip(0, 4).frames, expected.frames)
+    assert source.manifest()["video"]["matched"] == 1
+    assert source.files(0)[-1] == nyu / scene / f"r-10.400000-12{suffix}"
+    found = inspect(nyu, workers=1, height=HEIGHT, width=WIDTH)
+    assert (found.problems, found.warnings, found.strays) == ((), (), ())
+    assert [split.matched for split in found.splits] == [1, 1]
+
+
+def test_pans_say_where_raw_video_was_looked_for(nyu: Path) -> None:
+    assert "warnings" not in official(nyu, "pan").manifest()
+    shutil.rmtree(nyu / "kitchen_0004")
+    (nyu / "a/b/kitchen_0004").mkdir(parents=True)
+    Image.fromarray(picture(0)).save(nyu / "a/b/kitchen_0004/r-10.400000-12.ppm")  # too deep
+    assert recognise(nyu).modes == ("pan", "still")
+    (warning,) = official(nyu, "pan").manifest()["warnings"]
+    assert warning == (
+        "no raw video was found (SCENE/r-TIME-STAMP.ppm, .png or .jpg in the data set's folder, in raw/, or one folder "
+        "deeper): clips are pans over the labelled images"
+    )
+    assert inspect(nyu, workers=1, height=HEIGHT, width=WIDTH).warnings == (warning,)
+    assert "warnings" not in official(nyu, "still").manifest()
 
 
 def test_frames_without_enough_raw_ones_become_pans(nyu: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mila.data.readers.cityscapes import Cityscapes
-from mila.data.readers.images import read_grey
+from mila.data.readers.images import read_labels
 from mila.data.readers.layouts import recognise
 from mila.data.readers.nyuv2_classes import class_by_name
 from mila.data.readers.nyuv2_folders import NYUv2Folders
@@ -60,7 +60,7 @@ def test_real_nyu_has_the_same_scenes_in_thirteen_and_in_forty_classes() -> None
             table[forty.clip(7, 1).targets["segmentation"]], thirteen.clip(7, 1).targets["segmentation"]
         )
         for index in range(0, len(forty), 10):
-            fine, coarse = (read_grey(source.files(index)[2])[0].astype(int) - 1 for source in (forty, thirteen))
+            fine, coarse = (read_labels(source.files(index)[2]).astype(int) - 1 for source in (forty, thirteen))
             assert np.array_equal(table[fine], coarse)
             seen |= set(np.unique(fine).tolist())
     assert seen == set(range(VOID, 40))

@@ -110,8 +110,9 @@ def test_the_official_file_with_faults(official_nyu: Path) -> None:
     found = inspect(official_nyu, **SMALL)
     assert_problems(
         found,
-        f"{official_nyu} holds no raw file of any labelled frame of split test (SCENE/r-*.ppm there or in raw/), but "
-        "mode video takes them; unpack the raw scenes, or choose mode pan or still.",
+        f"{official_nyu} holds no raw file of any labelled frame of split test, but mode video takes them "
+        "(SCENE/r-TIME-STAMP.ppm, .png or .jpg in the data set's folder, in raw/, or one folder deeper); unpack the "
+        "raw scenes, or choose mode pan or still.",
         f"{first} cannot be read (...); {RESTORE}",
         f"{mat}, image 3, holds depth that is not finite; replace it by the official file.",
     )
