@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+from mila.errors import UserError
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -33,3 +36,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, readable and with stable key order."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def not_opened(path: Path, error: OSError) -> UserError:
+    """The sentence for a file that the system does not open or read, which says nothing about what it contains."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UserError(
+            f"{path} cannot be opened, for too many files are open; allow more (`ulimit -n 4096`), or use fewer --jobs."
+        )
+    return UserError(f"{path} cannot be read ({error.strerror or error}); make it readable for this user.")

@@ -29,7 +29,17 @@ from mila.common.types import Progress
 from mila.common.versions import code_digest
 from mila.data.clips import ClipSource
 from mila.data.journal import JOURNAL, Journal
-from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
+from mila.data.packed import (
+    CHECKSUMS,
+    FORMAT,
+    MANIFEST,
+    PackedClips,
+    checksum,
+    digest_of_checksums,
+    encode,
+    encoding,
+    read_manifest,
+)
 from mila.errors import UserError
 
 _PART = 1.0  # seconds of work that are handed out at a time
@@ -110,6 +120,7 @@ def _is_packed(source: ClipSource, length: int, folder: Path) -> bool:
             f"{folder} holds another data set already, or this one from other or changed files, at another size or "
             "with shorter clips; delete it or choose another folder."
         )
+    PackedClips(folder)  # says what is damaged
     return True
 
 
@@ -157,7 +168,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
         "suite": suite.name,
         "clips": len(source),
         "encodings": {task.name: list(encoding(suite, task)) for task in suite.tasks},
-        "checksum": hashlib.sha256(sums.tobytes()).hexdigest()[:16],
+        "checksum": digest_of_checksums(sums),
     }
     write_json(folder / MANIFEST, manifest)
     (folder / JOURNAL).unlink()
