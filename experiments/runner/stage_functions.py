@@ -51,7 +51,7 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
     clips = store.clips(stage.data)
     model = build(stage.model, clips.suite, dict(stage.arguments))
     path = store.folder(stage) / state_file
-    state = load_checkpoint(path, stage.key)
+    state = load_checkpoint(path, stage.key, store.digest(stage, state_file))
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
