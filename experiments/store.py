@@ -16,14 +16,15 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
+from experiments.stage_files import Files, damaged_file
 from experiments.stages import Data, Stage
-from mila.common.files import write_json, write_text
+from mila.common.files import TOO_MANY_FILES, not_opened, write_json, write_text
 from mila.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Record:
         finished: when, ISO 8601 with time zone.
         environment: where.
         folder: its files.
+        files: what they were when it was finished, see `experiments.stage_files`.
     """
 
     key: str
@@ -57,10 +59,11 @@ class Record:
     finished: str
     environment: dict[str, Any]
     folder: Path
+    files: Files = field(default_factory=dict)
 
 
 class DamagedRecordError(UserError):
-    """A record is not what was written."""
+    """A record, or a file that it is about, is not what was written."""
 
 
 class Store:
@@ -79,7 +82,9 @@ class Store:
             found = json.loads(about.read_text())["format"]
         except (FileNotFoundError, NotADirectoryError):
             found = 1 if any(root.glob("*/*/stage.json")) else FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise not_opened(about, error) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{about} cannot be read ({error}); move {root} away, or give another --results."
             ) from error
@@ -101,7 +106,7 @@ class Store:
         return self._folders[name]
 
     def state(self, stage: Stage) -> State:
-        """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
+        """`done`, `damaged` (not what was written), `failed` (its last attempt raised), or `waiting`."""
         try:
             return "damaged" if isinstance(self._read_cached(stage), DamagedRecordError) else "done"
         except (FileNotFoundError, NotADirectoryError):
@@ -111,12 +116,12 @@ class Store:
     def state_of(folder: Path) -> State:
         """The state of the stage in `folder`, read anew."""
         try:
-            _read(folder)
+            record, _ = _read(folder)
         except (FileNotFoundError, NotADirectoryError):
             return _unfinished(folder)
         except DamagedRecordError:
             return "damaged"
-        return "done"
+        return "done" if damaged_file(folder, record.get("files", {})) is None else "damaged"
 
     def begin(self, stage: Stage) -> Path:
         """Make the folder, write the description, forget an earlier failure and what a kill left half-written."""
@@ -188,7 +193,7 @@ class Store:
         version = (found.st_mtime_ns, found.st_size, found.st_ino)
         before = self._records.get(path)
         if before is not None and before[0] == version:
-            return before[1]
+            return _with_files(before[1])
         record: Record | DamagedRecordError
         try:
             values, about = _read(folder)
@@ -203,9 +208,10 @@ class Store:
                 finished=values["finished"],
                 environment=values["environment"],
                 folder=folder,
+                files=values.get("files", {}),
             )
         self._records[path] = (version, record)
-        return record
+        return _with_files(record)
 
     def clips(self, stage: Data) -> PackedClips:
         """The clips of a finished data stage: those that it packed, or the packed store that it found.
@@ -216,7 +222,23 @@ class Store:
         from mila.data.packed import PackedClips
 
         source = stage.source.open() if stage.source.is_packed else None
-        return source if isinstance(source, PackedClips) else PackedClips(self.folder(stage) / "clips")
+        if isinstance(source, PackedClips):
+            return source
+        folder = self.folder(stage)
+        return PackedClips(folder / "clips", remedy=f"delete {folder} and run again")
+
+    def digest(self, stage: Stage, name: str) -> str | None:
+        """SHA-256 of a file of a finished stage as its record says; None where there is no record, or it says none.
+
+        Raises:
+            DamagedRecordError: the record is not what was written.
+        """
+        try:
+            record, _ = _read(self.folder(stage))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        digest: str | None = record.get("files", {}).get(name, {}).get("sha256")
+        return digest
 
     def earlier_seconds(self) -> dict[tuple[str, str], float]:
         """How long the latest finished stage of each (kind, title) took, whatever its code was; for forecasts."""
@@ -239,6 +261,20 @@ def _checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _with_files(record: Record | DamagedRecordError) -> Record | DamagedRecordError:
+    """A record as long as the files that it is about are there."""
+    if isinstance(record, DamagedRecordError):
+        return record
+    path = damaged_file(record.folder, record.files)
+    return record if path is None else _damaged(path, record.folder)
+
+
+def _damaged(path: Path, folder: Path) -> DamagedRecordError:
+    return DamagedRecordError(
+        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
+    )
+
+
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A finished stage's record and description."""
     path = folder / "record.json"
@@ -248,13 +284,18 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         intact = written == _checksum(record)
     except (ValueError, AttributeError, TypeError):
         intact = False
+    except OSError as error:
+        if error.errno in TOO_MANY_FILES:
+            raise not_opened(path, error) from error
+        raise
     if intact:
         path = folder / "stage.json"
         try:
             about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return record, about
-        except (OSError, ValueError):
+        except OSError as error:
+            if error.errno in TOO_MANY_FILES:
+                raise not_opened(path, error) from error
+        except ValueError:
             pass
-    raise DamagedRecordError(
-        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
-    )
+    raise _damaged(path, folder)

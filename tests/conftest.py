@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from tests.support.fake_files import write_cities, write_plain
 # and their numbers must not depend on the number of cores.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What files contain is remembered here, and not in the cache of whoever runs the tests.
+_cache = tempfile.TemporaryDirectory(prefix="mila-cache-")
+os.environ["MILA_CACHE"] = _cache.name
 
 
 @pytest.fixture

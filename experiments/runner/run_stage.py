@@ -19,6 +19,7 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
+from experiments.stage_files import describe_files
 from experiments.stages import Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.common.files import write_json
@@ -112,7 +113,8 @@ def _run(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapp
     clock = _Clock(folder)
     result = STAGE_FUNCTIONS[type(stage)](stage, store, Attempt(folder, device, clock.progress, stop))
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    store.finish(stage, result, seconds=clock.seconds, finished=finished, environment=about)
+    files = describe_files(folder)
+    store.finish(stage, result, files=files, seconds=clock.seconds, finished=finished, environment=about)
     print(f"finished after {clock.seconds:.1f} s in all")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
     source = stage.source.open()
+    if replace(stage).key != stage.key:  # a copy looks at the data anew
+        raise UserError(f"{stage.title}: the data changed since this run began; run again.")
     if not stage.source.is_packed:
         pack(source, stage.length, attempt.folder / "clips", attempt.progress)
     return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
@@ -48,7 +51,7 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
     clips = store.clips(stage.data)
     model = build(stage.model, clips.suite, dict(stage.arguments))
     path = store.folder(stage) / state_file
-    state = load_checkpoint(path, stage.key)
+    state = load_checkpoint(path, stage.key, store.digest(stage, state_file))
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mila.common.files import write_atomic
+from mila.common.files import file_digest, not_opened, write_atomic
 from mila.errors import UserError
 
 
@@ -16,19 +18,45 @@ def save_checkpoint(path: Path, identity: str, state: dict[str, Any]) -> None:
     write_atomic(path, lambda file: torch.save({"identity": identity, **state}, file))
 
 
-def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote.
+def load_checkpoint(path: Path, identity: str, digest: str | None = None) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote. The bytes are checked: against `digest`, or else against the file's own sums.
+
+    Args:
+        path: the file.
+        identity: what it should be a state of.
+        digest: `file_digest` of it when it was written, where that is known.
 
     Raises:
-        UserError: the file cannot be read, or is marked as another model's.
+        UserError: the file is damaged, none that this suite wrote, marked as another model's, or cannot be opened.
+        MemoryError: there is too little memory for it.
     """
     try:
+        intact = _is_intact(path, digest)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["identity"]
+    except OSError as error:
+        raise not_opened(path, error) from error
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        # PyTorch's own advice, to load it all the same, would run what lies in the file
+        raise _refused(path, "it holds more than tensors and numbers, or is damaged") from error
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a checkpoint ({error}); delete {path.parent} to train again."
-        ) from error
+        raise _refused(path, "it is damaged, or no checkpoint of this suite") from error
     if found != identity:
         raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it to train anew.")
+    if not intact:
+        raise _refused(path, "it is not what was written there")
     return state
+
+
+def _is_intact(path: Path, digest: str | None) -> bool:
+    """Whether the bytes are those that were written; PyTorch itself does not compare the sums that it writes."""
+    if digest is not None:
+        return file_digest(path) == digest
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip() is None
+
+
+def _refused(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} cannot be read as a checkpoint ({reason}); delete {path.parent} to train again.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import hashlib
 import json
 import os
 import uuid
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from mila.errors import UserError
+
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Error numbers that say that too many files are open: by this process, or on this machine."""
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -50,3 +55,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, readable and with stable key order."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, as `sha256sum` prints it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def not_opened(path: Path, error: OSError) -> UserError:
+    """The sentence for a file that the system does not open or read, which says nothing about what it contains."""
+    if error.errno in TOO_MANY_FILES:
+        return UserError(
+            f"{path} cannot be opened, for too many files are open; allow more (`ulimit -n 4096`), or use fewer --jobs."
+        )
+    return UserError(f"{path} cannot be read ({error.strerror or error}); make it readable for this user.")

@@ -24,7 +24,7 @@ class Journal:
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self._path = path
-        # The fingerprint covers the files of all clips; here each clip has the sizes of its own.
+        # The fingerprint covers the files of all clips; here each clip has the state of its own.
         source = {key: value for key, value in identity["source"].items() if key != "fingerprint"}
         self._identity = json.loads(json.dumps({**identity, "source": source}))
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mila.common.files import not_opened
 from mila.common.types import Progress
 from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
@@ -35,6 +37,7 @@ MANIFEST = "manifest.json"
 CHECKSUMS = "checksums.npy"
 
 _VOID = 255  # as int8 it is `VOID`
+_ANEW = "delete it and prepare it again"
 
 
 class Encoding(NamedTuple):
@@ -100,11 +103,13 @@ def is_packed_store(root: Path) -> bool:
 class PackedClips:
     """A packed split: answers (index, offset, history) with a clip and the targets of its last frame.
 
-    Also a `ClipSource`, of clips up to the length that it was prepared with.
+    Also a `ClipSource`, of clips up to the length that it was prepared with. What is read of a clip is compared with
+    its checksum the first time; what was damaged is never handed out, but `UserError`.
 
     Args:
         folder: what `mila.data.prepare.pack` wrote.
         limit: use the first so many clips only.
+        remedy: what to do where it is damaged; by default, to delete the folder and prepare it again.
 
     Attributes:
         suite: the tasks it has targets for.
@@ -113,12 +118,14 @@ class PackedClips:
         height, width: of the frames, pixels.
 
     Raises:
-        UserError: the folder is missing, unfinished, damaged, or was written by another version of the suite.
+        UserError: the folder is missing, unfinished, damaged, or was written by another version of the suite; or the
+            system does not open it.
     """
 
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
+    def __init__(self, folder: Path, limit: int | None = None, *, remedy: str | None = None) -> None:
         self.folder = folder
-        about = read_manifest(folder)
+        self._remedy = remedy
+        about = read_manifest(folder, remedy=remedy)
         try:
             self.suite: Suite = SUITES[about["suite"]]
             self.length: int = about["length"]
@@ -128,15 +135,42 @@ class PackedClips:
             self._frames = _map(folder, "frames")
             self._targets = {str(name): _map(folder, name) for name in self._tasks}
             self._checksums = _map(folder, "checksums")
-            for array in (self._frames, self._checksums, *self._targets.values()):
-                if len(array) != about["clips"]:
-                    raise ValueError(f"an array has {len(array)} clips, the manifest says {about['clips']}")
+            self._check_arrays()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{folder} is not a finished packed data set ({error}); delete it and prepare it again."
-            ) from error
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise not_opened(Path(error.filename or folder), error) from error
+            raise UserError(f"{folder} is not a finished packed data set ({error}); {remedy or _ANEW}.") from error
+        self._intact = {name: bytearray(len(self._frames)) for name in ("frames", *self._tasks)}
         self._count = len(self._frames) if limit is None else min(limit, len(self._frames))
         self.height, self.width = (int(side) for side in self._frames.shape[-2:])
+
+    def _check_arrays(self) -> None:
+        """`ValueError` where the arrays are not those that the manifest is about."""
+        about = self._about
+        for array in (self._frames, self._checksums, *self._targets.values()):
+            if len(array) != about["clips"]:
+                raise ValueError(f"an array has {len(array)} clips, the manifest says {about['clips']}")
+        if self._frames.shape[1] != self.length:
+            raise ValueError(f"clips have {self._frames.shape[1]} frames, the manifest says {self.length}")
+        if self._how != {name: encoding(self.suite, task) for name, task in self._tasks.items()}:
+            raise ValueError("the manifest's encodings are not those of its tasks")
+        if digest_of_checksums(self._checksums) != about["checksum"]:
+            raise ValueError(f"{CHECKSUMS} is not what the manifest is about")
+
+    def _part(self, name: str, index: int) -> npt.NDArray[Any]:
+        """Clip `index` of an array as it is stored, whole; compared with its checksum the first time."""
+        array = self._frames if name == "frames" else self._targets[name]
+        part: npt.NDArray[Any] = array[index]
+        if not self._intact[name][index]:
+            place = ("frames", *self._tasks).index(name)
+            if checksum(part) != int(self._checksums[index, place]):
+                raise UserError(self._damaged(name, index))
+            self._intact[name][index] = 1
+        return part
+
+    def _damaged(self, name: str, index: int) -> str:
+        remedy = self._remedy or f"delete {self.folder} and prepare it again"
+        return f"{self.folder / name}.npy is damaged at clip {index}; {remedy}."
 
     def __len__(self) -> int:
         return self._count
@@ -146,13 +180,13 @@ class PackedClips:
 
         Raises:
             IndexError: there is no clip `index`.
-            UserError: the packed clips are shorter than that.
+            UserError: the packed clips are shorter than that, or the clip is damaged.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         self.check(length)
-        targets = {n: decode(task, self._targets[n][index], self._how[n]) for n, task in self._tasks.items()}
-        return Clip(np.array(self._frames[index, self.length - length :]), targets)
+        targets = {n: decode(task, self._part(n, index), self._how[n]) for n, task in self._tasks.items()}
+        return Clip(np.array(self._part("frames", index)[self.length - length :]), targets)
 
     def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
         """`UserError` where the packed clips are shorter than `length` frames, or `length` is below 1."""
@@ -190,6 +224,7 @@ class PackedClips:
 
         Raises:
             ValueError: the packed clips are shorter than that.
+            UserError: a clip is damaged.
         """
         import torch  # whatever packs, inspects or plans does without
 
@@ -202,21 +237,22 @@ class PackedClips:
 
         Raises:
             ValueError: the packed clips are shorter than that.
+            UserError: a clip is damaged.
         """
         if length > self.length:
             raise ValueError(f"the packed clips have {self.length} frames, {length} are needed")
         # One read a clip: a fancy index over a memory map would touch the frames it does not return.
-        frames = np.stack([self._frames[index, self.length - length :] for index in indices])
+        frames = np.stack([self._part("frames", index)[self.length - length :] for index in indices])
         targets = {
-            name: decode(self._tasks[name], np.stack([array[index] for index in indices]), self._how[name])
-            for name, array in self._targets.items()
+            name: decode(task, np.stack([self._part(name, index) for index in indices]), self._how[name])
+            for name, task in self._tasks.items()
         }
         return frames, targets
 
     def targets(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """The targets of every clip in turn, as `mila.tasks` lays down; for statistics."""
         for index in range(len(self)):
-            yield {n: decode(task, self._targets[n][index], self._how[n]) for n, task in self._tasks.items()}
+            yield {n: decode(task, self._part(n, index), self._how[n]) for n, task in self._tasks.items()}
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and compare it with the checksums: one sentence a clip and array that was damaged since.
@@ -228,17 +264,19 @@ class PackedClips:
         for index in range(len(self)):
             for place, (name, array) in enumerate(arrays.items()):
                 if checksum(array[index]) != int(self._checksums[index, place]):
-                    damaged.append(
-                        f"{self.folder / name}.npy is damaged at clip {index}; delete {self.folder} and prepare it "
-                        "again."
-                    )
+                    damaged.append(self._damaged(name, index))
             if progress is not None:
                 progress(index + 1, len(self))
         return damaged
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished packed split.
+def digest_of_checksums(sums: npt.NDArray[Any]) -> str:
+    """What a manifest says of all checksums: it stands for the whole contents of a packed split."""
+    return hashlib.sha256(np.ascontiguousarray(sums).tobytes()).hexdigest()[:16]
+
+
+def read_manifest(folder: Path, *, remedy: str | None = None) -> dict[str, Any]:
+    """The manifest of a finished packed split; `remedy` as for `PackedClips`.
 
     Raises:
         UserError: there is none, it cannot be read, or it is of another format.
@@ -250,18 +288,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise TypeError(f"{MANIFEST} holds no object")
     except FileNotFoundError as error:
         raise UserError(
-            f"{folder} is not a finished packed data set (it has no {MANIFEST}); prepare it again: an interrupted one "
-            "is continued."
+            f"{folder} is not a finished packed data set (it has no {MANIFEST}); "
+            f"{remedy or 'prepare it again: an interrupted one is continued'}."
         ) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{folder} is not a finished packed data set ({error}); delete it and prepare it again."
-        ) from error
+    except OSError as error:
+        raise not_opened(path, error) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{folder} is not a finished packed data set ({error}); {remedy or _ANEW}.") from error
     found = about.get("format", 1)
     if found != FORMAT:
         raise UserError(
-            f"{path} was written by another version of the suite (format {found}, this one has {FORMAT}); delete "
-            f"{folder} and prepare it again."
+            f"{path} was written by another version of the suite (format {found}, this one has {FORMAT}); "
+            f"{remedy or f'delete {folder} and prepare it again'}."
         )
     return about
 

@@ -1,8 +1,8 @@
 """Packing: any clip source into the arrays that training reads (`mila.data.packed`), on all cores.
 
 It can be stopped at any moment. What is done is kept in a journal, `unfinished.jsonl`, one line a clip with the sizes
-of the files that it was read from, so that a repaired file means its own clips again and no others. The manifest is
-written last. Space is taken before anything is read: a disk that is too full says so at once.
+and times of the files that it was read from, so that a repaired file means its own clips again and no others. The
+manifest is written last. Space is taken before anything is read: a disk that is too full says so at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ from mila.common.types import Progress
 from mila.common.versions import code_digest
 from mila.data.clips import ClipSource
 from mila.data.journal import JOURNAL, Journal
-from mila.data.packed import CHECKSUMS, FORMAT, MANIFEST, checksum, encode, encoding, read_manifest
+from mila.data.packed import (
+    CHECKSUMS,
+    FORMAT,
+    MANIFEST,
+    PackedClips,
+    checksum,
+    digest_of_checksums,
+    encode,
+    encoding,
+    read_manifest,
+)
 from mila.errors import UserError
 
 _PART = 1.0  # seconds of work that are handed out at a time
@@ -107,9 +117,10 @@ def _is_packed(source: ClipSource, length: int, folder: Path) -> bool:
     about = read_manifest(folder)
     if about.get("source") != json.loads(json.dumps(source.manifest())) or about.get("length", 0) < length:
         raise UserError(
-            f"{folder} holds another data set already, or this one from other files, at another size or with shorter "
-            "clips; delete it or choose another folder."
+            f"{folder} holds another data set already, or this one from other or changed files, at another size or "
+            "with shorter clips; delete it or choose another folder."
         )
+    PackedClips(folder)  # says what is damaged
     return True
 
 
@@ -118,7 +129,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
     code = code_digest("mila.data.packed", __name__, type(source).__module__)
     identity = {"format": FORMAT, "length": length, "code": code, "source": source.manifest()}
     journal = Journal(folder / JOURNAL, identity)
-    done = {index: line for index, line in journal.read().items() if line["files"] == _sizes(source, index)}
+    done = {index: line for index, line in journal.read().items() if line["files"] == _files_of(source, index)}
     journal.begin(done.values())
     _reserve(folder, arrays, keep=bool(done))
     todo = [index for index in range(len(source)) if index not in done]
@@ -147,6 +158,8 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
             f"{len(sentences)}{' or more' if len(sentences) >= _TOO_MANY else ''} clips cannot be read, the first: "
             f"{sentences[0]} (`python -m mila.data inspect` lists them all.)"
         )
+    if source.manifest() != identity["source"]:
+        raise UserError(f"the data changed while {folder} was prepared from them; run again once they are complete.")
     sums = np.array([done[index]["checksums"] for index in range(len(source))], np.uint32)
     write_atomic(folder / CHECKSUMS, lambda file: np.save(file, sums))
     suite = source.suite
@@ -155,7 +168,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
         "suite": suite.name,
         "clips": len(source),
         "encodings": {task.name: list(encoding(suite, task)) for task in suite.tasks},
-        "checksum": hashlib.sha256(sums.tobytes()).hexdigest()[:16],
+        "checksum": digest_of_checksums(sums),
     }
     write_json(folder / MANIFEST, manifest)
     (folder / JOURNAL).unlink()
@@ -170,10 +183,14 @@ def _arrays(source: ClipSource, length: int) -> list[_Array]:
     return arrays
 
 
-def _sizes(source: ClipSource, index: int) -> str:
-    """Names and sizes of the files behind a clip; a missing one has none."""
-    sizes = [(path.name, path.stat().st_size if path.exists() else -1) for path in source.files(index)]
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()[:16] if sizes else ""
+def _files_of(source: ClipSource, index: int) -> str:
+    """Names, sizes and times of the files behind a clip, in short; a missing one has none."""
+    files: list[tuple[str, int, int, int]] = []
+    for path in source.files(index):
+        found = path.stat() if path.exists() else None
+        about = (-1, 0, 0) if found is None else (found.st_size, found.st_mtime_ns, found.st_ino)
+        files.append((path.name, *about))
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16] if files else ""
 
 
 def _reserve(folder: Path, arrays: list[_Array], *, keep: bool) -> None:
@@ -229,6 +246,7 @@ class Maker:
         try:
             starts = {name: _data_start(file) for name, file in files.items()}
             for index in indices:
+                read_from = _files_of(self.source, index)  # as they are before they are read
                 try:
                     stored = self._stored(index)
                 except UserError as error:
@@ -238,7 +256,7 @@ class Maker:
                     files[array.name].seek(starts[array.name] + index * array.clip_bytes)
                     files[array.name].write(stored[array.name].data)
                 sums = [checksum(stored[array.name]) for array in self.arrays]
-                part.lines.append({"clip": index, "files": _sizes(self.source, index), "checksums": sums})
+                part.lines.append({"clip": index, "files": read_from, "checksums": sums})
             for file in files.values():
                 file.flush()
                 os.fsync(file.fileno())

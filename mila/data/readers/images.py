@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from mila.data.contents import content_digests
 from mila.errors import UserError
 
 Box = tuple[float, float, float, float]
@@ -128,14 +129,18 @@ def nearest(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """SHA-256 over the names below `root` and the sizes in bytes of `files`; it does not depend on where `root` is."""
+    """SHA-256 over the names below `root` and the contents of `files`; it does not depend on where `root` is.
+
+    Each file is read once, see `mila.data.contents`.
+    """
+    listed = list(files)
+    try:
+        contents = content_digests(listed)
+    except OSError as error:
+        raise _unreadable(Path(error.filename or root), error) from error
     digest = hashlib.sha256()
-    for path in files:
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        digest.update(f"{path.relative_to(root).as_posix()}\t{size}\n".encode())
+    for path in listed:
+        digest.update(f"{path.relative_to(root).as_posix()}\t{contents[path]}\n".encode())
     return digest.hexdigest()
 
 

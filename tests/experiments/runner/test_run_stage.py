@@ -9,8 +9,10 @@ import pytest
 
 from experiments.profiles import SMOKE
 from experiments.runner.run_stage import run_stage
-from experiments.stages import in_order
+from experiments.sources import Source
+from experiments.stages import Data, in_order
 from experiments.store import Store
+from mila.tasks import NYUV2
 from tests.support.smoke_plans import smoke_plan
 
 
@@ -24,6 +26,25 @@ def test_errors_are_kept_and_never_raised(tmp_path: Path) -> None:
     outcome = run_stage(stage, Store(tmp_path / "file"), "cpu")
     assert outcome.error is not None
     assert not outcome.bad_input
+
+
+def test_data_that_changed_are_another_stage(nyu: Path, tmp_path: Path) -> None:
+    """Labels rewritten in place, of equal names and sizes: what was done with the old ones is not done."""
+    stage = Data("clips", Source("nyuv2", "train", 24, 32, "pan", NYUV2, root=nyu), 2)
+    store = Store(tmp_path / "store")
+    assert run_stage(stage, store, "cpu").error is None
+    labels = next(path for path in stage.source.open().files(0) if path.parent.name == "labels13")
+    content = bytearray(labels.read_bytes())
+    content[-1] ^= 1
+    labels.write_bytes(content)
+    changed = replace(stage)
+    assert changed.key != stage.key
+    assert store.state(changed) == "waiting"
+    content[-1] ^= 1
+    labels.write_bytes(content)
+    assert replace(stage).key == stage.key  # what they contain counts, not when it was written
+    outcome = run_stage(changed, store, "cpu")  # planned with contents that are gone
+    assert outcome.error == "clips: the data changed since this run began; run again."
 
 
 def test_scores_are_means_over_the_last_epochs(tmp_path: Path) -> None:

@@ -51,11 +51,54 @@ def test_something_else_does_not_go_into_the_same_store(
     capsys.readouterr()
     assert prepare(street, tmp_path, *words) == 2
     assert re.fullmatch(
-        r"error: .*train holds another data set already, or this one from other files, at another size or with shorter "
-        r"clips; delete it or choose another folder\.\n",
+        r"error: .*train holds another data set already, or this one from other or changed files, at another size or "
+        r"with shorter clips; delete it or choose another folder\.\n",
         capsys.readouterr().err,
     )
     assert times(tmp_path) == before
+
+
+def rewrite(path: Path) -> None:
+    """Another content of the same size."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_changed_contents_do_not_pass_for_what_was_prepared(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, store = tmp_path / "changed", tmp_path / "store"
+    shutil.copytree(street, root)
+    assert prepare(root, store) == 0
+    before = times(store)
+    rewrite(next(root.rglob("train/**/*_labelIds.png")))
+    capsys.readouterr()
+    assert prepare(root, store) == 2
+    assert "this one from other or changed files" in capsys.readouterr().err
+    assert times(store) == before
+
+
+def test_data_that_change_while_they_are_prepared_are_refused(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, read = tmp_path / "changing", Cityscapes.clip
+    shutil.copytree(street, root)
+
+    def change(source: Cityscapes, index: int, length: int) -> Any:
+        clip = read(source, index, length)
+        if index == 0:
+            rewrite(source.files(0)[-2])
+        return clip
+
+    monkeypatch.setattr(Cityscapes, "clip", change)
+    assert prepare(root, tmp_path / "store", "--jobs", 1) == 2
+    assert "the data changed while" in capsys.readouterr().err
+    assert not list((tmp_path / "store").rglob("manifest.json"))
+    monkeypatch.setattr(Cityscapes, "clip", read)
+    assert prepare(root, tmp_path / "store") == 0
+    assert prepare(root, tmp_path / "anew") == 0
+    assert contents(tmp_path / "store") == contents(tmp_path / "anew")  # also the clip that had changed
 
 
 def test_interrupted_is_continued(
