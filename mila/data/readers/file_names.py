@@ -25,6 +25,7 @@ Content = Literal["frame", "segmentation", "depth", "normals"]
 
 _SPLIT = "(train|train_extra|val|test)"
 _STEM = r"[^/]+/[^/]+_\d{6}_\d{6}"  # CITY/CITY_SSSSSS_FFFFFF
+_NORMALS = r"normals/(\d{4}|norm_gt_\d{6})\.png"
 _TIME = r"\d+(\.\d+)?-\d+"  # TIME-STAMP
 
 
@@ -115,11 +116,12 @@ _CITYSCAPES = FileNames(
     },
 )
 _PLAIN = FileNames(
-    ("rgb", "labels13", "labels40", "depth"),
+    ("rgb", "labels13", "labels40", "depth", "normals"),
     {
         r"rgb/(?P<item>\d{4})\.(png|jpg)": ("frame",),
         r"labels(13|40)/(?P<item>\d{4})\.png": ("segmentation",),
         r"depth/\d{4}\.png": ("depth", "normals"),
+        _NORMALS: ("normals",),
     },
 )
 _MTAN = FileNames(
@@ -132,8 +134,9 @@ _MTAN = FileNames(
     },
 )
 _OFFICIAL = FileNames(
-    ("*/r-*.*", "*/*/r-*.*", "raw/*/*/r-*.*"),
+    ("normals", "*/r-*.*", "*/*/r-*.*", "raw/*/*/r-*.*"),
     {
+        _NORMALS: ("normals",),
         r"nyu_depth_v2_labeled\.mat": ("segmentation", "depth", "normals"),
         rf"(raw/)?([^/]+/)?[^/]+/r-{_TIME}\.(ppm|png|jpg)": ("frame",),
         rf"(raw/)?([^/]+/)?[^/]+/(d-{_TIME}\.(pgm|png)|a-{_TIME}\.dump|INDEX\.txt)": (),

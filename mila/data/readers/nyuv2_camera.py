@@ -24,6 +24,7 @@ import numpy.typing as npt
 from mila.common.files import read_text
 from mila.data.normals import normals_from_depth
 from mila.data.readers.images import nearest
+from mila.data.readers.nyuv2_normals import read_normals
 from mila.errors import UserError
 from mila.tasks import VOID
 
@@ -184,6 +185,7 @@ def targets_of(
     camera: ColourCamera,
     height: int,
     width: int,
+    given: Path | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """The three targets of an annotated image at `height` x `width`, sampled and never mixed.
 
@@ -194,16 +196,22 @@ def targets_of(
         camera: the camera of the image; its border, in native pixels, counts in no target.
         height: height of the targets, pixels.
         width: width of the targets, pixels.
+        given: the image of its normals, see `mila.data.readers.nyuv2_normals`; None: they are computed from depth.
     """
     rows, columns = depth.shape
     border = camera.border
     inside = np.zeros((rows, columns), np.bool_)
     inside[border : rows - border, border : columns - border] = True
     labels, depth = np.where(inside, labels, VOID), np.where(inside, depth, np.float32(0))
+    if given is None:
+        normals = normals_from_depth(depth, *camera.at(rows, columns), depth_step=depth_step)
+    else:
+        fx, fy, cx, cy = camera.at(rows, columns)
+        normals = read_normals(given, ((np.arange(columns) - cx) / fx, (np.arange(rows) - cy) / fy)) * inside
     return {
         "segmentation": nearest(labels, height, width),
         "depth": nearest(depth[None], height, width),
-        "normals": nearest(normals_from_depth(depth, *camera.at(rows, columns), depth_step=depth_step), height, width),
+        "normals": nearest(normals, height, width),
     }
 
 

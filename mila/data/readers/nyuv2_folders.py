@@ -5,10 +5,12 @@
     ROOT/depth/NNNN.png             8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
     ROOT/labels13/NNNN.png          0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
     ROOT/labels40/NNNN.png          0 unlabelled; 1..40 in the order of `mila.tasks.NYUV2_40`
+    ROOT/normals/NNNN.png           optional: normals, see `mila.data.readers.nyuv2_normals`
     ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.readers.nyuv2_camera`
 
 Of the two folders of labels, the one with the wanted classes is read. The images are single frames, so a clip is a pan
-over the image or its repetition (`mila.data.readers.stills`). There are no normals: they are computed from depth.
+over the image or its repetition (`mila.data.readers.stills`). Without a folder
+of normals they are computed from depth.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from mila.data.readers.checks import check_folder, check_length, check_options, 
 from mila.data.readers.images import check_size, depth_bits, fingerprint, read_depth, read_labels, read_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
+from mila.data.readers.nyuv2_normals import GivenNormals
 from mila.data.readers.stills import StillMode, clip_from_still
 from mila.errors import UserError
 from mila.tasks import Suite
@@ -83,7 +86,8 @@ class NYUv2Folders:
         labels = f"labels{classes}"
         for folder in ("rgb", "depth", labels):
             check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
-        self._items = _complete_items(self.root, self._list, names, labels, problems)
+        self._normals = GivenNormals(self.root)
+        self._items = _complete_items(self.root, self._list, names, labels, self._normals, problems)
 
     @property
     def suite(self) -> Suite:
@@ -117,7 +121,15 @@ class NYUv2Folders:
                 f"{item.depth} has no depth at any pixel; restore it, or remove its number from {self._list.name}."
             )
         frames = clip_from_still(image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{item.name}")
-        targets = targets_of(labels, depth, depth_step=step, camera=self._camera, height=self.height, width=self.width)
+        targets = targets_of(
+            labels,
+            depth,
+            depth_step=step,
+            camera=self._camera,
+            height=self.height,
+            width=self.width,
+            given=item.normals,
+        )
         return Clip(frames, targets)
 
     def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
@@ -125,24 +137,25 @@ class NYUv2Folders:
         check_length(length)
 
     def files(self, index: int) -> list[Path]:
-        """The split file, the camera file if there is one, and the image, labels and depth of item `index`.
+        """The split file, the camera file if there is one, and all images of item `index`.
 
         Raises:
             IndexError: there is no item `index`.
         """
         item = self._item(index)
-        return [self._list, *self._camera.files, item.rgb, item.labels, item.depth]
+        return [self._list, *self._camera.files, *item.files]
 
     def manifest(self) -> dict[str, Any]:
         """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
         notes = [f"{'- and '.join(map(str, sorted(self._depths)))}-bit depth"]
         if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
-        notes += ["normals computed from depth", *self._camera.notes]
+        notes += [self._normals.note, *self._camera.notes]
         count = len(self)
         files = [item.rgb for item in self._items]
         files += [item.depth for item in self._items]
         files += [item.labels for item in self._items]
+        files += [item.normals for item in self._items if item.normals is not None]
         return {
             "dataset": "nyuv2",
             "suite": self._suite.name,
@@ -199,15 +212,23 @@ class _Item:
     rgb: Path
     labels: Path
     depth: Path
+    normals: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.rgb, self.labels, self.depth, self.normals) if path is not None]
 
 
-def _complete_items(root: Path, split: Path, names: list[str], labels: str, problems: list[str] | None) -> list[_Item]:
-    """The items of `names` whose three images are there, the labels in the folder `labels`."""
+def _complete_items(
+    root: Path, split: Path, names: list[str], labels: str, normals: GivenNormals, problems: list[str] | None
+) -> list[_Item]:
+    """The items of `names` whose images are all there, the labels in the folder `labels`."""
     items = []
     missing = []
     for name in names:
-        item = _Item(name, _rgb_path(root, name), *(root / folder / f"{name}.png" for folder in (labels, "depth")))
-        lacks = [path for path in (item.rgb, item.labels, item.depth) if not path.is_file()]
+        label, depth = (root / folder / f"{name}.png" for folder in (labels, "depth"))
+        item = _Item(name, _rgb_path(root, name), label, depth, normals.path(int(name)))
+        lacks = [path for path in item.files if not path.is_file()]
         missing += lacks
         if not lacks:
             items.append(item)

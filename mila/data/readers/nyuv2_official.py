@@ -4,11 +4,12 @@
                                     images [N, 3, W, H] uint8, depths [N, W, H] metres, labels [N, W, H] (0 unlabelled),
                                     names (of the labels 1, 2, ...), rawRgbFilenames
     ROOT/splits.mat                 MATLAB 5: trainNdxs, testNdxs, image numbers from 1
+    ROOT/normals/                   optional: normals, see `mila.data.readers.nyuv2_normals`
     ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.readers.nyuv2_camera`
     ROOT/SCENE/ or ROOT/raw/SCENE/  raw video, optional: see `mila.data.readers.nyuv2_raw`
 
 N is 1449 of 640 x 480 pixels (note 3.2). Images are read one by one; the 2.8 GB are never in memory. Labels become 13
-or 40 classes by name. The data set has no normals: they are computed from depth.
+or 40 classes by name. The data set has no normals: without a folder of them they are computed from depth.
 
 The labelled images are raw colour frames without their lens distortion; so that a clip does not jump at its last frame,
 the raw frames before it are undistorted by the same camera model (`mila.data.readers.nyuv2_camera.undistort`).
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mila.data.clips import Clip
-from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
 from mila.data.readers.file_names import LABELLED, SPLITS
 from mila.data.readers.images import check_size, fingerprint, read_rgb, resize_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of, undistort
@@ -38,6 +39,7 @@ from mila.data.readers.nyuv2_mat import (
     read_split,
     read_strings,
 )
+from mila.data.readers.nyuv2_normals import GivenNormals
 from mila.data.readers.nyuv2_raw import LONGEST_CLIP, PLACES, RawVideo, RawVideos, has_raw_video
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
@@ -104,6 +106,8 @@ class NYUv2Official:
             raise UserError(
                 f"{self._mat} names the raw file of no image of split {split} rightly; replace it by the official file."
             )
+        self._normals = GivenNormals(self.root)
+        self._items = self._with_normals(problems)
         self._videos = [videos[item] for item in self._items]
 
     @property
@@ -142,6 +146,7 @@ class NYUv2Official:
             camera=self._camera,
             height=self.height,
             width=self.width,
+            given=self._normals.path(item),
         )
         if length > 1 and self._is_video(index, length):
             return Clip(np.stack([*self._earlier(index, length), resize_rgb(image, self.height, self.width)]), targets)
@@ -158,7 +163,7 @@ class NYUv2Official:
         self._check_length(length)
 
     def files(self, index: int) -> list[Path]:
-        """The labelled file, the splits, the camera file if there is one, and the raw files of item `index`'s video.
+        """The labelled file, the splits, the camera file and the normals if any, and the raw files of the video.
 
         The last of these is the labelled frame's own, which only says that there is a video.
 
@@ -167,7 +172,9 @@ class NYUv2Official:
         """
         self._check_index(index)
         video = self._videos[index]
-        return [self._mat, self._splits, *self._camera.files, *(video.files if video is not None else ())]
+        normals = self._normals.path(self._items[index])
+        given = [] if normals is None else [normals]
+        return [self._mat, self._splits, *self._camera.files, *given, *(video.files if video is not None else ())]
 
     def videos(self, length: int) -> int:
         """How many items have a clip of `length` frames that is real video, and no pan."""
@@ -182,9 +189,10 @@ class NYUv2Official:
         counted up to `LONGEST_CLIP` - 1).
         """
         count = len(self)
-        notes = ["float depth in metres", "normals computed from depth"]
+        notes = ["float depth in metres", self._normals.note]
         video: dict[str, Any] = {}
         files = [self._mat, self._splits]
+        files += [path for item in self._items if (path := self._normals.path(item)) is not None]
         if self.mode == "video":
             matched = [video for video in self._videos if video is not None]
             before = sorted(len(video.names) for video in matched)
@@ -226,6 +234,19 @@ class NYUv2Official:
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
+
+    def _with_normals(self, problems: list[str] | None) -> list[int]:
+        """The items, with a folder of normals those that have their own."""
+        found = []
+        for item in self._items:
+            path = self._normals.path(item)
+            if path is None or path.is_file():
+                found.append(item)
+            else:
+                report_problem(f"{path} does not exist, but the other normals do; restore the file.", problems)
+        if not found:
+            raise UserError(f"{self.root} has normals of no image of split {self.split}; complete or remove them.")
+        return found
 
     def _match(
         self, raw_names: list[str], count: int, items: list[int], max_gap: float, problems: list[str] | None

@@ -88,7 +88,8 @@ def _export_snippet(root: Path, split: str, world: WorldClips, index: int) -> No
     for frame, pixels in enumerate(clip.frames):
         _write_image(path("leftImg8bit_sequence", frame, "leftImg8bit.png"), pixels.transpose(1, 2, 0))
     _write_image(path("leftImg8bit", _ANNOTATED, "leftImg8bit.png"), clip.frames[-1].transpose(1, 2, 0))
-    stored = np.rint(clip.targets["depth"][0].astype(np.float64) * 65535).astype(np.uint16)  # [H, W]
+    stored = np.rint(clip.targets["depth"][0].astype(np.float64) * 65535)  # [H, W]
+    stored = np.minimum(stored, 65534).astype(np.uint16)  # 65535 is refused: many data sets mark missing depth by it
     _write_image(path("disparity", _ANNOTATED, "disparity.png"), stored)
     write_json(path("camera", _ANNOTATED, "camera.json"), _CAMERA)
     ids = label_ids(world.suite)[clip.targets["segmentation"]]  # [H, W]

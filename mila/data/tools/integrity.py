@@ -91,7 +91,7 @@ def _broken(path: Path, holds: frozenset[Content]) -> str | None:
             _load(path)
         elif path.name.endswith("_camera.json"):
             metres_times_pixels(path)
-        elif "frame" in holds:
+        elif "frame" in holds or holds == {"normals"}:
             read_rgb(path)
         elif path.suffix == ".png":
             (read_depth if "depth" in holds else read_labels)(path)
