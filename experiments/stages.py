@@ -271,6 +271,18 @@ class PredictVideo(Visual):
         return {}
 
 
+def known_kinds() -> tuple[str, ...]:
+    """The kinds of all stages that there are."""
+    found: dict[str, None] = {}
+    classes = list(Stage.__subclasses__())
+    while classes:
+        cls = classes.pop(0)
+        classes += cls.__subclasses__()
+        if "kind" in vars(cls):
+            found[cls.kind] = None
+    return tuple(found)
+
+
 def in_order(stages: list[Stage]) -> list[Stage]:
     """The stages and all that they need, each once (by hash), every stage after the ones it needs."""
     ordered: dict[str, Stage] = {}
