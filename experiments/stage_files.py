@@ -114,7 +114,7 @@ def check_arrays(folder: Path) -> None:
             zipfile.ZipFile(path).close()
         except FileNotFoundError:
             continue
-        except (zipfile.BadZipFile, ValueError, PermissionError) as error:
+        except (zipfile.BadZipFile, ValueError, RuntimeError, PermissionError) as error:
             raise DamagedFileError(f"{path} is not what was written there") from error
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from experiments.stage_files import DamagedFileError, check_arrays, check_folder, read_object
-from experiments.stages import Data, Stage, known_kinds
+from experiments.stages import Data, Stage, hash_of, known_kinds
 from mila.common.files import write_json, write_text
 from mila.errors import UserError
 
@@ -87,7 +87,7 @@ class Store:
             found = read_object(about)["format"]
         except (FileNotFoundError, NotADirectoryError):
             found = 1 if any(root.glob("*/*/stage.json")) else FORMAT
-        except (OSError, DamagedFileError, KeyError) as error:
+        except (DamagedFileError, KeyError) as error:
             raise UserError(
                 f"{about} cannot be read ({error}); move {root} away, or give another --results."
             ) from error
@@ -325,7 +325,8 @@ _IN_RECORD: dict[str, type | tuple[type, ...]] = {
     "finished": str,
     "environment": dict,
 }
-_IN_DESCRIPTION: dict[str, type | tuple[type, ...]] = {"title": str, "kind": str, "config": dict, "needs": list}
+_IN_DESCRIPTION: dict[str, type | tuple[type, ...]] = {"title": str}
+_NOT_HASHED = ("title",)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -351,10 +352,14 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _description(path: Path) -> dict[str, Any]:
+    """What a stage is; its hash is the name of its folder."""
     try:
-        return _object_of(path, _IN_DESCRIPTION)
+        about = _object_of(path, _IN_DESCRIPTION)
     except FileNotFoundError as error:
         raise DamagedFileError(f"{path} is gone") from error
+    if hash_of({name: value for name, value in about.items() if name not in _NOT_HASHED}) != path.parent.name:
+        raise DamagedFileError(f"{path} is not what was written there")
+    return about
 
 
 def _object_of(path: Path, shape: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
