@@ -21,6 +21,7 @@ from experiments.runner.workers import start_worker
 from experiments.stage_files import DamagedFileError, read_bytes, read_object_or_nothing
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from mila.common.processes import holding_interrupts
 from mila.errors import UserError
 
 _LOG_LINES = 12
@@ -110,7 +111,9 @@ def _recompute(stage: Evaluate, store: Store, device: str) -> dict[str, float]:
 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=start_worker, initargs=(device,)) as pool:
-        metrics, _ = pool.submit(score, stage, store, device, _nothing).result()
+        with holding_interrupts():
+            future = pool.submit(score, stage, store, device, _nothing)
+        metrics, _ = future.result()
     return metrics
 
 

@@ -31,11 +31,16 @@ _LOG_EVERY = 30.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave."""
+    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave.
+
+    Attributes:
+        was_done: whether there was nothing left to do: another runner did it while this one waited.
+    """
 
     key: str
     error: str | None = None
     bad_input: bool = False
+    was_done: bool = False
 
 
 def run_stage(
@@ -85,7 +90,7 @@ def run_stage(
             sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
             return _failed(stage, store, traceback.format_exc(), sentence)
         return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
-    return Outcome(stage.key)
+    return Outcome(stage.key, was_done=state == "done")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
