@@ -74,12 +74,16 @@ class DamagedRecordError(UserError):
 class Store:
     """All stages' folders under `root`.
 
+    Args:
+        root: the folder of all of them.
+        command: the options that give the stages that are run, for those who look at one later.
+
     Raises:
         UserError: another version of the suite wrote what is there.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, command: tuple[str, ...] = ()) -> None:
+        self.root, self.command = root, command
         self._folders: dict[tuple[str, str], Path] = {}
         self._records: dict[Path, tuple[_Version, Record | DamagedRecordError]] = {}
         about = root / _ABOUT
@@ -163,7 +167,8 @@ class Store:
         for unfinished in folder.glob(".*"):
             if not unfinished.is_dir():
                 unfinished.unlink()
-        write_json(folder / "stage.json", {"title": stage.title, **stage.description()})
+        command = {"command": list(self.command)} if self.command else {}
+        write_json(folder / "stage.json", {"title": stage.title, **command, **stage.description()})
         (folder / "error.txt").unlink(missing_ok=True)
         return folder
 
@@ -326,7 +331,7 @@ _IN_RECORD: dict[str, type | tuple[type, ...]] = {
     "environment": dict,
 }
 _IN_DESCRIPTION: dict[str, type | tuple[type, ...]] = {"title": str}
-_NOT_HASHED = ("title",)
+_NOT_HASHED = ("title", "command")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

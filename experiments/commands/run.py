@@ -14,15 +14,16 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
 
 from rich.console import Console
 
 from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
+from experiments.commands.recorded import options_of
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
+from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.errors import LostRankError, UserError
 
@@ -122,8 +123,17 @@ def _count_costs(options: Options) -> int:
 
 def _verify(options: Options, name: str, console: Console) -> int:
     store = Store(options.store)
-    stages = stages_of(replace(options, grid=options.grid or "all"))
-    return store_commands.verify(name, stages, store, find_device(options.device), console)
+    if options.grid is not None:
+        return store_commands.verify(name, stages_of(options), store, find_device(options.device), console)
+    folder = store_commands.find_folder(name, store)
+    if folder.parent.name != Evaluate.kind:
+        raise UserError(f"{folder.name} is a stage of kind {folder.parent.name!r}; a score can be verified alone.")
+    stages: list[Stage] = []
+    for recorded in options_of(folder, options, store):
+        stages = [stage for stage in stages_of(recorded) if stage.key == folder.name]
+        if stages:
+            break
+    return store_commands.verify(folder.name, stages, store, find_device(options.device), console)
 
 
 def _clean(options: Options, console: Console) -> int:

@@ -30,7 +30,7 @@ def run_grid(options: Options, console: Console) -> int:
         LostRankError: another process has ended.
     """
     plans = plans_of(options)
-    store = Store(options.store)
+    store = Store(options.store, options.recipe())
     device = find_device(options.device)
     # looks at the data, so that what is missing is said before anything is written
     stages = stages_of_plans(plans, options.rows)

@@ -85,8 +85,9 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     if len(found) != 1:
         what = "no score" if not found else f"{len(found)} scores"
         raise UserError(
-            f"the present code and options have {what} of hash {name!r}...; give --grid, --profile, --data and --seeds "
-            "as they were run, and a whole hash (--dry-run shows them)."
+            f"the present code, data and options have {what} of hash {name!r}...; if it is a score, then its code or "
+            "its data have changed, or it was run with other options: give --grid, --profile, --method, "
+            "--augmentation, --data, --data-root, --suite, --mode, --seeds and --split as then."
         )
     (stage,) = found
     if store.state(stage) == "waiting":
