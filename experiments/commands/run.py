@@ -25,6 +25,7 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from mila.common.visible import visible
 from mila.errors import LostRankError, UserError
 
 
@@ -37,10 +38,10 @@ def main(words: list[str] | None = None) -> int:
         sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
         return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     except LostRankError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues.", file=sys.stderr)
@@ -52,7 +53,7 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:  # of the machine: a full disk, a folder that may not be written to, too many open files
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; the same command continues.", file=sys.stderr)
+        print(visible(f"error: {where}{error.strerror or error}; the same command continues."), file=sys.stderr)
         return 1
 
 

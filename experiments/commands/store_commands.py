@@ -16,12 +16,14 @@ from typing import Literal
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from experiments.runner.workers import start_worker
 from experiments.stage_files import DamagedFileError, read_bytes, read_object_or_nothing
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.processes import holding_interrupts
+from mila.common.visible import visible
 from mila.errors import UserError
 
 _LOG_LINES = 12
@@ -37,11 +39,12 @@ def show(name: str, store: Store, console: Console) -> int:
     """
     folder = find_folder(name, store)
     about = read_object_or_nothing(folder / "stage.json")
-    console.print(f"[bold]{about.pop('title', '?')}[/bold]  {about.pop('kind', '?')} {folder.name}")
+    title, kind = (visible(str(about.pop(name, "?"))) for name in ("title", "kind"))
+    console.print(Text(title, style="bold") + Text(f"  {kind} {folder.name}"))
     console.print(f"state    {Store.state_of(folder)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():
-        console.print(f"{key:8} {json.dumps(value)}", highlight=False, markup=False)
+        console.print(f"{visible(key):8} {json.dumps(value)}", highlight=False, markup=False)
     for name, file in (("result", "record.json"), ("progress", "progress.json")):
         values = read_object_or_nothing(folder / file)
         result = values.get("result", values)
@@ -56,7 +59,7 @@ def show(name: str, store: Store, console: Console) -> int:
         console.print(f"made on  {json.dumps(environment)}", highlight=False, markup=False)
     for file in ("error.txt", "log.txt"):
         with suppress(OSError, DamagedFileError):
-            lines = read_bytes(folder / file).decode(errors="replace").splitlines()
+            lines = visible(read_bytes(folder / file).decode(errors="replace")).splitlines()
             console.print(f"{file}, its last lines:")
             console.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES:]), highlight=False, markup=False)
     return 0
@@ -176,8 +179,8 @@ def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask
     table = Table("stage", "hash", "state", "size", box=None)
     states = {folder: Store.state_of(folder) for folder in folders}
     for folder, state in states.items():
-        title = str(read_object_or_nothing(folder / "stage.json").get("title", "?"))
-        table.add_row(title, folder.name, state, decimal(_size(folder)))
+        title = visible(str(read_object_or_nothing(folder / "stage.json").get("title", "?")))
+        table.add_row(Text(title), folder.name, state, decimal(_size(folder)))
     if not folders:
         console.print("nothing to delete.")
         return 0

@@ -14,6 +14,7 @@ from rich.text import Text
 from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Stage
 from experiments.store import Store
+from mila.common.visible import visible
 
 _WIDE = 100  # columns of a terminal from which there is room for bars
 
@@ -105,7 +106,7 @@ class Display:
         return self._done + self._failed + self._left_out
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(visible(text), markup=False, highlight=False)
 
 
 class _TimeLeft(TimeRemainingColumn):

@@ -164,3 +164,21 @@ def test_too_many_open_files_is_no_damage(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(OSError, match="Too many open files"):
         Store(store.root).state(a_score())
+
+
+def test_what_steers_a_terminal_is_not_printed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    stage, results = a_score(), store.root.parent
+    folder = store.begin(stage)
+    for name in ("log.txt", "error.txt"):
+        (folder / name).write_text("before\x1b[2J\x9b\u202eafter\n\tnext\r\n", encoding="utf-8")
+    about = (folder / "stage.json").read_text()
+    (folder / "stage.json").write_text(about.replace(stage.title, "a[/q]\\u001b]0;title[bold]"))
+    (folder / "record.json").unlink()
+    for words in (["--show", stage.key], ["--clean"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("builtins.input", lambda *_: "no")
+            assert main([*words, "--results", str(results)]) == 0
+        output = capsys.readouterr().out
+        assert "a[/q]]0;title[bold]" in output.replace("\n", "").replace("  ", "")
+        assert not set("\x1b\x9b\u202e\r") & set(output)
+        assert words == ["--clean"] or ("before[2Jafter" in output and "next" in output)
