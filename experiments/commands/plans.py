@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from experiments.commands.options import Options
 from experiments.grids import find_grids
 from experiments.grids.grid import Grid
-from experiments.grids.own import own_row
-from experiments.plan import Plan, make_plan
+from experiments.grids.own import check_labels, own_row
+from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import PROFILES, Profile
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
 from experiments.stages import Stage, in_order
@@ -19,6 +19,9 @@ from mila.tasks import Suite
 
 if TYPE_CHECKING:
     from mila.data.readers.layouts import ClipMode  # needs PyTorch
+
+_LARGEST_SEED = 2**64 - 1  # of PyTorch's generators
+_LONGEST_LIMIT = 365 * 24 * 60
 
 
 def stages_of(options: Options) -> list[Stage]:
@@ -50,16 +53,18 @@ def plans_of(options: Options) -> list[Plan]:
         UserError: an option is wrong, or the data cannot be found.
     """
     profile = _profile(options)
-    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
-        raise UserError("--seeds takes different numbers from 0 up.")
+    if min(options.seeds) < 0 or max(options.seeds) > _LARGEST_SEED or len(set(options.seeds)) < len(options.seeds):
+        raise UserError(f"--seeds takes different numbers from 0 up, at most {_LARGEST_SEED}.")
     if options.jobs is not None and options.jobs < 1:
         raise UserError("--jobs takes a number from 1 up.")
-    if options.time_limit is not None and not options.time_limit > 0:
-        raise UserError("--time-limit takes minutes, more than 0.")
+    if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
+        raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
     grids, data = find_grids(str(options.grid)), _data(options)
     if data is not None:
         grids = _about(grids, data, options)
     methods = tuple(own_row(path) for path in options.method or ())
+    for grid in grids:
+        check_labels([*(row.label for row in grid.rows), CONSTANT], methods)
     return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
 
 

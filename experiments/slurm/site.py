@@ -5,6 +5,7 @@ See docs/slurm.md for all keys. A key of a section goes before the same key at t
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -85,6 +86,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _AT_LEAST = {"minutes": 1, "cpus": 1, "gpus": 0, "memory_gb": 0.001, "parallelism": 1, "timeouts": 0, "tasks": 1}
 _AT_LEAST |= {"signal_seconds": 1}
+_SET_HERE = ("array", "dependency", "error", "job-name", "ntasks", "ntasks-per-node", "output", "signal", "wrap")
+"""Options of sbatch by which jobs are told apart, found again and continued."""
+_KEY_OF = {"time": "minutes", "mem": "memory_gb", "cpus-per-task": "cpus", "gpus-per-node": "gpus"}
+_KEY_OF |= {name: name for name in ("partition", "account", "qos", "constraint")}
 _EVERYWHERE = tuple(f.name for f in fields(Resources))
 _TOP = ("signal_seconds", "timeouts", "setup", "sbatch")
 
@@ -145,9 +150,22 @@ def _check(section: dict[str, Any], known: tuple[str, ...], where: str) -> None:
                 dict: "a section",
             }
             raise UserError(f"{where}: {key} must be {' or '.join(names[t] for t in wanted)}, not {value!r}.")
+        if isinstance(value, (int, float)) and not math.isfinite(value):
+            raise UserError(f"{where}: {key} must be a number that is finite, not {value}.")
         if isinstance(value, (int, float)) and value < _AT_LEAST[key]:
             raise UserError(f"{where}: {key} must be at least {_AT_LEAST[key]}, not {value}.")
         if isinstance(value, list) and not all(isinstance(line, str) for line in value):
             raise UserError(f"{where}: setup must be a list of texts, one a shell line.")
         if isinstance(value, dict) and not all(isinstance(option, (str, int)) for option in value.values()):
             raise UserError(f"{where}: the options under [sbatch] must be texts, whole numbers, true or false.")
+        if isinstance(value, dict):
+            _check_sbatch(value, where)
+
+
+def _check_sbatch(options: dict[str, Any], where: str) -> None:
+    for option in options:
+        name = option.lstrip("-").replace("_", "-")
+        if name in _SET_HERE:
+            raise UserError(f"{where}: {option!r} under [sbatch] is set by the suite itself; leave it out.")
+        if name in _KEY_OF:
+            raise UserError(f"{where}: {option!r} under [sbatch] has a key of its own; write {_KEY_OF[name]} = ... .")

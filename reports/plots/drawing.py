@@ -77,7 +77,8 @@ class Figure:
 @cache
 def width_of(text: str) -> float:
     """Of a label, in points."""
-    return float(TextPath((0, 0), text, size=LABEL, usetex=False).get_extents().width)
+    with matplotlib.rc_context({"text.parse_math": False}):
+        return float(TextPath((0, 0), text, size=LABEL, usetex=False).get_extents().width)
 
 
 @contextmanager

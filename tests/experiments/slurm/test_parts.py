@@ -59,6 +59,11 @@ def test_the_example_of_the_docs_is_read(tmp_path: Path) -> None:
         ("train = 3", "'train' is the name of a section"),
         ("setup = [1]", "setup must be a list of texts"),
         ("[sbatch]\nexclude = [1]", "[sbatch] must be texts"),
+        ("memory_gb = nan", "memory_gb must be a number that is finite, not nan"),
+        ("[train]\nmemory_gb = inf", "[train]: memory_gb must be a number that is finite, not inf"),
+        ('[sbatch]\narray = "0-3"', "'array' under [sbatch] is set by the suite itself; leave it out"),
+        ("[sbatch]\njob_name = 1", "'job_name' under [sbatch] is set by the suite itself"),
+        ('[sbatch]\ntime = "1:00"', "'time' under [sbatch] has a key of its own; write minutes = "),
         ("partition = ", "is not TOML"),
     ],
 )
