@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mila.backbone import OUTPUT_STRIDE, scaled_channels
+from mila.common.weights import read_weight_file, weights_by_name
 from mila.data.clips import denormalise
 from mila.errors import UserError
 from mila.tasks import FLOW, Suite
@@ -150,14 +151,10 @@ def load_flownet_weights(network: FlowNetS, path: str | Path, bgr: bool = False)
     Raises:
         UserError: unreadable file, or weights of another network.
     """
+    path = Path(path)
+    stored = read_weight_file(path)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} cannot be read as PyTorch weights ({reason}); give FlowNet-S weights.") from error
-    found = stored.get("state_dict", stored) if isinstance(stored, dict) else {}
-    try:
-        state = _translate({str(key).removeprefix("module."): value for key, value in found.items()})
+        state = _translate(weights_by_name(stored, path))
         if bgr:
             state["encoder.conv1.weight"] = state["encoder.conv1.weight"][:, [2, 1, 0, 5, 4, 3]]
         state["heads.2.weight"] *= stored.get("div_flow", DIVISOR) / DIVISOR

@@ -6,12 +6,16 @@ each task's head is a 3x3 convolution with 64 channels and a 1x1 one, at the siz
 heads included, this gives what the public code measures (note 1.7): MTAN 193.9 GMACs at 256x512 with two tasks and
 217.3 at 288x384 with three, Cross-Stitch 181.7 at 288x384. Decoder blocks that change channels in their last
 convolution give 212.1, 232.6 and 227.6. The paper prints 168, 178 and 213, which neither gives.
+
+Where the public code of MTAN's authors, who published both, decides otherwise than this file, there is a switch for
+it, and the table uses the default. One thing has no switch: convolutions before a batch norm have no bias here, which
+the norm would take away again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, cast
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +25,15 @@ from baselines.cross_stitch import CrossStitchUnit, Units
 from baselines.mtan import attention_mask
 from mila.tasks import Suite
 from mila.video_model import FrameModel, Part
+
+Initialisation = Literal["pytorch", "xavier_normal", "xavier_uniform"]
+"""How convolutions start: PyTorch's way, or after Glorot and Bengio (2010) with biases of 0.
+
+The public code has normal ones for MTAN and uniform ones for Cross-Stitch.
+"""
+
+StitchForm = Literal["original", "public"]
+"""See `SegNetCrossStitch`."""
 
 _FILTERS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -83,6 +96,23 @@ def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     return filled
 
 
+def _initialise(network: nn.Module, how: Initialisation) -> None:
+    """Start all convolutions of `network` as `how` says.
+
+    Raises:
+        ValueError: there is no such way.
+    """
+    draw = {"pytorch": None, "xavier_normal": nn.init.xavier_normal_, "xavier_uniform": nn.init.xavier_uniform_}
+    if how not in draw:
+        raise ValueError(f"the initialisation is one of {', '.join(map(repr, draw))}, not {how!r}")
+    start = draw[how]
+    for module in network.modules():
+        if start is not None and isinstance(module, nn.Conv2d):
+            start(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def _size(x: Tensor) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]
 
@@ -126,12 +156,15 @@ class SegNetMTAN(FrameModel):
     to the block's channels by a 3x3 convolution shared by the tasks, concatenated with the unpooled map that the block
     takes, and the mask computed from both multiplies the block's output.
 
-    Doubling is done without aligned corners, each value standing for the 2x2 pixels that the pool took it from; at odd
-    sizes the last row or column is cut off, as the ceil-mode pool had added it. (Frames of any size work.)
+    At odd sizes the last row or column of a doubled map is cut off, as the ceil-mode pool had added it. (Frames of any
+    size work.)
 
     Args:
         suite: the tasks.
         width: factor on every channel count.
+        align_corners: of the bilinear doubling. False, as in the table: each value stands for the 2x2 pixels that the
+            pool took it from. The public code has True, which shifts values by up to half a pixel against the masks.
+        initialisation: of all convolutions; the table's is `"pytorch"`, the public code's `"xavier_normal"`.
 
     Attributes:
         network: the shared SegNet.
@@ -143,8 +176,16 @@ class SegNetMTAN(FrameModel):
     # SegNet's mirror image is what the heads read, so the whole network counts as the encoder.
     parts: ClassVar[Mapping[str, Part]] = {**FrameModel.parts, "network": "encoder"}
 
-    def __init__(self, suite: Suite, *, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        *,
+        width: float = 1.0,
+        align_corners: bool = False,
+        initialisation: Initialisation = "pytorch",
+    ) -> None:
         super().__init__(suite)
+        self.align_corners = align_corners
         self.network = SegNet(width)
         filters, decoded = self.network.filters, self.network.decoded
         self.masks = nn.ModuleDict({t.name: _Attention(self.network) for t in suite.tasks})
@@ -153,6 +194,7 @@ class SegNetMTAN(FrameModel):
         )
         self.carry_decoder = nn.ModuleList(_convolution(i, o) for i, o in zip(filters, decoded, strict=True))
         self.decoders = _Heads(suite, decoded[0])
+        _initialise(self, initialisation)
 
     def predict(self, frame: Tensor) -> dict[str, Tensor]:
         """See `FrameModel.predict`."""
@@ -190,27 +232,60 @@ class SegNetMTAN(FrameModel):
             x = F.max_pool2d(self.carry_encoder[level](attended), 2, ceil_mode=True)  # [B, next C, h / 2, w / 2]
         for level in reversed(range(5)):
             height, width = _size(decoded[level])
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :height, :width]
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=self.align_corners)
+            x = x[..., :height, :width]
             source = torch.cat([unpooled[level], self.carry_decoder[level](x)], 1)
             x = masks.decoder[level](source) * decoded[level]
         return x
 
 
-class SegNetCrossStitch(FrameModel):
-    """Cross-Stitch on SegNet: a whole encoder-decoder a task, stitched at each pool and each unpool (note 4.3).
+class SharedStitch(nn.Module):
+    """The public code's unit: one learned sum of all tasks' maps for all tasks, out = sum over j of share[j] x_j.
 
-    The maps that come out of the five pools are stitched, and so are those that come out of the five unpools; each task
-    unpools with the indices of its own pools. (Frames of any size work.)
+    Args:
+        tasks: M, the number of maps; as many scalars, each first 1.
+    """
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.ones(tasks))
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """M maps `[B, C, h, w]`, in the order of the tasks, to M times their sum."""
+        total = self.share[0] * maps[0]
+        for share, other in zip(self.share[1:], maps[1:], strict=True):
+            total = total + share * other
+        return [total] * len(maps)
+
+
+class SegNetCrossStitch(FrameModel):
+    """Cross-Stitch on SegNet: a whole encoder-decoder a task, whose maps are stitched (note 4.3).
+
+    Each task unpools with the indices of its own pools. (Frames of any size work.) Which maps are stitched, and how:
+
+    - `"original"`, the table's: the maps that come out of the five pools and those that come out of the five unpools,
+      each by a `CrossStitchUnit`, so that every task has shares of its own, one a channel.
+    - `"public"`, as in the code of MTAN's authors: the maps that come out of the first four pools and those that go
+      into the five unpools, each by a `SharedStitch`. With three tasks that is 27 numbers, and from the second block on
+      all tasks' blocks take the same map.
 
     Args:
         suite: the tasks.
         width: factor on every channel count.
-        units, diagonal, off_diagonal: see `CrossStitchUnit`; with three tasks the alphas of a task first sum to 1.1.
+        form: see above.
+        units, diagonal, off_diagonal: of the original form, see `CrossStitchUnit`; with three tasks the alphas of a
+            task first sum to 1.1.
+        initialisation: of all convolutions; the table's is `"pytorch"`, the public code's `"xavier_uniform"`.
 
     Attributes:
         networks: a SegNet by task.
-        stitch_pooled, stitch_unpooled: the units, by level.
+        stitch_pooled: the units after the pools, by level.
+        stitch_unpooled: those after the unpools, by level; none in the public form.
+        stitch_decoded: those before the unpools, by level; none in the original form.
         decoders: one head a task.
+
+    Raises:
+        ValueError: any other form or initialisation, or arguments of the original form with the public one.
     """
 
     parts: ClassVar[Mapping[str, Part]] = {**FrameModel.parts, "networks": "encoder"}
@@ -220,21 +295,33 @@ class SegNetCrossStitch(FrameModel):
         suite: Suite,
         *,
         width: float = 1.0,
+        form: StitchForm = "original",
         units: Units = "channel",
         diagonal: float = 0.9,
         off_diagonal: float = 0.1,
+        initialisation: Initialisation = "pytorch",
     ) -> None:
         super().__init__(suite)
+        if form not in ("original", "public"):
+            raise ValueError(f"the form of the stitches is 'original' or 'public', not {form!r}")
+        if form == "public" and (units, diagonal, off_diagonal) != ("channel", 0.9, 0.1):
+            raise ValueError("units, diagonal and off_diagonal belong to the form 'original'; leave them out")
         self.networks = nn.ModuleDict({t.name: SegNet(width) for t in suite.tasks})
         first = self._networks()[0]
 
-        def by_level() -> nn.ModuleList:
+        def by_level(levels: int) -> nn.ModuleList:
             return nn.ModuleList(
-                CrossStitchUnit(len(suite.tasks), c, units, diagonal, off_diagonal) for c in first.filters
+                SharedStitch(len(suite.tasks))
+                if form == "public"
+                else CrossStitchUnit(len(suite.tasks), channels, units, diagonal, off_diagonal)
+                for channels in first.filters[:levels]
             )
 
-        self.stitch_pooled, self.stitch_unpooled = by_level(), by_level()
+        pooled, unpooled, decoded = (5, 5, 0) if form == "original" else (4, 0, 5)
+        self.stitch_pooled, self.stitch_unpooled = by_level(pooled), by_level(unpooled)
+        self.stitch_decoded = by_level(decoded)
         self.decoders = _Heads(suite, first.decoded[0])
+        _initialise(self, initialisation)
 
     def _networks(self) -> list[SegNet]:
         """The tasks' networks, in the order of the suite."""
@@ -248,11 +335,17 @@ class SegNetCrossStitch(FrameModel):
         for level in range(5):
             encoded = [network.encoder[level](x) for network, x in zip(networks, maps, strict=True)]
             pooled, indices = zip(*map(pool, encoded), strict=True)
-            maps = self.stitch_pooled[level](pooled)
+            maps = _stitched(self.stitch_pooled, level, list(pooled))
             places.append(indices)
             sizes.append(_size(encoded[0]))
         for level in reversed(range(5)):
+            maps = _stitched(self.stitch_decoded, level, maps)
             unpooled = [unpool(x, own, sizes[level]) for x, own in zip(maps, places[level], strict=True)]
-            stitched = self.stitch_unpooled[level](unpooled)
-            maps = [network.decoder[level](x) for network, x in zip(networks, stitched, strict=True)]
+            unpooled = _stitched(self.stitch_unpooled, level, unpooled)
+            maps = [network.decoder[level](x) for network, x in zip(networks, unpooled, strict=True)]
         return {t.name: self.decoders.predict(t.name, x) for t, x in zip(self.suite.tasks, maps, strict=True)}
+
+
+def _stitched(units: nn.ModuleList, level: int, maps: list[Tensor]) -> list[Tensor]:
+    """The tasks' maps after the unit of a level, or as they are where it has none."""
+    return cast(list[Tensor], units[level](maps)) if level < len(units) else maps

@@ -11,6 +11,12 @@ are, per dy, one batched matrix product of small tiles with overlapping *views* 
 C x L^2 exists: extra memory is the padded map, the result and the bands. The gradients of either sum are again such
 sums, with the weights read from the neighbour's side (`_transpose`), so backward has the same cost and memory, and is
 itself differentiable.
+
+What a band holds outside the window is 0, and 0 times NaN or infinity is NaN. A value that is not finite therefore
+reaches up to `_TILE` - 1 pixels further than its window, in the order in which the batch is flattened: along the row
+and on into the next one, and from the last or first rows of an image also into its neighbour in the batch. (The loop
+that the paper writes would stop at the window.) The same holds for gradients. Nothing else changes: the pixels that it
+does not reach are what they would be without it, and a query or a key that is not finite stays within its window.
 """
 
 from __future__ import annotations
@@ -211,7 +217,7 @@ def aggregate(weights: Tensor, value: Tensor) -> Tensor:
         value: `[B, C, H, W]`.
 
     Returns:
-        `[B, C, H, W]` (not necessarily contiguous).
+        `[B, C, H, W]` (not necessarily contiguous). A value that is not finite reaches beyond its window, see above.
     """
     total: Tensor = Aggregate.apply(weights, value)
     return total

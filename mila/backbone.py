@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import get_weight
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from mila.common.weights import read_weight_file, weights_by_name
 from mila.errors import UserError
 
 OUTPUT_STRIDE = 8
@@ -37,7 +37,8 @@ class DeepLabResNet(ResNet):  # type: ignore[misc]  # torchvision carries no typ
         depth: 18, 34, 50 or 101.
         width: factor on every channel count; 1 is the paper's network, less makes one for a laptop.
         weights: None for random initialisation; a torchvision weight name such as
-            `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); or the path of a local state dict.
+            `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); or the path of a file with them,
+            see `load_imagenet_weights`.
         zero_init_residual: torchvision's switch: every residual block starts as the identity (its last batch norm at
             0). Of use without `weights`: short trainings get much further.
 
@@ -132,22 +133,23 @@ def _strided(block: nn.Module) -> str:
     return "conv2" if isinstance(block, Bottleneck) else "conv1"
 
 
+_LONGEST_REASON = 200  # characters of PyTorch's list of names that are in excess or amiss
+
+
 def load_imagenet_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
     """Load a torchvision ResNet's weights, its classifier left out.
 
     Args:
         backbone: takes the weights.
-        weights: a torchvision weight name (`ResNet18_Weights.IMAGENET1K_V1`) or a file with a state dict.
+        weights: a torchvision weight name (`ResNet18_Weights.IMAGENET1K_V1`) or a file with a state dict, bare or in
+            one of the wrappings of `mila.common.weights`.
 
     Raises:
         UserError: unknown name, failed download, unreadable file, or weights of another network.
     """
     path = Path(weights)
     if path.is_file():
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise UserError(f"{path} cannot be read as PyTorch weights ({error}); give a state dict.") from error
+        state = weights_by_name(read_weight_file(path), path)
     else:
         try:
             entry = get_weight(str(weights))
@@ -167,7 +169,10 @@ def load_imagenet_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        reason = reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
         raise UserError(
-            f"the weights {str(weights)!r} do not fit DeepLab-ResNet{backbone.depth} at width {backbone.width:g}; "
+            f"the weights {str(weights)!r} do not fit DeepLab-ResNet{backbone.depth} at width {backbone.width:g} "
+            f"({reason}); "
             "choose the weights of the same depth, and width 1 for torchvision's."
         ) from error

@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class DivergedError(UserError):
-    """A loss is not finite any more."""
+    """A loss or a prediction is not a finite number any more."""
 
 
 class StoppedError(Exception):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mila.common.types import Progress
 from mila.data.packed import PackedClips
+from mila.errors import DivergedError
 from mila.metrics import SuiteSums
 from mila.video_model import VideoModel
 
@@ -35,13 +36,20 @@ def evaluate(
 
     Returns:
         Metrics in SI units by name, see `mila.metrics`.
+
+    Raises:
+        DivergedError: a prediction that counts is not a finite number.
     """
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     sums = SuiteSums(model.suite)
     for start in range(0, len(clips), batch):
         indices = range(start, min(start + batch, len(clips)))
         frames, targets = clips.batch(indices, offset, model.history, device)
-        sums.update(model(frames, offset), targets)
+        predictions = model(frames, offset)
+        try:
+            sums.update(predictions, targets)
+        except DivergedError as error:
+            raise DivergedError(f"in clips {indices[0] + 1} to {indices[-1] + 1} of {len(clips)} {error}") from error
         if progress is not None:
             progress(indices.stop, len(clips))
     return sums.compute()

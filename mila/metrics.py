@@ -11,7 +11,12 @@ Three definitions of mIoU are in use for these data sets (note 2.1); all three a
 - `normal_within_11.25`, `_22.5`, `_30`: share of valid pixels whose angle is below
 - `epe`: mean distance in pixels between predicted and true flow; `epe_zero`: that of a flow of 0, for comparison
 
-Images without any annotated pixel count nowhere. The median is read from a histogram of 0.01 degree bins.
+Images without any annotated pixel count nowhere. The median is read from a histogram of 0.01 degree bins. A predicted
+normal of length zero points nowhere: it is 90 degrees off.
+
+A prediction that is not a finite number has no score, whatever the task: where it would count, `update` raises
+`DivergedError`. (A logit may be minus infinity, "never this class", as long as another class of the pixel has a finite
+one.)
 """
 
 from __future__ import annotations
@@ -22,7 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mila.tasks import VOID, Suite, Task
+from mila.errors import DivergedError
+from mila.tasks import VOID, Suite, Task, TaskName
 
 WITHIN = (11.25, 22.5, 30.0)
 _BINS_A_DEGREE = 100
@@ -32,7 +38,11 @@ class TaskSums(Protocol):
     """Sums and counts of one task over any number of images."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch: `[B, C, H, W]` against the target with a batch dimension."""
+        """Add a batch: `[B, C, H, W]` against the target with a batch dimension.
+
+        Raises:
+            DivergedError: a prediction that counts is not a finite number.
+        """
         ...
 
     def compute(self) -> dict[str, float]:
@@ -57,9 +67,11 @@ class SegmentationSums:
         low, high = (int(x) for x in target.aminmax())
         if low < VOID or high >= classes:
             raise ValueError(f"labels must lie in {VOID}..{classes - 1}, found {low}..{high}")
+        best, guess = prediction.max(1)  # NaN, if the logit of any class is
+        _require_finite("segmentation", best.isfinite())
         image = torch.arange(images, device=target.device)[:, None, None]
         # Truth shifted by one, so that void is row 0.
-        cell = (image * (classes + 1) + target - VOID) * classes + prediction.argmax(1)
+        cell = (image * (classes + 1) + target - VOID) * classes + guess
         counts = torch.bincount(cell.flatten(), minlength=images * (classes + 1) * classes)
         counts = counts.view(images, classes + 1, classes).cpu()
         confusion, on_void = counts[:, 1:], counts[:, 0]
@@ -96,8 +108,9 @@ class DepthSums:
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """`[B, 1, H, W]` both; truth 0 is invalid."""
         valid = target > 0
-        truth = target[valid].double()
-        error = (prediction[valid].double() - truth).abs()
+        truth, guess = target[valid].double(), prediction[valid].double()
+        _require_finite("depth", guess.isfinite())
+        error = (guess - truth).abs()
         self.absolute += float(error.sum())
         self.relative += float((error / truth).sum())
         self.pixels += int(valid.sum())
@@ -120,9 +133,12 @@ class NormalSums:
         """`[B, 3, H, W]` both, of any length; a truth of length 0 is invalid."""
         valid = target.square().sum(1) > 0
         truth = F.normalize(target.movedim(1, -1)[valid].double(), dim=-1)
-        guess = F.normalize(prediction.movedim(1, -1)[valid].double(), dim=-1)
+        predicted = prediction.movedim(1, -1)[valid].double()
+        _require_finite("normals", predicted.isfinite().all(-1))
+        guess = F.normalize(predicted, dim=-1)
         # atan2 keeps its precision near 0 and 180 degrees, where acos loses it.
         angle = torch.atan2(torch.linalg.cross(truth, guess).norm(dim=-1), (truth * guess).sum(-1)).rad2deg()
+        angle = angle.where(predicted.abs().sum(-1) > 0, 90)
         self.angle += float(angle.sum())
         self.pixels += angle.numel()
         for limit in WITHIN:
@@ -157,6 +173,7 @@ class FlowSums:
         valid = target.isfinite().all(1)
         truth = target.movedim(1, -1)[valid].double()
         guess = prediction.movedim(1, -1)[valid].double()
+        _require_finite("flow", guess.isfinite().all(-1))
         self.error += float((guess - truth).norm(dim=-1).sum())
         self.length += float(truth.norm(dim=-1).sum())
         self.pixels += int(valid.sum())
@@ -188,6 +205,16 @@ def _sums(task: Task) -> TaskSums:
     if task.name == "depth":
         return DepthSums()
     return NormalSums() if task.name == "normals" else FlowSums()
+
+
+def _require_finite(task: TaskName, finite: Tensor) -> None:
+    """Refuse predictions that have no score; `finite` says of each pixel that counts whether its prediction has one."""
+    bad = finite.numel() - int(finite.sum())
+    if bad:
+        raise DivergedError(
+            f"the predicted {task} is NaN or infinite at {bad} of {finite.numel()} pixels that count: it has no "
+            "score; train the model anew with a lower learning rate, or correct what it computes."
+        )
 
 
 def _mean_where(hits: Tensor, union: Tensor) -> Tensor:

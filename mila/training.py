@@ -7,7 +7,6 @@ far, and a run that was killed gives the same numbers as any other.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
+from mila.common.pace import Pace
 from mila.common.types import Progress
 from mila.data.augment import augment
 from mila.data.packed import PackedClips
@@ -58,12 +58,12 @@ class Checkpoint:
     Attributes:
         path: file to continue from and to write to.
         identity: what is being trained, which should cover the recipe; a checkpoint of anything else is refused.
-        seconds: at most about so much work is lost by a kill.
+        seconds: between two writes, so that a kill loses at most about so much work; None: see `mila.common.pace`.
     """
 
     path: Path
     identity: str
-    seconds: float = 15.0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def train(
     callbacks = callbacks or Callbacks()
     training = Training(model, clips, recipe, device)
     _resume(training, checkpoint, recipe.weighting, device)
-    saved = time.monotonic()
+    pace = Pace(checkpoint.seconds, 3 * sum(p.nbytes for p in model.parameters()))  # Adam has two averages of each
     if _stops(callbacks, device):
         raise StoppedError
     while training.done < training.total:
@@ -304,9 +304,9 @@ def train(
         stops = _stops(callbacks, device)
         if training.done == training.total:
             break
-        if (stops or time.monotonic() - saved > checkpoint.seconds) and distributed.rank() == 0:
-            save_checkpoint(checkpoint.path, checkpoint.identity, training.state())
-            saved = time.monotonic()
+        if (stops or pace.is_due()) and distributed.rank() == 0:
+            with pace.writing():
+                save_checkpoint(checkpoint.path, checkpoint.identity, training.state())
         if stops:
             raise StoppedError
     return training.curve

@@ -63,7 +63,7 @@ def run_stage(
         device: where to compute.
         stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
-        time_limit: seconds after which the attempt fails; what its training has saved is kept.
+        time_limit: seconds after which the attempt fails; a training saves first, and the next attempt continues it.
 
     Raises:
         StoppedError: a training was asked to stop.
@@ -74,8 +74,8 @@ def run_stage(
             if state == "damaged":
                 store.record(stage)  # says what is wrong
             if state != "done":
-                with logged(store.begin(stage) / "log.txt"), limited(time_limit):
-                    _run(stage, store, device, stop, where or {})
+                with logged(store.begin(stage) / "log.txt"), limited(time_limit) as limit:
+                    _run(stage, store, device, limit.or_stop(stop), where or {})
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:

@@ -1,6 +1,6 @@
 """A copy of the suite's code and of users' method files, so that jobs run the code as it was when they were submitted.
 
-<folder>/<digest>/          one copy for all submissions of the same code; its files are read-only
+<folder>/<digest>/          one copy for all submissions of the same code by a user; its files are read-only
     mila/ baselines/ experiments/ reports/
     methods/<digest>/<file>
 """
@@ -14,6 +14,7 @@ import uuid
 from importlib.util import find_spec
 from pathlib import Path
 
+from experiments.slurm.own_files import is_own, make_private, require_private
 from mila.errors import UserError
 
 _PACKAGES = ("mila", "baselines", "experiments", "reports")
@@ -40,6 +41,8 @@ def snapshot(folder: Path, methods: list[Path]) -> tuple[Path, list[Path]]:
         files[name] = data
         copies.append(name)
     target = folder / _digest(files)
+    if target.exists() and not is_own(target):  # in a shared results folder everybody has a copy of their own
+        target = folder / f"{target.name}-{os.getuid()}"
     if not target.exists():
         try:
             _write(files, target)
@@ -53,15 +56,17 @@ def check(copy: Path) -> None:
     """Make sure that a copy is still what it was.
 
     Raises:
-        UserError: it is gone or was changed.
+        UserError: it is gone, was changed, or could be by others.
     """
-    if not copy.is_dir() or _digest(_files(copy)) != copy.name:
+    require_private(copy)
+    if not copy.is_dir() or _digest(_files(copy)) != copy.name.split("-")[0]:
         raise UserError(f"{copy} is not the code that it was when it was submitted; delete it and submit again.")
 
 
 def _write(files: dict[str, bytes], target: Path) -> None:
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
+        make_private(unfinished)
         for name, data in files.items():
             path = unfinished / name
             path.parent.mkdir(parents=True, exist_ok=True)

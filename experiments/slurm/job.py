@@ -42,6 +42,7 @@ class StageJob:
 
         Raises:
             StageError: it failed; the reason lies in its folder.
+            UserError: others than this user could have written the submission.
             SystemExit: it was saved and requeued.
         """
         signals = _Signals()
@@ -50,9 +51,11 @@ class StageJob:
         from experiments.runner.run_stage import run_stage
         from experiments.runner.stage_functions import join_training
         from experiments.runner.workers import find_device, use_one_thread
+        from experiments.slurm.own_files import require_private
         from experiments.store import Store
         from mila.errors import StoppedError, UserError
 
+        require_private(self.folder)  # before a pickle of it is read
         stages = pickle.loads((self.folder / STAGES).read_bytes())
         stage, store = stages[self.key], Store(self.store)
         stage.__dict__.pop("key", None)  # what follows must be what this code makes of it

@@ -7,7 +7,6 @@ neither a record nor an error has died; that is said, and never waited for.
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -209,20 +208,29 @@ def _status(
 _WAS: dict[State, str] = {"failed": "failed", "stuck": "is stuck", "not submitted": "was not submitted"}
 
 
+_WELL = "Job completed successfully"  # what submitit says of a job that has not failed
+
+
 def _without_result(entry: Entry, job: Job | None, submission: Submission, submissions: Submissions) -> Status:
-    """A job that ended without a record and without an error in the store: submitit or its log may know more."""
+    """A job that ended without a record and without an error in the store: its log may know more.
+
+    submitit leaves a pickle if it could still say how the job ended. That it is there is enough: nothing is unpickled.
+    """
     jobs = submissions.folder(entry.owner or submission.name) / "jobs"
     log = jobs / f"{entry.job}_0_log.err"
-    try:
-        kind, reason = pickle.loads((jobs / f"{entry.job}_0_result.pkl").read_bytes())
-        if kind == "error":
-            return Status(entry, "failed", f"{_last_line(reason)} (see {log})")
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError):
-        pass  # it left none
+    output = _read_log(log)
+    has_ended = (jobs / f"{entry.job}_0_result.pkl").is_file()
+    if has_ended and output and _WELL not in _read_log(log.with_suffix(".out")):
+        return Status(entry, "failed", f"{_last_line(output)} (see {log})")
     if job is not None and job.state == "FAILED":
-        output = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         return Status(entry, "failed", f"its job failed: {_last_line(output)} (see {log})")
     return Status(entry, "lost", f"its job ended and left neither a result nor an error (see {log})")
+
+
+def _read_log(path: Path) -> str:
+    """What a job wrote, without what SLURM adds when it has ended."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return "".join(line for line in text.splitlines(True) if not line.startswith(("srun: ", "slurmstepd: ")))
 
 
 def _last_line(text: str) -> str:

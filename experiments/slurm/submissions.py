@@ -1,6 +1,6 @@
 """Submissions on the disk: which stages, and which job does which of them.
 
-results/slurm/<name>/
+results/slurm/<name>/   its user's alone, see `experiments.slurm.own_files`
     submission.json     what is below, written after every step of a submission
     stages.pkl          the stages by key, for the jobs
     jobs/               submitit's scripts, logs and results
@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from experiments.slurm.own_files import is_own, make_private, require_private
 from mila.common.files import write_json
 from mila.errors import UserError
 
@@ -90,8 +91,9 @@ class Submissions:
         return self.root / name
 
     def names(self) -> list[str]:
-        """Names of all submissions, the latest last."""
-        return sorted((p.parent.name for p in self.root.glob(f"*/{_FILE}")), key=lambda n: (self._time(n), n))
+        """Names of all submissions of this user, the latest last."""
+        own = [folder.name for folder in self.root.glob("*") if is_own(folder) and (folder / _FILE).is_file()]
+        return sorted(own, key=lambda name: (self._time(name), name))
 
     def _time(self, name: str) -> str:
         return self.load(name).submitted
@@ -106,7 +108,7 @@ class Submissions:
         # its jobs bear it too, so it must be no other results folder's
         name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         try:
-            self.folder(name).mkdir(parents=True)
+            make_private(self.folder(name))
         except OSError as error:
             raise UserError(f"{self.root} cannot be written ({error.strerror}); give another --results.") from error
         return name
@@ -119,7 +121,9 @@ class Submissions:
         """
         names = self.names()
         if not names:
-            raise UserError(f"nothing was submitted under {self.root.parent}; submit with --slurm, or give --results.")
+            raise UserError(
+                f"nothing was submitted under {self.root.parent} by this user; submit with --slurm, or give --results."
+            )
         if name and name not in names:
             raise UserError(f"there is no submission {name!r} under {self.root}; choose one of: {', '.join(names)}.")
         return name or names[-1]
@@ -128,8 +132,9 @@ class Submissions:
         """Read a submission.
 
         Raises:
-            UserError: its file is damaged.
+            UserError: its file is damaged, or others than this user could have written it.
         """
+        require_private(self.folder(name))
         path = self.folder(name) / _FILE
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from typing import Any
 import submitit
 
 from experiments.slurm.job import StageJob
+from experiments.slurm.own_files import shell_check
 from experiments.slurm.site import Resources, Site
 from experiments.slurm.submissions import Entry, Submission, Submissions
 from mila.errors import UserError
@@ -119,7 +120,7 @@ def _submit(submission: Submission, submissions: Submissions, site: Site, array:
     resources, folder = site.kinds[array.kind], submissions.folder(submission.name)
     timeouts = site.timeouts if array.kind == "train" else 0  # nothing else has a checkpoint to continue from
     executor = submitit.AutoExecutor(folder / "jobs", cluster="slurm", slurm_max_num_timeout=timeouts)
-    executor.update_parameters(**_parameters(resources, site, submission, array.width, dependency))
+    executor.update_parameters(**_parameters(resources, site, submission, folder, array.width, dependency))
     functions = [
         StageJob(folder, key, Path(submission.store), submission.device, submission.commit, submission.time_limit)
         for key in array.keys
@@ -136,7 +137,7 @@ def _submit(submission: Submission, submissions: Submissions, site: Site, array:
 
 
 def _parameters(
-    resources: Resources, site: Site, submission: Submission, width: int, dependency: str
+    resources: Resources, site: Site, submission: Submission, folder: Path, width: int, dependency: str
 ) -> dict[str, Any]:
     more: dict[str, Any] = {"chdir": submission.code, "kill-on-invalid-dep": "yes", "requeue": True, **site.sbatch}
     path = shlex.quote(submission.code)
@@ -156,6 +157,10 @@ def _parameters(
         "slurm_signal_delay_s": site.signal_seconds,
         "slurm_dependency": dependency or None,
         # the copy of the code comes first, whatever the lines before it do to the path
-        "slurm_setup": [*site.setup, f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"'],
+        "slurm_setup": [
+            shell_check(folder, Path(submission.code)),
+            *site.setup,
+            f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+        ],
         "slurm_additional_parameters": {option: value for option, value in more.items() if value is not False},
     }

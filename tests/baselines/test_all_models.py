@@ -81,6 +81,7 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
     "Cross-Stitch, scalar": (CrossStitch, {"depth": 50, "units": "scalar"}),
     "SegNet MTAN": (SegNetMTAN, {}),
     "SegNet Cross-Stitch": (SegNetCrossStitch, {}),
+    "SegNet Cross-Stitch, public": (SegNetCrossStitch, {"form": "public"}),
 }
 
 

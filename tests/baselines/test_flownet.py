@@ -220,8 +220,8 @@ def test_other_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
         ({k: v for k, v in state.items() if k != "deconv3.0.weight"}, "no 'deconv3.0.weight'"),
         ({**state, "conv_redir.0.weight": torch.ones(3)}, "'conv_redir.0.weight'"),
         (published("plain", width=1 / 32), "size mismatch"),
-        ([1, 2], "no 'conv1.0.weight'"),
-        ({"state_dict": 3}, "does not hold"),
+        ([1, 2], "holds a list, not weights by name"),
+        ({"state_dict": 3}, "holds an int as 'state_dict', not a tensor"),
     ]
     for content, text in foreign:
         torch.save(content, path)

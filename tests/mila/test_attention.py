@@ -166,3 +166,58 @@ def test_the_benchmark_compares_like_with_like() -> None:
     query, key, value = maps(2, 3, 4, 6, 7)
     torch.testing.assert_close(unfold_attention(query, key, value, 5), per_pixel(query, key, value, 5))
     assert peak_memory(lambda: torch.empty(1000, dtype=torch.float64)) == 8000
+
+
+def expected_reach(bad: tuple[int, int, int], batch: int, height: int, width: int, window: int) -> torch.Tensor:
+    """Where one bad value arrives: in all tiles of 8 pixels, of the padded and flattened batch, that look at it."""
+    radius = window // 2
+    row, rows = width + radius, height + radius
+    place = (bad[0] * rows + bad[1]) * row + bad[2]
+    reached = torch.zeros(batch, height, width, dtype=torch.bool)
+    for image in range(batch):
+        for y in range(height):
+            for x in range(width):
+                start = ((image * rows + y) * row + x) // 8 * 8
+                reached[image, y, x] = any(
+                    start - radius <= place - dy * row <= start + 7 + radius for dy in range(-radius, radius + 1)
+                )
+    return reached
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 25),
+    window=st.sampled_from([1, 3, 5]),
+    value=st.sampled_from([math.nan, math.inf]),
+    draw=st.data(),
+)
+def test_a_value_that_is_not_finite_reaches_the_tiles_that_look_at_it(
+    height: int, width: int, window: int, value: float, draw: st.DataObject
+) -> None:
+    """At most 7 pixels further than its window, in flattened order; everything else is as it was."""
+    bad = tuple(draw.draw(st.integers(0, size - 1)) for size in (2, height, width))
+    query, key, values = maps(2, 3, 4, height, width)
+    before = local_attention(query, key, values, window)
+    values[bad[0], :, bad[1], bad[2]] = value
+    out = local_attention(query, key, values, window)
+    broken = ~out.isfinite().all(1)
+    radius = window // 2
+    inside = torch.zeros_like(broken)
+    inside[bad[0], max(0, bad[1] - radius) : bad[1] + radius + 1, max(0, bad[2] - radius) : bad[2] + radius + 1] = True
+    assert broken[inside].all()
+    assert torch.equal(broken, expected_reach((bad[0], bad[1], bad[2]), 2, height, width, window))
+    untouched = (~broken)[:, None].expand_as(out)
+    assert torch.equal(out[untouched], before[untouched])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_query_or_key_that_is_not_finite_stays_within_its_window(which: int) -> None:
+    height, width, window = 9, 20, 3
+    query, key, value = maps(2, 3, 4, height, width)
+    (query, key)[which][0, :, 4, 9] = math.nan
+    broken = local_attention(query, key, value, window).isnan().any(1)
+    expected = torch.zeros_like(broken)
+    radius = 0 if which == 0 else 1
+    expected[0, 4 - radius : 5 + radius, 9 - radius : 10 + radius] = True
+    assert torch.equal(broken, expected)

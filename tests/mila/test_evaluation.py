@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
+from mila.errors import DivergedError
 from mila.evaluation import evaluate, predict
 from mila.metrics import SuiteSums
 from mila.model import MILA
@@ -55,3 +58,12 @@ def test_kept_predictions_are_the_models(clips: PackedClips) -> None:
         expected = model(clips.batch([0, 5], 1, 1)[0], 1)
     assert torch.equal(kept["segmentation"].long(), expected["segmentation"].argmax(1))
     assert torch.equal(kept["depth"], expected["depth"])
+
+
+def test_predictions_without_a_score_are_said_with_their_clips(clips: PackedClips) -> None:
+    model = small()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(math.nan)
+    with pytest.raises(DivergedError, match=r"in clips 1 to 4 of 6 the predicted segmentation is NaN.*no score"):
+        evaluate(model, clips, 0, batch=4)
