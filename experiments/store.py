@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from experiments.stage_files import Files, damaged_file
 from experiments.stages import Data, Stage
 from mila.common.files import TOO_MANY_FILES, not_opened, write_json, write_text
+from mila.common.locks import ProcessLock
 from mila.errors import UserError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Store:
         """Held by whoever works on the stage; the system lets go of it when its owner dies."""
         folder = self.folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "lock")
+        return ProcessLock(folder / "lock")
 
     def is_locked(self, stage: Stage) -> bool:
         """Whether somebody works on the stage."""
@@ -151,7 +152,7 @@ class Store:
     @contextmanager
     def lock_folder(self, folder: Path) -> Iterator[bool]:
         """Hold the lock of a stage's folder if nobody else does; says whether it is held."""
-        lock = FileLock(folder / "lock")
+        lock = ProcessLock(folder / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
