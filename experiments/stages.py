@@ -96,9 +96,14 @@ class Data(Stage):
         """Number of clips."""
         return len(self.source.open())
 
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the data, as they were when the hash was made."""
+        return self.source.manifest()
+
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
-        return {"manifest": self.source.manifest(), "length": self.length}
+        return {"manifest": self.manifest, "length": self.length}
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""

@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from experiments.stage_files import DamagedFileError, Files, check_arrays, check_folder, damaged_file, read_object
 from experiments.stages import Data, Stage, hash_of, known_kinds
 from mila.common.files import TOO_MANY_FILES, not_opened, write_json, write_text
+from mila.common.locks import ProcessLock
 from mila.errors import UserError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Store:
             DamagedRecordError: see `check`.
         """
         folder = self.folder(stage)
-        lock = FileLock(folder / "lock")
+        lock = ProcessLock(folder / "lock")
         while not lock.is_locked:
             self.check(folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +220,7 @@ class Store:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             yield True
             return
-        lock = FileLock(path)
+        lock = ProcessLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 
 def _data(stage: Data, _store: Store, attempt: Attempt) -> dict[str, Any]:
     source = stage.source.open()
-    if replace(stage).key != stage.key:  # a copy looks at the data anew
+    if source.manifest() != stage.manifest:
         raise UserError(f"{stage.title}: the data changed since this run began; run again.")
     if not stage.source.is_packed:
         pack(source, stage.length, attempt.folder / "clips", attempt.progress)
-    return {"clips": len(source), "frames": stage.length, "manifest": source.manifest()}
+    return {"clips": len(source), "frames": stage.length, "manifest": stage.manifest}
 
 
 def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> VideoModel:

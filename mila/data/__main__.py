@@ -166,14 +166,16 @@ def _export(options: argparse.Namespace, console: Console) -> int:
     from mila.data.tools.export import export_rooms, export_street
 
     size = {name: value for name in ("height", "width") if (value := getattr(options, name)) is not None}
+    about = f"{options.train} clips to train on and {options.test} to score on"
+    console.print(f"{options.world}: {about} go into {options.folder}.", markup=False)
     if options.world == "street":
         # Cityscapes is scored on its val split; its test labels are not public
         splits: dict[Split, int] = {"train": options.train, "val": options.test}
         for split, clips in splits.items():
-            with _progress(split, console) as progress:
+            with _progress(f"{split}, frames", console) as progress:
                 export_street(options.folder, split, clips, **size, progress=progress)
     else:
-        with _progress("rooms", console) as progress:
+        with _progress("rooms, frames", console) as progress:
             export_rooms(options.folder, train=options.train, test=options.test, **size, progress=progress)
     console.print(f"{options.folder} is ready; it is synthetic: never mix it with the real data set.", markup=False)
     return 0

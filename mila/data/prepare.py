@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.filesize import decimal
 
 from mila.common.files import write_atomic, write_json
+from mila.common.locks import ProcessLock
 from mila.common.processes import cores, in_parts
 from mila.common.types import Progress
 from mila.common.versions import code_digest
@@ -88,15 +89,15 @@ def pack(
         on_wait: called once where another process is at work on `folder`, before waiting for it.
 
     Raises:
-        UserError: clips are broken (the others are kept), there is too little space, `folder` cannot be written, or it
-            holds another data set.
+        UserError: clips are broken (the others are kept), there is too little space, `folder` cannot be written or
+            locked, or it holds another data set.
     """
     source.check(length)
     if _is_packed(source, length, folder):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = ProcessLock(folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:

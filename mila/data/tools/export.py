@@ -62,7 +62,7 @@ def export_street(
         seed: which set of scenes.
         height: of all images, pixels.
         width: of all images, pixels.
-        progress: see `Progress`.
+        progress: see `Progress`; counts the frames that are rendered.
 
     Raises:
         UserError: `root` holds labels of the split already, a file cannot be written, or an argument makes no sense.
@@ -74,13 +74,18 @@ def export_street(
         if labels.is_dir() and any(labels.iterdir()):
             raise UserError(f"{labels} holds labels already; export to an empty folder, or delete that split first.")
         for index in range(clips):
-            _export_snippet(root, split, world, index)
-            if progress is not None:
-                progress(index + 1, clips)
+            _export_snippet(root, split, world, index, _of_all(progress, index, clips))
 
 
-def _export_snippet(root: Path, split: str, world: WorldClips, index: int) -> None:
-    clip = world.clip(index, FRAMES_TO_ANNOTATION)
+def _of_all(progress: Progress | None, clip: int, clips: int) -> Progress | None:
+    """The progress in the frames of one clip as that in the frames of all."""
+    if progress is None:
+        return None
+    return lambda done, length: progress(clip * length + done, clips * length)
+
+
+def _export_snippet(root: Path, split: str, world: WorldClips, index: int, progress: Progress | None) -> None:
+    clip = world.clip(index, FRAMES_TO_ANNOTATION, progress)
 
     def path(folder: str, frame: int, ending: str) -> Path:
         return root / folder / split / _CITY / f"{_CITY}_{index:06d}_{frame:06d}_{ending}"
@@ -124,7 +129,7 @@ def export_rooms(
         height: of all images, pixels; at most `width`, as in the official files.
         width: of all images, pixels.
         length: frames of each clip, the labelled one included; at most `LONGEST_CLIP`.
-        progress: see `Progress`.
+        progress: see `Progress`; counts the frames that are rendered.
 
     Raises:
         UserError: `root` is not empty, a file cannot be written, or an argument makes no sense.
@@ -159,14 +164,13 @@ def _export_labelled(
     raw = [f"{scene}/{_raw_name(length - 1)}" for scene in scenes]
     texts = {"names": names, "rawRgbFilenames": raw, "scenes": scenes}
     labelled = LabelledWriter(file, len(scenes), height, width, texts)
-    clips = (world.clip(index, length) for world in worlds.values() for index in range(len(world)))
-    for item, (scene, clip) in enumerate(zip(scenes, clips, strict=True)):
+    wanted = [(world, index) for world in worlds.values() for index in range(len(world))]
+    for item, (scene, (world, index)) in enumerate(zip(scenes, wanted, strict=True)):
+        clip = world.clip(index, length, _of_all(progress, item, len(scenes)))
         for frame, pixels in enumerate(clip.frames):
             _write_image(root / "raw" / scene / _raw_name(frame), pixels.transpose(1, 2, 0), "PPM")
         labels = ids[clip.targets["segmentation"]]  # [H, W]
         labelled.put(item, clip.frames[-1], clip.targets["depth"][0], labels)
-        if progress is not None:
-            progress(item + 1, len(scenes))
     numbers = np.arange(1, len(scenes) + 1, dtype=np.float64)[:, None]  # [N, 1]
     train = len(worlds["train"])
     _write_splits(root / SPLITS, {"trainNdxs": numbers[:train], "testNdxs": numbers[train:]})

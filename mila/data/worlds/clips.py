@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mila.common.types import Array
+from mila.common.types import Array, Progress
 from mila.data.clips import Clip
 from mila.data.worlds.ray_casting import View, cast, flow
 from mila.data.worlds.rendering import (
@@ -65,7 +65,7 @@ class _WorldSource:
         if not 0 <= index < self._clips:
             raise IndexError(f"clip {index} of a world with {self._clips} clips")
 
-    def _render(self, index: int, length: int) -> _Rendered:
+    def _render(self, index: int, length: int, progress: Progress | None = None) -> _Rendered:
         self._check_index(index)
         check_length(length)
         scene = scene_of(self._world, self._split, self._seed, index)
@@ -75,6 +75,8 @@ class _WorldSource:
             surface, depth = cast(view, self.height, self.width)
             normals, clean = shade(scene, view, surface, depth)
             frames[place] = sensor_image(clean, scene, (self._world, self._split, self._seed, index, time))
+            if progress is not None:
+                progress(place + 1, length)
         return _Rendered(frames, scene, view, surface, depth, normals)
 
     def manifest(self) -> dict[str, Any]:
@@ -149,14 +151,16 @@ class WorldClips(_WorldSource):
         """What identifies the data."""
         return super().manifest() | {"suite": self._suite.name}
 
-    def clip(self, index: int, length: int) -> Clip:
+    def clip(self, index: int, length: int, progress: Progress | None = None) -> Clip:
         """`length` frames that end at annotated frame `index`, which is the same for every length.
+
+        `progress` is called with (frames rendered, `length`).
 
         Raises:
             IndexError: `index` is not in 0..len - 1.
             UserError: `length` is not positive.
         """
-        rendered = self._render(index, length)
+        rendered = self._render(index, length, progress)
         targets: dict[str, Array] = {"segmentation": labels_of(rendered.scene, rendered.surface)}
         if self._suite == CITYSCAPES:
             targets["depth"] = disparity(rendered.depth)[None]

@@ -218,11 +218,11 @@ def test_progress(tmp_path: Path) -> None:
     def note(done: int, total: int) -> None:
         seen.append((done, total, (tmp_path / MAT).exists()))
 
-    export_rooms(tmp_path, 2, 1, 0, 6, 8, 1, progress=note)
-    assert seen == [(1, 3, False), (2, 3, False), (3, 3, False)]
+    export_rooms(tmp_path, 2, 1, 0, 6, 8, 2, progress=note)  # three clips of two frames
+    assert seen == [(done, 6, False) for done in range(1, 7)]
     seen.clear()
-    export_street(tmp_path, "val", 2, 0, 8, 16, progress=note)
-    assert [(done, total) for done, total, _ in seen] == [(1, 2), (2, 2)]
+    export_street(tmp_path, "val", 2, 0, 8, 16, progress=note)  # two snippets of 20 frames
+    assert [(done, total) for done, total, _ in seen] == [(done, 40) for done in range(1, 41)]
 
 
 def stop(*_: Any, **__: Any) -> None:
