@@ -22,13 +22,14 @@ from experiments.commands.plans import stages_of
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.store import Store
+from mila.common.console import make_console
 from mila.errors import LostRankError, UserError
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
+    console = make_console()
     options = read_options(words)
-    console = Console(soft_wrap=True)
     try:
         return _run(options, console)
     except UserError as error:

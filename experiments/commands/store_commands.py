@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from experiments.runner.workers import start_worker
 from experiments.stages import Evaluate, Stage
@@ -34,7 +35,8 @@ def show(name: str, store: Store, console: Console) -> int:
     """
     folder = find_folder(name, store)
     about = _json(folder / "stage.json")
-    console.print(f"[bold]{about.pop('title', '?')}[/bold]  {about.pop('kind', '?')} {folder.name}")
+    title = (str(about.pop("title", "?")), "bold")
+    console.print(Text.assemble(title, f"  {about.pop('kind', '?')} {folder.name}"))
     console.print(f"state    {Store.state_of(folder)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():

@@ -129,7 +129,7 @@ def _checks(table: ResultTable) -> Table:
         if table.published_cost:
             cost.insert(0, line.published.get(COST, Cell()))
         checks = [Text(c.text if c.passed is None else f"{c.text} {'✓' if c.passed else '✗'}") for c in line.checks]
-        grid.add_row(line.label, *(Text(c.text) for c in cost), *checks)
+        grid.add_row(Text(line.label), *(Text(c.text) for c in cost), *checks)
     return grid
 
 
