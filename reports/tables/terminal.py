@@ -26,6 +26,7 @@ def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str)
     return Group(
         Text(f"\n{title}", style="bold"),
         Text(f"\nPUBLISHED by the paper on {about.paper_data}", style="bold"),
+        *([Text(table.left_out, style="dim")] if table.left_out else []),
         _Numbers(table, measured=False),
         Text(f"\n{measured}", style="bold"),
         Text(_about_measured(table, about), style="dim"),
