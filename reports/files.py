@@ -9,13 +9,18 @@ from pathlib import Path
 
 from mila.common.files import write_text
 from mila.errors import UserError
+from reports.visible_text import visible
 
 WRITERS = 8
 """Threads that write files."""
 
 
 def update(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, unless the file is that already: one new number leaves most files as they are."""
+    """Write UTF-8 text atomically, unless the file is that already: one new number leaves most files as they are.
+
+    What came from logs, labels and records is stripped here of control characters and bidirectional marks.
+    """
+    text = visible(text)
     try:
         same = path.read_bytes() == text.encode()
     except OSError:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import IdentityTransform
 
 from reports.plots.drawing import INK, LABEL, MUTED, RULE
+from reports.visible_text import visible
 
 Place = tuple[float, float]
 
@@ -65,7 +66,7 @@ class Chart:
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Words at a place in points."""
-        self.canvas.text(x, y, text, transform=_POINTS, **style)
+        self.canvas.text(x, y, visible(text), transform=_POINTS, **style)
 
     def titles(self, title: str, below: str) -> None:
         """The two lines at the top of the canvas."""
