@@ -23,6 +23,7 @@ from experiments.results import (
     Value,
     VideoResult,
 )
+from experiments.stage_files import DamagedFileError, read_bytes
 from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
 from experiments.store import DamagedRecordError, Record, Store
 from mila.data.packed import PackedClips
@@ -108,8 +109,12 @@ def _row(row: RowPlan, store: Store) -> RowResult:
 
 
 def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:
-    """The seeds whose every score is there."""
-    return [seed for seed in seeds if all(store.state(stage) == "done" for stage in seed)]
+    """The seeds whose every score is there, and the record of the training that was scored."""
+    return [seed for seed in seeds if store.state(seed[0].train) == "done" and _is_scored(seed, store)]
+
+
+def _is_scored(seed: tuple[Evaluate, ...], store: Store) -> bool:
+    return all(store.state(stage) == "done" for stage in seed)
 
 
 def _value(numbers: list[list[float]]) -> Value:
@@ -133,6 +138,8 @@ def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Stor
     states = {store.state(stage) for stage in needed}
     if "damaged" in states:
         return "a record was changed"
+    if any(store.state(seed[0].train) == "waiting" and _is_scored(seed, store) for seed in seeds):
+        return "the record of a training is gone"
     if "failed" in states:
         return "a stage failed"
     return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"
@@ -152,6 +159,7 @@ def _stage(stage: Stage, store: Store) -> StageResult:
     files = [f"{name} {hashlib.sha256(raw).hexdigest()}" for name, raw in found.items() if raw is not None]
     pictures = folder / "pictures.npz"
     files += [f"pictures {pictures.stat().st_size}"] if pictures.is_file() else []
+    files += [reason] if reason else []
     return StageResult(
         stage=stage,
         state=state,
@@ -166,14 +174,14 @@ def _stage(stage: Stage, store: Store) -> StageResult:
 def _title(stage: Stage, record: Record | None, description: bytes | None) -> str:
     try:
         return str((json.loads(description or b"") if record is None else record.stage)["title"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return stage.title
 
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_bytes(path)
+    except (OSError, DamagedFileError):
         return None
 
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
 
+CONSTANT = "Constant predictor"
+"""Label of the row that every plan has."""
+
 _VIDEO_FRAMES = 16
 """Of predictions along a video, where the data have as many: three keyframe intervals of 5, and the next keyframe."""
 
@@ -203,7 +206,7 @@ class _RowMaker:
         """The row that every model must beat; nothing in it depends on the seed."""
         title = f"{self.train_data.source.name} constant predictor"
         train = Train(title, "constant", (), self.train_data, 0, None)
-        return RowPlan("Constant predictor", None, ((self._evaluate(train, 0),),))
+        return RowPlan(CONSTANT, None, ((self._evaluate(train, 0),),))
 
     def flow(self) -> tuple[Evaluate, ...]:
         """Scores of FlowNet-S on the split that is scored."""

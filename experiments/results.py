@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +14,14 @@ from typing import Any
 import numpy as np
 
 from experiments.plan import Plan, RowPlan
+from experiments.stage_files import DamagedFileError, read_bytes
 from experiments.stages import Stage
-from experiments.store import Record, State
+from experiments.store import DamagedRecordError, Record, State
 from mila.common.types import Array
 from mila.data.packed import PackedClips
+
+_UNREADABLE = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for files that are not what was written."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,19 @@ class KeptArrays:
     clips: tuple[int, ...]
 
     def read(self) -> dict[str, Array]:
-        """All of them by name."""
-        with np.load(self.path) as file:
-            return {name: file[name] for name in file.files}
+        """All of them by name.
+
+        Raises:
+            DamagedRecordError: the file is not what was written.
+        """
+        try:
+            with np.load(io.BytesIO(read_bytes(self.path))) as file:
+                return {name: file[name] for name in file.files}
+        except (DamagedFileError, FileNotFoundError, *_UNREADABLE) as error:
+            folder = self.path.parent
+            raise DamagedRecordError(
+                f"{self.path} is not what was written there; delete {folder} to run the stage again."
+            ) from error
 
 
 @dataclass(frozen=True)

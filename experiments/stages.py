@@ -66,7 +66,7 @@ class Stage(ABC):
     @cached_property
     def key(self) -> str:
         """The stage's hash: 16 hex digits."""
-        return hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode()).hexdigest()[:16]
+        return hash_of(self.description())
 
     def description(self) -> dict[str, Any]:
         """Everything that the hash covers."""
@@ -269,6 +269,23 @@ class PredictVideo(Visual):
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
         return {}
+
+
+def hash_of(description: dict[str, Any]) -> str:
+    """The hash of a stage that is described like this."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def known_kinds() -> tuple[str, ...]:
+    """The kinds of all stages that there are."""
+    found: dict[str, None] = {}
+    classes = list(Stage.__subclasses__())
+    while classes:
+        cls = classes.pop(0)
+        classes += cls.__subclasses__()
+        if "kind" in vars(cls):
+            found[cls.kind] = None
+    return tuple(found)
 
 
 def in_order(stages: list[Stage]) -> list[Stage]:

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
-from experiments.stages import Data, Stage
+from experiments.stage_files import DamagedFileError, check_arrays, check_folder, read_object
+from experiments.stages import Data, Stage, hash_of, known_kinds
 from mila.common.files import write_json, write_text
 from mila.errors import UserError
 
@@ -35,6 +38,11 @@ _Version = tuple[int, int, int]  # of a file: when it was written, its size, whi
 
 FORMAT = 2
 """Raise it with every change of what the files of a stage say."""
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+_ABOUT = "store.json"
+_OLD = 60.0
+"""Seconds after which what is still half-written belongs to nobody."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +68,30 @@ class Record:
 
 
 class DamagedRecordError(UserError):
-    """A record is not what was written."""
+    """A record, or another file of a stage, is not what was written."""
 
 
 class Store:
     """All stages' folders under `root`.
 
+    Args:
+        root: the folder of all of them.
+        command: the options that give the stages that are run, for those who look at one later.
+
     Raises:
         UserError: another version of the suite wrote what is there.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, command: tuple[str, ...] = ()) -> None:
+        self.root, self.command = root, command
         self._folders: dict[tuple[str, str], Path] = {}
         self._records: dict[Path, tuple[_Version, Record | DamagedRecordError]] = {}
-        about = root / "store.json"
+        about = root / _ABOUT
         try:
-            found = json.loads(about.read_text())["format"]
+            found = read_object(about)["format"]
         except (FileNotFoundError, NotADirectoryError):
             found = 1 if any(root.glob("*/*/stage.json")) else FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (DamagedFileError, KeyError) as error:
             raise UserError(
                 f"{about} cannot be read ({error}); move {root} away, or give another --results."
             ) from error
@@ -100,8 +112,19 @@ class Store:
             self._folders[name] = self.root / stage.kind / stage.key
         return self._folders[name]
 
+    def folders(self) -> list[Path]:
+        """The folders of all stages: of known kinds and named by a hash. Links are no folders of the store."""
+        kinds = [self.root / kind for kind in known_kinds()]
+        return [
+            folder
+            for kind in kinds
+            if kind.is_dir() and not kind.is_symlink()
+            for folder in sorted(kind.iterdir())
+            if _HASH.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink()
+        ]
+
     def state(self, stage: Stage) -> State:
-        """`done`, `damaged` (its record is not what was written), `failed` (its last attempt raised), or `waiting`."""
+        """`done`, `damaged` (a file is not what was written), `failed` (its last attempt raised), or `waiting`."""
         try:
             return "damaged" if isinstance(self._read_cached(stage), DamagedRecordError) else "done"
         except (FileNotFoundError, NotADirectoryError):
@@ -118,23 +141,62 @@ class Store:
             return "damaged"
         return "done"
 
+    @staticmethod
+    def check(folder: Path) -> None:
+        """See that nothing in the stage's folder leads elsewhere or is of another kind than what is written there.
+
+        Raises:
+            DamagedRecordError: something does or is.
+        """
+        try:
+            check_folder(folder)
+        except DamagedFileError as error:
+            raise DamagedRecordError(f"{error}; delete it, and run again.") from error
+
     def begin(self, stage: Stage) -> Path:
         """Make the folder, write the description, forget an earlier failure and what a kill left half-written."""
         folder = self.folder(stage)
+        self.check(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (self.root / "store.json").exists():
-            write_json(self.root / "store.json", {"format": FORMAT})
+        if not (self.root / _ABOUT).exists():
+            write_json(self.root / _ABOUT, {"format": FORMAT})
+        for path in self.root.glob(f".{_ABOUT}.*"):
+            with suppress(FileNotFoundError):  # another runner has put its own in place, or deleted this one
+                if time.time() - path.lstat().st_mtime > _OLD:
+                    path.unlink()
         for unfinished in folder.glob(".*"):
-            unfinished.unlink()
-        write_json(folder / "stage.json", {"title": stage.title, **stage.description()})
+            if not unfinished.is_dir():
+                unfinished.unlink()
+        command = {"command": list(self.command)} if self.command else {}
+        write_json(folder / "stage.json", {"title": stage.title, **command, **stage.description()})
         (folder / "error.txt").unlink(missing_ok=True)
         return folder
 
-    def lock(self, stage: Stage) -> FileLock:
-        """Held by whoever works on the stage; the system lets go of it when its owner dies."""
+    @contextmanager
+    def lock(self, stage: Stage, timeout: float = -1) -> Iterator[None]:
+        """Held by whoever works on the stage; the system lets go of it when its owner dies.
+
+        Who waits for it makes the folder anew where it was deleted meanwhile.
+
+        Args:
+            stage: what is worked on.
+            timeout: seconds to wait; -1 for as long as it takes.
+
+        Raises:
+            Timeout: somebody else held it all the time.
+            DamagedRecordError: see `check`.
+        """
         folder = self.folder(stage)
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "lock")
+        lock = FileLock(folder / "lock")
+        while not lock.is_locked:
+            self.check(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # the folder is gone
+                lock.acquire(timeout=timeout)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def is_locked(self, stage: Stage) -> bool:
         """Whether somebody works on the stage."""
@@ -145,8 +207,15 @@ class Store:
 
     @contextmanager
     def lock_folder(self, folder: Path) -> Iterator[bool]:
-        """Hold the lock of a stage's folder if nobody else does; says whether it is held."""
-        lock = FileLock(folder / "lock")
+        """Hold the lock of a stage's folder if nobody else does; says whether it is held.
+
+        Nobody works in a folder whose lock is a link or no file, see `lock`: that one counts as held.
+        """
+        path = folder / "lock"
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            yield True
+            return
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -165,7 +234,12 @@ class Store:
         (folder / "progress.json").unlink(missing_ok=True)
 
     def fail(self, stage: Stage, reason: str) -> None:
-        """Say why a stage broke; it is tried again by the next run."""
+        """Say why a stage broke; it is tried again by the next run.
+
+        Raises:
+            DamagedRecordError: see `check`.
+        """
+        self.check(self.folder(stage))
         write_text(self.folder(stage) / "error.txt", reason)
 
     def record(self, stage: Stage) -> Record:
@@ -184,7 +258,14 @@ class Store:
         """Read a record, or return what was read before if the file is still the same."""
         folder = self.folder(stage)
         path = folder / "record.json"
-        found = path.stat()
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            try:
+                self.check(folder)
+            except DamagedRecordError as error:
+                return error
+            raise
         version = (found.st_mtime_ns, found.st_size, found.st_ino)
         before = self._records.get(path)
         if before is not None and before[0] == version:
@@ -221,17 +302,21 @@ class Store:
     def earlier_seconds(self) -> dict[tuple[str, str], float]:
         """How long the latest finished stage of each (kind, title) took, whatever its code was; for forecasts."""
         latest: dict[tuple[str, str], tuple[str, float]] = {}
-        for path in self.root.glob("*/*/record.json"):
+        for folder in self.folders():
             try:
-                record, about = json.loads(path.read_text()), json.loads((path.parent / "stage.json").read_text())
-                name = (about["kind"], about["title"])
-                latest[name] = max(latest.get(name, ("", 0.0)), (record["finished"], record["seconds"]))
-            except (OSError, ValueError, KeyError):
-                continue  # a folder that is being written or removed has nothing to forecast from
+                record, about = _read(folder)
+            except (OSError, DamagedRecordError):
+                continue  # what is not finished, damaged or being removed has nothing to forecast from
+            name = (about["kind"], about["title"])
+            latest[name] = max(latest.get(name, ("", 0.0)), (record["finished"], record["seconds"]))
         return {name: seconds for name, (_, seconds) in latest.items()}
 
 
 def _unfinished(folder: Path) -> State:
+    try:
+        Store.check(folder)
+    except DamagedRecordError:
+        return "damaged"
     return "failed" if (folder / "error.txt").is_file() else "waiting"
 
 
@@ -239,22 +324,52 @@ def _checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
+_IN_RECORD: dict[str, type | tuple[type, ...]] = {
+    "result": dict,
+    "seconds": (int, float),
+    "finished": str,
+    "environment": dict,
+}
+_IN_DESCRIPTION: dict[str, type | tuple[type, ...]] = {"title": str}
+_NOT_HASHED = ("title", "command")
+
+
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A finished stage's record and description."""
+    """A finished stage's record and description.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no record.
+        DamagedRecordError: a file of the stage is not what was written.
+        OSError: this machine cannot open a file now.
+    """
     path = folder / "record.json"
+    path.lstat()
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = record.pop("checksum", None)
-        intact = written == _checksum(record)
-    except (ValueError, AttributeError, TypeError):
-        intact = False
-    if intact:
-        path = folder / "stage.json"
-        try:
-            about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return record, about
-        except (OSError, ValueError):
-            pass
-    raise DamagedRecordError(
-        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
-    )
+        check_folder(folder)
+        record = _object_of(path, _IN_RECORD)
+        if record.pop("checksum", None) != _checksum(record):
+            raise DamagedFileError(f"{path} is not what was written there")
+        about = _description(folder / "stage.json")
+        check_arrays(folder)
+    except DamagedFileError as error:
+        raise DamagedRecordError(f"{error} (edited, or damaged); delete {folder} to run the stage again.") from error
+    return record, about
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """What a stage is; its hash is the name of its folder."""
+    try:
+        about = _object_of(path, _IN_DESCRIPTION)
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"{path} is gone") from error
+    if hash_of({name: value for name, value in about.items() if name not in _NOT_HASHED}) != path.parent.name:
+        raise DamagedFileError(f"{path} is not what was written there")
+    return about
+
+
+def _object_of(path: Path, shape: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """The JSON object in a file, which has at least these entries."""
+    values = read_object(path)
+    if not all(isinstance(values.get(name), kind) for name, kind in shape.items()):
+        raise DamagedFileError(f"{path} is not what was written there")
+    return values

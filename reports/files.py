@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mila.common.files import write_text
+from mila.common.visible import visible
 from mila.errors import UserError
-from reports.visible_text import visible
 
 WRITERS = 8
 """Threads that write files."""

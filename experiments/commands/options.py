@@ -16,6 +16,9 @@ from mila.names import AugmentationName
 SLURM = ("slurm", "wait", "status", "cancel", "retry_failed")
 """The options that are about a cluster."""
 
+_DECIDING = ("grid", "method", "profile", "augmentation", "data", "data_root", "suite", "mode", "seeds", "split")
+"""The options that decide what the stages are."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -63,6 +66,15 @@ class Options:
         """The options that are not at their defaults, by name."""
         values = ((field, getattr(self, field.name)) for field in fields(self))
         return {field.name: value for field, value in values if value != field.default}
+
+    def recipe(self) -> tuple[str, ...]:
+        """A command line that gives the same stages, wherever it is typed."""
+        given = {name: value for name, value in self.given().items() if name in _DECIDING}
+        if self.data_root is not None:
+            given["data_root"] = self.data_root.absolute()
+        if self.method is not None:
+            given["method"] = tuple(path.absolute() for path in self.method)
+        return Options(**given).words()
 
     def is_about_slurm(self) -> bool:
         """Whether any of the options about a cluster was given."""

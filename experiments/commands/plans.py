@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from experiments.commands.options import Options
 from experiments.grids import find_grids
 from experiments.grids.grid import Grid
-from experiments.grids.own import own_row
-from experiments.plan import Plan, make_plan
+from experiments.grids.own import check_labels, own_row
+from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import PROFILES, Profile
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
 from experiments.stages import Stage, in_order
@@ -60,6 +60,8 @@ def plans_of(options: Options) -> list[Plan]:
     if data is not None:
         grids = _about(grids, data, options)
     methods = tuple(own_row(path) for path in options.method or ())
+    for grid in grids:
+        check_labels([*(row.label for row in grid.rows), CONSTANT], methods)
     return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
 
 

@@ -11,36 +11,66 @@ PyTorch and the plotting libraries are imported by the commands that need them, 
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import replace
+from contextlib import suppress
 
 from rich.console import Console
 
 from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
+from experiments.commands.recorded import options_of
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
+from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.console import make_console
+from mila.common.visible import visible
 from mila.errors import LostRankError, UserError
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
-    console = make_console()
+    console = make_console(kind=_Console)
     options = read_options(words)
     try:
-        return _run(options, console)
+        code = _run(options, console)
+        sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
+        return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     except LostRankError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        _drop_output()
+        print("error: whoever read the output has ended; the same command continues.", file=sys.stderr)
+        return 1
+    except OSError as error:  # of the machine: a full disk, a folder that may not be written to, too many open files
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(visible(f"error: {where}{error.strerror or error}; the same command continues."), file=sys.stderr)
+        return 1
+
+
+class _Console(Console):
+    """Leaves it to `main` to say that nobody reads the output any more."""
+
+    def on_broken_pipe(self) -> None:
+        """See `Console`."""
+        raise BrokenPipeError
+
+
+def _drop_output() -> None:
+    """Let what is left to be written go nowhere, so that it is no error again at the end."""
+    with suppress(OSError, ValueError):  # of what stands in for it in tests
+        output = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
 
 
 def _run(options: Options, console: Console) -> int:
@@ -95,8 +125,17 @@ def _count_costs(options: Options) -> int:
 
 def _verify(options: Options, name: str, console: Console) -> int:
     store = Store(options.store)
-    stages = stages_of(replace(options, grid=options.grid or "all"))
-    return store_commands.verify(name, stages, store, find_device(options.device), console)
+    if options.grid is not None:
+        return store_commands.verify(name, stages_of(options), store, find_device(options.device), console)
+    folder = store_commands.find_folder(name, store)
+    if folder.parent.name != Evaluate.kind:
+        raise UserError(f"{folder.name} is a stage of kind {folder.parent.name!r}; a score can be verified alone.")
+    stages: list[Stage] = []
+    for recorded in options_of(folder, options, store):
+        stages = [stage for stage in stages_of(recorded) if stage.key == folder.name]
+        if stages:
+            break
+    return store_commands.verify(folder.name, stages, store, find_device(options.device), console)
 
 
 def _clean(options: Options, console: Console) -> int:

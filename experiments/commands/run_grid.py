@@ -17,6 +17,7 @@ from experiments.runner.stage_functions import join_training
 from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.stages import Stage, Train
 from experiments.store import Store
+from mila.common.visible import visible
 from mila.errors import UserError
 
 
@@ -30,7 +31,7 @@ def run_grid(options: Options, console: Console) -> int:
         LostRankError: another process has ended.
     """
     plans = plans_of(options)
-    store = Store(options.store)
+    store = Store(options.store, options.recipe())
     device = find_device(options.device)
     # looks at the data, so that what is missing is said before anything is written
     stages = stages_of_plans(plans, options.rows)
@@ -76,7 +77,7 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
         summary = launch(stages, store, jobs, device, console, options.seconds_limit)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     for title, reason in summary.failed.items():
-        print(f"error: {title}: {reason}", file=sys.stderr)
+        print(visible(f"error: {title}: {reason}"), file=sys.stderr)
     if summary.skipped:
         print(f"{len(summary.skipped)} stages need a failed one and were left out.", file=sys.stderr)
     return summary

@@ -9,8 +9,9 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -18,8 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.runner.workers import start_worker
+from experiments.stage_files import DamagedFileError, read_bytes, read_object_or_nothing
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from mila.common.processes import holding_interrupts
+from mila.common.visible import visible
 from mila.errors import UserError
 
 _LOG_LINES = 12
@@ -34,25 +38,28 @@ def show(name: str, store: Store, console: Console) -> int:
         UserError: there is no such stage, or there are several.
     """
     folder = find_folder(name, store)
-    about = _json(folder / "stage.json")
-    title = (str(about.pop("title", "?")), "bold")
-    console.print(Text.assemble(title, f"  {about.pop('kind', '?')} {folder.name}"))
+    about = read_object_or_nothing(folder / "stage.json")
+    title, kind = (visible(str(about.pop(name, "?"))) for name in ("title", "kind"))
+    console.print(Text.assemble((title, "bold"), f"  {kind} {folder.name}"))
     console.print(f"state    {Store.state_of(folder)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():
-        console.print(f"{key:8} {json.dumps(value)}", highlight=False, markup=False)
+        console.print(f"{visible(key):8} {json.dumps(value)}", highlight=False, markup=False)
     for name, file in (("result", "record.json"), ("progress", "progress.json")):
-        values = _json(folder / file)
-        values = values.get("result", values) | {k: v for k, v in values.items() if k in ("seconds", "finished")}
+        values = read_object_or_nothing(folder / file)
+        result = values.get("result", values)
+        values = (result if isinstance(result, dict) else {}) | {
+            k: v for k, v in values.items() if k in ("seconds", "finished")
+        }
         values.pop("curve", None)
         if values:
             console.print(f"{name:8} {json.dumps(values)}", highlight=False, markup=False)
-    environment = _json(folder / "record.json").get("environment")
+    environment = read_object_or_nothing(folder / "record.json").get("environment")
     if environment:
         console.print(f"made on  {json.dumps(environment)}", highlight=False, markup=False)
     for file in ("error.txt", "log.txt"):
-        if (folder / file).is_file():
-            lines = (folder / file).read_text(encoding="utf-8", errors="replace").splitlines()
+        with suppress(OSError, DamagedFileError):
+            lines = visible(read_bytes(folder / file).decode(errors="replace")).splitlines()
             console.print(f"{file}, its last lines:")
             console.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES:]), highlight=False, markup=False)
     return 0
@@ -60,7 +67,7 @@ def show(name: str, store: Store, console: Console) -> int:
 
 def find_folder(name: str, store: Store) -> Path:
     """The folder of the one stage whose hash begins with `name`."""
-    found = sorted(path for path in store.root.glob(f"*/{name}*") if path.is_dir()) if name.isalnum() else []
+    found = [folder for folder in store.folders() if name and folder.name.startswith(name)]
     if not found:
         raise UserError(f"{store.root} has no stage {name!r}; reports and --dry-run show their hashes.")
     if len(found) > 1:
@@ -81,8 +88,9 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     if len(found) != 1:
         what = "no score" if not found else f"{len(found)} scores"
         raise UserError(
-            f"the present code and options have {what} of hash {name!r}...; give --grid, --profile, --data and --seeds "
-            "as they were run, and a whole hash (--dry-run shows them)."
+            f"the present code, data and options have {what} of hash {name!r}...; if it is a score, then its code or "
+            "its data have changed, or it was run with other options: give --grid, --profile, --method, "
+            "--augmentation, --data, --data-root, --suite, --mode, --seeds and --split as then."
         )
     (stage,) = found
     if store.state(stage) == "waiting":
@@ -107,7 +115,9 @@ def _recompute(stage: Evaluate, store: Store, device: str) -> dict[str, float]:
 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=start_worker, initargs=(device,)) as pool:
-        metrics, _ = pool.submit(score, stage, store, device, _nothing).result()
+        with holding_interrupts():
+            future = pool.submit(score, stage, store, device, _nothing)
+        metrics, _ = future.result()
     return metrics
 
 
@@ -157,17 +167,20 @@ def forecast(stages: Sequence[Stage], store: Store, console: Console) -> int:
 def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask: bool = True) -> int:
     """Delete the folders of `stages`, or with None those of all stages that are not finished; asks first.
 
-    A stage that is being worked on is left alone.
+    A stage that is being worked on is left alone, and so is one that is finished when the answer comes but was not
+    when it was listed. Links in the store are not followed.
     """
+    folders = store.folders()
     if stages is None:
-        folders = [path.parent for path in store.root.glob("*/*/stage.json") if Store.state_of(path.parent) != "done"]
+        folders = [folder for folder in folders if Store.state_of(folder) != "done"]
     else:
-        folders = [folder for stage in stages if (folder := store.folder(stage)).is_dir()]
+        asked = {store.folder(stage) for stage in stages}
+        folders = [folder for folder in folders if folder in asked]
     table = Table("stage", "hash", "state", "size", box=None)
-    for folder in folders:
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        title = str(_json(folder / "stage.json").get("title", "?"))
-        table.add_row(title, folder.name, Store.state_of(folder), decimal(size))
+    states = {folder: Store.state_of(folder) for folder in folders}
+    for folder, state in states.items():
+        title = visible(str(read_object_or_nothing(folder / "stage.json").get("title", "?")))
+        table.add_row(Text(title), folder.name, state, decimal(_size(folder)))
     if not folders:
         console.print("nothing to delete.")
         return 0
@@ -175,19 +188,47 @@ def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask
     if ask and console.input(f"Delete these {len(folders)} stages? (yes/no) ").strip().lower() not in ("y", "yes"):
         console.print("nothing deleted.")
         return 0
-    busy = 0
-    for folder in folders:
-        with store.lock_folder(folder) as free:
-            if free:
-                shutil.rmtree(folder)
-            busy += not free
-    console.print(f"{len(folders) - busy} stages deleted" + (f", {busy} are being worked on." if busy else "."))
+    ends = Counter(_delete(folder, store, even_done=state == "done") for folder, state in states.items())
+    console.print(
+        f"{ends['deleted']} stages deleted"
+        + (f", {ends['busy']} are being worked on" if ends["busy"] else "")
+        + (f", {ends['done']} are finished by now and were kept" if ends["done"] else "")
+        + "."
+    )
     return 0
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; links count as what they are."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # somebody works there
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total
+
+
+def _delete(folder: Path, store: Store, *, even_done: bool) -> Literal["deleted", "busy", "done", "gone"]:
+    """Delete a stage's folder, unless somebody works there or it is finished; says what became of it."""
+    if not folder.is_dir():
+        return "gone"
+    with store.lock_folder(folder) as free:
+        if not free:
+            return "busy"
+        if not even_done and Store.state_of(folder) == "done":
+            return "done"
+        paths = sorted(folder.iterdir(), key=lambda path: path.name != "record.json")
+        for path in paths:  # the record first: what is half deleted is not done
+            if path.name != "lock":
+                _remove(path)
+        _remove(folder / "lock")
+        with suppress(OSError):  # not empty: a runner that waited has begun anew
+            folder.rmdir()
+        return "deleted"
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, a folder with all that is in it, or a link itself."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Mapping
 from types import TracebackType
@@ -12,8 +11,10 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRem
 from rich.table import Column
 from rich.text import Text
 
+from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Stage
 from experiments.store import Store
+from mila.common.visible import visible
 
 _WIDE = 100  # columns of a terminal from which there is room for bars
 
@@ -71,11 +72,10 @@ class Display:
         line = self._lines.get(stage.key)
         if line is None:
             line = self._lines[stage.key] = self._progress.add_task(stage.title, total=None, count="")
-        try:
-            progress = json.loads((self._store.folder(stage) / "progress.json").read_text())
-        except (OSError, ValueError):
+        progress = read_object_or_nothing(self._store.folder(stage) / "progress.json")
+        done, total = progress.get("done"), progress.get("total")
+        if not isinstance(done, int) or not isinstance(total, int):
             return 0.0  # it has not written any yet
-        done, total = progress["done"], progress["total"]
         self._progress.update(line, completed=done, total=total, count=f"{done}/{total}")
         part: float = done / max(1, total)
         return part
@@ -106,7 +106,7 @@ class Display:
         return self._done + self._failed + self._left_out
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(visible(text), markup=False, highlight=False)
 
 
 class _TimeLeft(TimeRemainingColumn):

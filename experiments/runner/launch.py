@@ -21,6 +21,8 @@ from experiments.runner.run_stage import Outcome, run_stage
 from experiments.runner.workers import start_worker
 from experiments.stages import Stage, in_order
 from experiments.store import Store
+from mila.common.processes import holding_interrupts
+from mila.errors import UserError
 
 _REFRESH = 0.5  # seconds
 _ATTEMPTS = 2  # at a stage that ends its worker
@@ -29,7 +31,15 @@ _DIED = "its worker process died twice (killed, or out of memory); run again to 
 
 @dataclass
 class Summary:
-    """What a run came to: titles by how the stage ended, and whether bad input was a reason."""
+    """What a run came to: titles by how the stage ended, and whether bad input was a reason.
+
+    Attributes:
+        done: what it ran itself.
+        found: what was done before, or by another runner meanwhile.
+        failed: with the reason.
+        skipped: what needs something that failed.
+        bad_input: whether what the user gave was a reason.
+    """
 
     done: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
@@ -47,6 +57,7 @@ def launch(
     parent failed is skipped, the others go on.
 
     Raises:
+        UserError: no worker processes can be started.
         KeyboardInterrupt: passed on after the workers have ended.
     """
     summary = Summary()
@@ -87,23 +98,30 @@ def longest_paths(stages: Mapping[str, Stage], durations: Mapping[str, float]) -
 
 def _run_in_pool(run: _Run, call: Callable[[Stage], Outcome], device: str) -> None:
     """Run stages until none is left or a worker dies, which ends the whole pool."""
-    pool = ProcessPoolExecutor(
-        max_workers=min(run.jobs, len(run.waiting)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-        initargs=(device,),
-    )
+    try:
+        pool = ProcessPoolExecutor(
+            max_workers=min(run.jobs, len(run.waiting)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(device,),
+        )
+    except OSError as error:
+        raise UserError(
+            f"no worker processes can be started here ({error.strerror}); they need a /dev/shm that can be written to, "
+            "and free places among the open files (ulimit -n)."
+        ) from error
     run.running.clear()
     try:
         while run.waiting or run.running:
             run.skip()
-            run.start(lambda stage: pool.submit(call, stage))
+            with holding_interrupts():
+                run.start(lambda stage: pool.submit(call, stage))
             run.display.show(run.running.values(), len(run.waiting))
             for future in wait(run.running, _REFRESH, FIRST_COMPLETED).done:
                 run.end(future)
     except BrokenProcessPool:
         run.take_back()
-    except KeyboardInterrupt:
+    except BaseException:  # a Ctrl-C, or output that cannot be written: nobody waits for what still runs
         for process in multiprocessing.active_children():
             process.terminate()
         raise
@@ -161,7 +179,7 @@ class _Run:
         outcome = future.result()
         stage = self.running.pop(future)
         if outcome.error is None:
-            self.summary.done.append(stage.title)
+            (self.summary.found if outcome.was_done else self.summary.done).append(stage.title)
             self.display.end(stage, None)
         else:
             self.summary.bad_input |= outcome.bad_input

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import time
 import traceback
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
+from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Stage, Train
 from experiments.store import DamagedRecordError, Store
 from mila.common.files import write_json
@@ -31,11 +31,16 @@ _LOG_EVERY = 30.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave."""
+    """How an attempt at a stage ended: well, or with an error, which may be one in what the user gave.
+
+    Attributes:
+        was_done: whether there was nothing left to do: another runner did it while this one waited.
+    """
 
     key: str
     error: str | None = None
     bad_input: bool = False
+    was_done: bool = False
 
 
 def run_stage(
@@ -85,7 +90,7 @@ def run_stage(
             sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
             return _failed(stage, store, traceback.format_exc(), sentence)
         return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
-    return Outcome(stage.key)
+    return Outcome(stage.key, was_done=state == "done")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -117,7 +122,8 @@ def _run(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapp
 
 
 def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
-    with contextlib.suppress(OSError):  # on a full disk there is no place for the reason either
+    # on a full disk, and in a folder that leads elsewhere, there is no place for the reason either
+    with contextlib.suppress(OSError, DamagedRecordError):
         store.fail(stage, details)
         with logged(store.folder(stage) / "log.txt"):
             print(f"failed: {sentence}")
@@ -129,10 +135,8 @@ class _Clock:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "progress.json"
-        try:
-            self._before = float(json.loads(self._path.read_text())["seconds"])
-        except (OSError, ValueError, KeyError):
-            self._before = 0.0
+        before = read_object_or_nothing(self._path).get("seconds")
+        self._before = float(before) if isinstance(before, (int, float)) else 0.0
         self._start = time.monotonic()
         self._written, self._logged = 0.0, self._start
 

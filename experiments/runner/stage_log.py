@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,8 +14,12 @@ from typing import Any, TextIO
 
 @contextlib.contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """What is printed, and every warning, goes into the file at `path`, each line with its time; it is appended to."""
-    with path.open("a", encoding="utf-8", buffering=1) as file:
+    """What is printed, and every warning, goes into the file at `path`, each line with its time; it is appended to.
+
+    Raises:
+        OSError: among others where it is a link, which is not followed.
+    """
+    with open(path, "a", encoding="utf-8", buffering=1, opener=_open_no_link) as file:
         lines = _Lines(file)
 
         def warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -23,6 +28,10 @@ def logged(path: Path) -> Iterator[None]:
         with contextlib.redirect_stdout(lines), contextlib.redirect_stderr(lines), warnings.catch_warnings():
             warnings.showwarning = warn
             yield
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 class _Lines(io.TextIOBase):

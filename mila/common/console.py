@@ -13,7 +13,7 @@ _ALIKE = str.maketrans("×·−–—’“”…±↑↓→≤≥✓✗", 'x.--
 _ERRORS = "mila.common.console.degrade"
 
 
-def make_console(*, width: int | None = None) -> Console:
+def make_console(*, width: int | None = None, kind: type[Console] = Console) -> Console:
     """A console that takes no text for markup or emoji, and degrades what the encoding of its output does not have.
 
     What is to be bold or coloured is a `rich.text.Text`. Call it before anything is printed: from here on no `print`
@@ -21,12 +21,13 @@ def make_console(*, width: int | None = None) -> Console:
 
     Args:
         width: columns; by default the terminal's.
+        kind: the class of the console.
     """
     codecs.register_error(_ERRORS, _degrade)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
-    return Console(width=width, soft_wrap=True, markup=False, emoji=False, highlight=False)
+    return kind(width=width, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def _degrade(error: UnicodeError) -> tuple[str, int]:

@@ -7,9 +7,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -23,6 +25,20 @@ POOL_FROM = 8.0
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def holding_interrupts() -> Iterator[None]:
+    """Around the start of workers: they never get a Ctrl-C, from their first moment on; this process gets it after."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would let them through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def follow_parent() -> None:
@@ -68,7 +84,8 @@ def in_parts(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(parts)), context, initializer=_start_worker, initargs=(function,))
     try:
-        waiting: set[Future[Result]] = {pool.submit(_run_part, part) for part in parts}
+        with holding_interrupts():
+            waiting: set[Future[Result]] = {pool.submit(_run_part, part) for part in parts}
         while waiting:
             finished, waiting = wait_for(waiting, return_when=FIRST_COMPLETED)
             for future in finished:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.results import Results
+from experiments.store import DamagedRecordError
 from mila.common.files import write_atomic
 from mila.common.types import Array
 from mila.data.colours import Pixels, depth_limits, paint
@@ -76,18 +77,22 @@ class Animation:
 
 
 def make_animation(results: Results) -> Animation | None:
-    """The animation of the predictions along a video that are there; None where there are none."""
-    if not results.videos:
-        return None
-    columns = []
+    """The animation of the predictions along a video that are there and whole; None where there are none."""
+    columns, videos = [], []
     for video in results.videos:
-        kept = {name: values[0] for name, values in video.predictions.read().items()}
+        try:
+            kept = {name: values[0] for name, values in video.predictions.read().items()}
+        except DamagedRecordError:
+            continue
+        videos.append(video)
         columns.append(Column(video.label, video.interval, _of(kept, "stream")))
-    title = f"{results.videos[-1].label}, slow network on every frame"
+    if not videos:
+        return None
+    title = f"{videos[-1].label}, slow network on every frame"
     columns.insert(len(columns) - 1, Column(title, 1, _of(kept, "slow")))
-    clips = results.videos[0].clips
+    clips = videos[0].clips
     frames = clips.clip(0, clips.length).frames.transpose(0, 2, 3, 1)
-    records = tuple((video.label, video.key) for video in results.videos)
+    records = tuple((video.label, video.key) for video in videos)
     for width in _WIDTHS:
         images = _draw(results.plan.suite, frames, columns, width)
         file = _animated(images)

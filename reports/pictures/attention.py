@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
 from experiments.results import AttentionResult, Results
+from experiments.store import DamagedRecordError
 from mila.common.types import Array
 from mila.tasks import Task
 from reports.csv_text import csv_text
@@ -245,7 +246,10 @@ def attention_sections(results: Results, drawn: DrawnPlots) -> list[Section]:
     features = results.plan.grid.figure == _FEATURES_FIGURE
     sections = []
     for result in results.attention:
-        model = _maps_of(result, results.plan.suite.tasks)
+        try:
+            model = _maps_of(result, results.plan.suite.tasks)
+        except DamagedRecordError:
+            continue
         draw = _features_of if features else _weights_of
         figures = tuple(drawn.take_or_draw(draw, model, place) for place in range(len(model.pairs)))
         sections.append(Section(model.label, model.key, figures, _likeness(model) if features else ()))

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from experiments.results import KeptArrays, Results
+from experiments.results import KeptArrays, Results, RowPictures
+from experiments.store import DamagedRecordError
 from mila.common.types import Array
 from mila.data.colours import (
     NOT_ANNOTATED,
@@ -104,9 +105,14 @@ def make_panel(results: Results) -> Panel | None:
     some = kept if sum(len(row.offsets) for row in kept) <= _COLUMNS else spread_evenly(kept, _METHODS)
     if not some or results.clips is None:
         return None
-    offsets = [f"offset {offset}" if len(row.offsets) > 1 else "every frame" for row in some for offset in row.offsets]
     indices = list(some[0].predictions[0].clips)
-    predictions = [_load(arrays, indices) for row in some for arrays in row.predictions]
+    loaded = [(row, found) for row in some if (found := _load_row(row, indices)) is not None]
+    if not loaded:
+        return None
+    damaged = [row for row in some if row not in [row for row, _ in loaded]]
+    some = [row for row, _ in loaded]
+    predictions = [arrays for _, found in loaded for arrays in found]
+    offsets = [f"offset {offset}" if len(row.offsets) > 1 else "every frame" for row in some for offset in row.offsets]
     raw = [(clip.frames, clip.targets) for clip in (results.clips.clip(index, 1) for index in indices)]
     panels = [_task_panel(task, indices, raw, predictions) for task in results.plan.suite.tasks]
     clips_shown = _affordable(panels, BUDGET)
@@ -117,8 +123,8 @@ def make_panel(results: Results) -> Panel | None:
         starts=tuple(i == 0 for row in some for i in range(len(row.offsets))),
         tasks=tuple(replace(panel, rows=panel.rows[:clips_shown]) for panel in panels),
         seeds=f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
-        without=tuple(row.label for row in results.pictures if row not in kept),
-        chosen=len(some) < len(kept),
+        without=tuple(row.label for row in results.pictures if row not in kept or row in damaged),
+        chosen=len(some) + len(damaged) < len(kept),
         left_out=len(indices) - clips_shown,
     )
 
@@ -133,6 +139,14 @@ def _affordable(panels: Sequence[TaskPanel], budget: int) -> int:
     rows = zip(*(panel.rows for panel in panels), strict=True)
     sizes = [sum(len(image) for _, shown, errors in row for image in (*shown, *errors)) for row in rows]
     return max(1, sum(total <= budget for total in accumulate(sizes)))
+
+
+def _load_row(row: RowPictures, indices: list[int]) -> list[dict[str, dict[int, Array]]] | None:
+    """Predictions of a row at each of its offsets; None where a file of them is damaged."""
+    try:
+        return [_load(arrays, indices) for arrays in row.predictions]
+    except DamagedRecordError:
+        return None
 
 
 def _load(arrays: KeptArrays, indices: list[int]) -> dict[str, dict[int, Array]]:

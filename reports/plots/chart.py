@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import IdentityTransform
 
+from mila.common.visible import visible
 from reports.plots.drawing import INK, LABEL, MUTED, RULE
-from reports.visible_text import visible
 
 Place = tuple[float, float]
 

@@ -17,8 +17,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
 
+from mila.common.visible import visible
 from reports.digests import canonical, code, combined, made_from
-from reports.visible_text import visible
 
 P = ParamSpec("P")
 

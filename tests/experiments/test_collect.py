@@ -38,3 +38,15 @@ def test_a_row_is_the_mean_over_offsets_then_over_seeds(tmp_path: Path) -> None:
     assert result.values["miou"].std is None
     assert result.missing == "1 of 2 seeds run"
     assert collect_rows(smoke_plan(), store)[2].missing == "not run"
+
+
+def test_scores_without_the_record_of_their_training_are_not_used(tmp_path: Path) -> None:
+    store, plan = Store(tmp_path), smoke_plan()
+    (seed,) = plan.rows[0].evaluations
+    for stage in (seed[0].train, *seed):
+        finish(store, stage, {"curve": [], "metrics": {"miou": 0.5}})
+    assert collect_rows(plan, store)[0].values["miou"].mean == 0.5
+    (store.folder(seed[0].train) / "record.json").unlink()
+    row = collect_rows(plan, store)[0]
+    assert row.values == {}
+    assert row.missing == "the record of a training is gone"

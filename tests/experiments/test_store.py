@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,5 +38,16 @@ def test_a_new_attempt_forgets_what_a_kill_left(tmp_path: Path) -> None:
 
 def test_one_stage_has_one_worker(tmp_path: Path) -> None:
     store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
-    with store.lock(stage), pytest.raises(Timeout):
-        store.lock(stage).acquire(timeout=0.05)
+    with store.lock(stage), pytest.raises(Timeout), store.lock(stage, timeout=0.05):
+        pass
+
+
+def test_what_a_kill_left_beside_the_stages_goes_and_what_another_runner_writes_stays(tmp_path: Path) -> None:
+    store, stage = Store(tmp_path), smoke_plan().rows[0].evaluations[0][0]
+    left, written = tmp_path / ".store.json.left", tmp_path / ".store.json.written"
+    for path in (left, written):
+        path.write_text("")
+    os.utime(left, (0, 0))
+    store.begin(stage)
+    assert not left.exists()
+    assert written.exists()

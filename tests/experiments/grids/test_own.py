@@ -15,6 +15,7 @@ from mila.common.versions import code_digest
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 from reports.pages.index import read_index
+from reports.plots.drawing import width_of
 from tests.support.paths import ROOT
 
 
@@ -82,6 +83,12 @@ def test_what_identifies_it_is_its_code_and_not_where_it_lies(example: Path, tmp
         ('"GatedKeyframe"', '"Gated"', "no class 'Gated'"),
         ("import torch\n", "import torch\nimport nothing_like_it\n", "ModuleNotFoundError"),
         ("slow=101, fast=18)", "slow=101, speed=18)", "does not take speed"),
+        ('"Gated keyframe"', '""', "the label of ROW is ''; give it a name"),
+        ('"Gated keyframe"', '" \\t"', "give it a name"),
+        ('"Gated keyframe"', "None", "the label of ROW is None; give it a name"),
+        ('"Gated keyframe"', '"Gated\\x1b[2J"', "holds the character U+001B, which cannot be seen"),
+        ('"Gated keyframe"', '"Gated\\u202e"', "holds the character U+202E"),
+        ('"Gated keyframe"', '"two\\nlines"', "holds the character U+000A"),
         ("class GatedKeyframe(VideoModel)", "class GatedKeyframe(nn.Module)", "no class 'GatedKeyframe' that is a"),
     ],
 )
@@ -92,3 +99,21 @@ def test_mistakes_are_named(example: Path, old: str, new: str, sentence: str) ->
     load_file.cache_clear()
     with pytest.raises(UserError, match=re.escape(sentence)):
         own_row(example)
+
+
+@pytest.mark.parametrize("label", ["MILA (ours)", "Constant predictor", "MILA  (ours) ", "Gated keyframe"])
+def test_labels_that_cannot_be_told_apart_are_refused_before_anything_is_written(
+    label: str, example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = example.with_name("other.py")
+    other.write_text(example.read_text(encoding="utf-8").replace('"Gated keyframe"', f'"{label}"'), encoding="utf-8")
+    words = ["--grid", "table1", "--profile", "smoke", "--method", str(example), str(other)]
+    assert main([*words, "--results", str(tmp_path / "results")]) == 2
+    error = capsys.readouterr().err
+    assert f"{other}: another row of the table is called {label!r} as well; give ROW another label." in error
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_label_is_drawn_as_plain_text() -> None:
+    assert width_of("ours, $5$") > width_of("ours, 5")
+    assert width_of(r"$\nothing$ {") > 0

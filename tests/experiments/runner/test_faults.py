@@ -268,7 +268,7 @@ def test_a_reported_number_can_be_recomputed(
     assert "the same." in output
     assert "miou" in output
     assert main([*words, "--verify", "0" * 16]) == 2
-    assert "have no score of hash" in capsys.readouterr().err
+    assert "has no stage '0000000000000000'" in capsys.readouterr().err
     other = Store(tmp_path / "store")
     for needed in in_order([stage]):
         run_stage(needed, other, "cpu")

@@ -1,0 +1,53 @@
+"""The options that a stage was run with, from what its folder says; so that its hash is enough to name it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from experiments.commands.options import Options, read_options
+from experiments.profiles import PROFILES
+from experiments.stage_files import read_object_or_nothing
+from experiments.stages import Train
+from experiments.store import Store
+from mila.errors import UserError
+
+
+def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
+    """What the score in a folder may have been run with, the likeliest first. What is given in `options` counts more.
+
+    Raises:
+        UserError: it was run with a method in a file of the user, which nothing but an option may name: a folder of
+            results that somebody else made must not run code.
+    """
+    words = read_object_or_nothing(folder / "stage.json").get("command")
+    recorded = _parsed(words)
+    if recorded is None:
+        return _embedded(folder, options, store)
+    if recorded.method and not options.method:
+        files = " ".join(map(str, recorded.method))
+        raise UserError(f"{folder.name} was run with a method in a file; if you trust that code, add --method {files}.")
+    return [replace(recorded, **options.given())]
+
+
+def _parsed(words: Any) -> Options | None:
+    """The options that a folder's words give; None where it has none, or they are not what was written there."""
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    try:
+        return read_options(words)
+    except SystemExit:
+        return None
+
+
+def _embedded(folder: Path, options: Options, store: Store) -> list[Options]:
+    """All tables on the embedded worlds, under each profile, with the seed of the score's training."""
+    needs = read_object_or_nothing(folder / "stage.json").get("needs")
+    train = needs[0] if isinstance(needs, list) and needs else ""
+    config = read_object_or_nothing(store.root / Train.kind / str(train) / "stage.json").get("config")
+    seed = config.get("seed") if isinstance(config, dict) else None
+    seeds = (seed,) if isinstance(seed, int) and seed >= 0 else (0,)
+    given = {"seeds": seeds, **options.given(), "grid": "all"}
+    profiles = [options.profile] if "profile" in options.given() else list(PROFILES)
+    return [replace(options, **{**given, "profile": profile}) for profile in profiles]
