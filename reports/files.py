@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mila.common.files import write_text
+from mila.common.visible import visible
 from mila.errors import UserError
 
 WRITERS = 8
@@ -15,7 +16,11 @@ WRITERS = 8
 
 
 def update(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, unless the file is that already: one new number leaves most files as they are."""
+    """Write UTF-8 text atomically, unless the file is that already: one new number leaves most files as they are.
+
+    What came from logs, labels and records is stripped here of control characters and bidirectional marks.
+    """
+    text = visible(text)
     try:
         same = path.read_bytes() == text.encode()
     except OSError:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mila.attention import local_attention
+from mila.common.console import make_console
 
 
 def unfold_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
@@ -62,6 +62,7 @@ def _medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 
 def main() -> None:
     """Print the comparison at Table 7's feature sizes."""
+    console = make_console(width=140)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
@@ -98,7 +99,7 @@ def main() -> None:
                 f"{peaks['band'] / 2**20:.1f}",
                 f"{maps:.2f}",
             )
-    Console(width=140).print(table, f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    console.print(table, f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}")
 
 
 if __name__ == "__main__":

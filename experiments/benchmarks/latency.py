@@ -24,6 +24,7 @@ from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES
 from experiments.runner.workers import find_device
 from experiments.store import Store
+from mila.common.console import make_console
 from mila.errors import UserError
 from reports.pages.costs import read_counted
 from reports.pages.latency import write_latency
@@ -31,6 +32,7 @@ from reports.pages.latency import write_latency
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    console = make_console()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--grids", metavar="NAME", nargs="+", default=["table1", "table2"], help="whose models (default: table1 table2)"
@@ -49,7 +51,6 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--threads", metavar="N", type=int, help="of the processor (default: one a core)")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     options = parser.parse_args(words)
-    console = Console(soft_wrap=True)
     try:
         return _run(options, console)
     except UserError as error:

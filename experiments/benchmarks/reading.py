@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from mila.common.console import make_console
 from mila.data.clips import ClipSource, normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
@@ -43,6 +45,7 @@ def decode_batch(source: ClipSource, indices: list[int], length: int) -> tuple[A
 
 def main() -> int:
     """Print one line a data set and set of tasks; returns the exit code."""
+    console = make_console(width=160)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="a data set in any layout (not packed)")
     parser.add_argument("--batch", type=int, default=4, help="clips a batch (default: 4)")
@@ -50,7 +53,6 @@ def main() -> int:
     options = parser.parse_args()
     if min(options.batch, options.rounds) < 1:
         parser.error("--batch and --rounds take numbers from 1 up")
-    console = Console(width=160, highlight=False)
     columns = ("data", "size", "batch", "decoding, ms", "packed, ms", "faster", "by round", "then normalising, ms")
     table = Table(*columns, box=None)
     torch.set_num_threads(1)
@@ -58,7 +60,7 @@ def main() -> int:
         try:
             roots = [options.data_root] if options.data_root else _export(Path(folder), options.batch, console)
             for root in roots:
-                _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table)
+                _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table, console)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -74,7 +76,7 @@ def _export(folder: Path, clips: int, console: Console) -> list[Path]:
     return [street, rooms]
 
 
-def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table) -> None:
+def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table, console: Console) -> None:
     layout, length = recognise(root), _KEYFRAME_INTERVAL + 1
     if layout.packed:
         raise UserError(f"{root} is packed already; give the data set's own files.")
@@ -90,7 +92,8 @@ def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table) ->
         pack(source, length, packed / suite.name)
         clips = PackedClips(packed / suite.name)
         seconds: dict[str, list[float]] = {"decoding": [], "packed": [], "normalising": []}
-        for place in track(range(rounds + 1), f"{root.name}, {suite.name}", transient=True):
+        title = escape(f"{root.name}, {suite.name}")  # which `track` takes for markup, whatever the console does
+        for place in track(range(rounds + 1), title, console=console, transient=True):
             indices = [(place * batch + i) % len(source) for i in range(batch)]
             start = time.perf_counter()
             decode_batch(source, indices, length)

@@ -26,13 +26,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.synthetic_store import fill, plans_of, seeds_for, stages_of
 from experiments.collect import collect_flow, collect_rows
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from mila.common.console import make_console
 from reports.report import build_report
 
 _ROUNDS = 3
@@ -120,13 +120,13 @@ def _as_before(stage: Stage, store: Store) -> Iterator[None]:
 
 def main() -> int:
     """Print one line a measurement, the bounds beside the numbers; returns the exit code."""
+    console = make_console(width=120)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stages", type=int, default=10_000, help="planned and collected (default: 10000)")
     parser.add_argument("--pages", type=int, default=1_000, help="stages with pages (default: 1000)")
     options = parser.parse_args()
     if min(options.stages, options.pages) < 1:
         parser.error("--stages and --pages take numbers from 1 up")
-    console = Console(width=120, highlight=False)
     table = Table("what", "stages", "seconds", "of all processors", "memory, MB", "bound", box=None)
 
     def add(what: str, stages: int, costs: list[Cost], bound: str) -> None:

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.collect import manifest_of
 from experiments.costs.audit import cells, show
 from experiments.costs.latency import read_records
@@ -26,6 +24,7 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.profiles import PROFILES
 from experiments.runs import finished_runs
 from experiments.store import Store
+from mila.common.console import make_console
 from mila.errors import UserError
 from reports.pages.claims import write_claims
 from reports.pages.costs import write_costs
@@ -61,13 +60,13 @@ def count_everything() -> tuple[list[Cell], list[RowCost], list[RowSplit], list[
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    console = make_console()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     parser.add_argument(
         "--profile", choices=tuple(PROFILES), default="quick", help="whose finished runs are looked at (default: quick)"
     )
     options = parser.parse_args(words)
-    console = Console(soft_wrap=True)
     try:
         latencies = read_records(options.results / "latency")
         store = Store(options.results / "store")

@@ -25,14 +25,15 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
+from mila.common.console import make_console
 from mila.common.visible import visible
 from mila.errors import LostRankError, UserError
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
+    console = make_console(kind=_Console)
     options = read_options(words)
-    console = _Console(soft_wrap=True)
     try:
         code = _run(options, console)
         sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end

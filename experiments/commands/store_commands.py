@@ -40,7 +40,7 @@ def show(name: str, store: Store, console: Console) -> int:
     folder = find_folder(name, store)
     about = read_object_or_nothing(folder / "stage.json")
     title, kind = (visible(str(about.pop(name, "?"))) for name in ("title", "kind"))
-    console.print(Text(title, style="bold") + Text(f"  {kind} {folder.name}"))
+    console.print(Text.assemble((title, "bold"), f"  {kind} {folder.name}"))
     console.print(f"state    {Store.state_of(folder)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():

@@ -14,6 +14,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.costs.table7 import MODULES, SIZES, TABLE7, WHOLE, Module, Way, cost_alone, ways
 from experiments.costs.values import (
@@ -211,10 +212,10 @@ def show(found: list[Cell], console: Console) -> None:
         console.print(table)
     console.print(f"{sum(c.holds for c in found)} of {len(found)} within half a unit of the last printed digit\n")
     for (number, column), how in CONVENTIONS.items():
-        console.print(f"[bold]Table {number}, {column}:[/bold] {how}", highlight=False)
+        console.print(Text.assemble((f"Table {number}, {column}:", "bold"), f" {how}"))
     for c in found:
         if not c.holds:
             where = f"Table {c.table}, {c.row}, {c.column} at {c.size}: {c.published.text}"
-            console.print(f"\n[bold]{where}[/bold] {c.note}", highlight=False)
+            console.print(Text.assemble((f"\n{where}", "bold"), f" {c.note}"))
             for reading in c.readings:
                 console.print(f"  {reading.value:9.3f}  {reading.what}", highlight=False)

@@ -12,5 +12,5 @@ def unseen(text: str) -> str:
 
 def visible(text: str) -> str:
     """A text without what cannot be seen, but for line ends and tabs."""
-    hidden = set(unseen(text)) - {"\n", "\t"}
-    return "".join(c for c in text if c not in hidden)
+    hidden = set(unseen("".join(set(text)))) - {"\n", "\t"}  # of each character once: pages are long
+    return text.translate(dict.fromkeys(map(ord, hidden)))

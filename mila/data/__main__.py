@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.filesize import decimal
 
+from mila.common.console import make_console
 from mila.errors import UserError
 
 if TYPE_CHECKING:  # each command imports what it needs, `--help` nothing
+    from rich.console import Console
+
     from mila.data.clips import ClipSource
     from mila.data.readers.layouts import ClipMode, Layout
     from mila.data.worlds.rendering import Split
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 well, 1 problems found, 2 bad input, 130 interrupted."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = make_console()
     options = _parser().parse_args(words)
     try:
         return {"prepare": _prepare, "inspect": _inspect, "export": _export}[options.command](options, console)
@@ -267,7 +269,7 @@ def _progress(name: str, console: Console) -> Iterator[Callable[[int, int], None
 
     start = last_line = time.monotonic()
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from html import unescape
 from itertools import chain
 from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import quote
 
 from experiments.grids import FIGURES, TABLES
-from mila.common.files import write_json
 from reports.files import update
 from reports.render import render
 
 PAGE = "index.html"
+_MANY = 10**9  # of anything that a card counts
 _TITLE = 20_000  # characters of a page without a card that are searched for its title: its style comes first at times
 
 
@@ -84,6 +86,11 @@ class Entry:
     page: str
     card: Card
 
+    @property
+    def href(self) -> str:
+        """The address of the page: a name such as `javascript:x.html` is a file's, too."""
+        return quote(self.page)
+
 
 @dataclass(frozen=True)
 class Item:
@@ -132,7 +139,8 @@ class IndexPage:
 
 def write_card(page: Path, card: Card) -> None:
     """Write the JSON file beside a page."""
-    write_json(page.with_suffix(".json"), asdict(card))
+    text = json.dumps(asdict(card), indent=1, sort_keys=True, ensure_ascii=False)
+    update(page.with_suffix(".json"), f"{text}\n")
 
 
 def refresh_index(out: Path) -> Path:
@@ -144,7 +152,7 @@ def refresh_index(out: Path) -> Path:
 
 def read_index(out: Path) -> IndexPage:
     """All pages of `out` with their cards; one without a card is listed by its title."""
-    entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if path.name != PAGE]
+    entries = [Entry(path.name, _read(path)) for path in sorted(out.glob("*.html")) if _is_page(path)]
     place = {grid.name: i for i, grid in enumerate(chain(*TABLES.values(), *FIGURES.values()))}
     of_grids = sorted((e for e in entries if e.card.grid), key=lambda e: (place.get(e.card.grid, len(place)), e.page))
     return IndexPage(
@@ -169,15 +177,51 @@ def _items(entries: Sequence[Entry]) -> list[Item]:
     return tables + [item(name, shows, names[name]) for name, shows in _FIGURES.items()]
 
 
+def _is_page(path: Path) -> bool:
+    return path.name != PAGE and path.is_file()
+
+
 def _read(page: Path) -> Card:
-    names = {f.name for f in fields(Card)}
     path = page.with_suffix(".json")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Card(**{name: value for name, value in values.items() if name in names})
-    except FileNotFoundError:
+        if path.exists():
+            if not path.is_file():
+                raise ValueError(f"{path} is no file")
+            return _card(json.loads(path.read_text(encoding="utf-8")))
         with page.open(encoding="utf-8", errors="replace") as file:
             title = re.search(r"<title>(.*?)</title>", file.read(_TITLE), re.DOTALL)
         return Card(unescape(title[1]) if title else page.stem)
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return Card(page.stem, about=f"{path.name} cannot be read; make the page again.")
+
+
+def _card(values: dict[str, Any]) -> Card:
+    """The card of what a JSON file says.
+
+    Raises:
+        ValueError, TypeError, AttributeError: it says no such thing.
+    """
+    hints = get_type_hints(Card)
+    known = {name: _checked(name, value, hints[name]) for name, value in values.items() if name in hints}
+    return Card(**known)
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """A value of a card, if it is of its kind; links that lead elsewhere than to files beside the page are dropped."""
+    if name == "files":
+        pairs = [(what, href) for what, href in value]
+        if not all(isinstance(text, str) for pair in pairs for text in pair):
+            raise TypeError(name)
+        return tuple((what, href) for what, href in pairs if _leads_beside(href))
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise TypeError(name)
+        return tuple(value)
+    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or not 0 <= value < _MANY)):
+        raise TypeError(name)
+    return value
+
+
+def _leads_beside(href: str) -> bool:
+    """Whether an address is a path of plain names, relative and not upwards."""
+    return re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", href) is not None and ".." not in href.split("/")

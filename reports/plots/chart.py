@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import IdentityTransform
 
+from mila.common.visible import visible
 from reports.plots.drawing import INK, LABEL, MUTED, RULE
 
 Place = tuple[float, float]
@@ -65,7 +66,7 @@ class Chart:
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Words at a place in points."""
-        self.canvas.text(x, y, text, transform=_POINTS, **style)
+        self.canvas.text(x, y, visible(text), transform=_POINTS, **style)
 
     def titles(self, title: str, below: str) -> None:
         """The two lines at the top of the canvas."""

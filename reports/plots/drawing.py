@@ -17,6 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.textpath import TextPath
 
+from mila.common.visible import visible
 from reports.digests import canonical, code, combined, made_from
 
 P = ParamSpec("P")
@@ -76,8 +77,11 @@ class Figure:
 
 @cache
 def width_of(text: str) -> float:
-    """Of a label, in points."""
-    with matplotlib.rc_context({"text.parse_math": False}):
+    """Of a label, in points; `$` and what lies between two of them are letters as any others."""
+    text = visible(text)
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        return 0.0  # a path of no strokes is none
+    with matplotlib.rc_context(_STYLE):
         return float(TextPath((0, 0), text, size=LABEL, usetex=False).get_extents().width)
 
 
@@ -134,6 +138,11 @@ class DrawnPlots:
 
 
 _DESCRIPTION = "<desc>"
+_ELEMENTS = frozenset(
+    ("svg", "desc", "metadata", "defs", "style", "g", "path", "use", "text", "tspan", "image", "clipPath", "rect")
+)
+_ACTIVE = re.compile(r"""[\s"']on\w+\s*=|href\s*=\s*(?!"(?:#|data:image/png))""", re.IGNORECASE)
+"""What runs, and links to anything but the plot's own parts and pixels."""
 
 
 def _read(path: Path) -> Figure:
@@ -143,6 +152,8 @@ def _read(path: Path) -> Figure:
         ValueError: they are not what was written.
     """
     file, data = path.read_text(encoding="utf-8"), path.with_suffix(".csv").read_text(encoding="utf-8")
+    if not _ELEMENTS.issuperset(re.findall(r"<([^\s/>!?]+)", file)) or _ACTIVE.search(file):
+        raise ValueError(f"{path} holds what no plot does")
     description = unescape(file[file.index(_DESCRIPTION) + len(_DESCRIPTION) : file.index("</desc>")])
     return Figure(path.stem, _for_pages(path.stem, file), description, file, data)
 

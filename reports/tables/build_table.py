@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from experiments.plan import Plan
 from experiments.results import RowResult
-from mila.tasks import Suite
+from mila.tasks import Suite, TaskName
 from reports.published.numbers import PublishedCell, dataset_of, read_published
 from reports.statistics import Better, Mark, interval, measured_marks, published_marks
 from reports.tables.table import COST, Bar, Cell, Check, Column, Line, ResultTable, stage_href
@@ -60,17 +60,43 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
             )
         )
     spread = any(cell.std is not None for line in lines for cell in line.measured.values())
-    return ResultTable(columns, tuple(lines), bars, spread)
+    return ResultTable(columns, tuple(lines), bars, spread, _left_out(plan))
 
 
 def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
-    """Without the numbers of tasks, or in units, that the run at hand does not have."""
+    """Without the numbers of tasks, of other classes or in units that the run at hand does not have."""
+    others = _of_other_classes(plan)
 
     def units(suite: Suite) -> set[tuple[str, str]]:
-        return {(m.name, m.unit) for task in suite.tasks for m in task.metrics}
+        return {(m.name, m.unit) for task in suite.tasks if task.name not in others for m in task.metrics}
 
     kept = {name for name, _ in units(plan.suite) & units(plan.grid.suite)} | {COST}
     return {row: {key: cell for key, cell in cells.items() if key in kept} for row, cells in printed.items()}
+
+
+def _of_other_classes(plan: Plan) -> dict[TaskName, tuple[int, int]]:
+    """Classes of the paper's table and of the run at hand, by task, where they are not the same.
+
+    What stands in for the paper's tasks on an embedded world has classes of its own on purpose.
+    """
+    if plan.embedded and plan.suite == plan.grid.stand_in:
+        return {}
+    ours = {task.name: task.classes for task in plan.suite.tasks}
+    theirs = {task.name: task.classes for task in plan.grid.suite.tasks}
+    return {
+        name: (len(theirs[name]), len(classes))
+        for name, classes in ours.items()
+        if theirs.get(name, classes) != classes
+    }
+
+
+def _left_out(plan: Plan) -> str:
+    """Which published numbers are not shown, and why; empty where all are."""
+    return " ".join(
+        f"The paper’s numbers of {TASK_TITLES[name].lower()} are of {theirs} classes, those here of {ours}; "
+        "they are not comparable, and left out."
+        for name, (theirs, ours) in _of_other_classes(plan).items()
+    )
 
 
 def _columns(

@@ -128,7 +128,7 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
         f"{title}: measured on {of.data}, profile {of.profile}, {of.split} split, {of.seeds}{spread}."
         + (f" Not comparable with numbers on {of.paper_data}." if of.embedded else ""),
     )
-    return [published, measured]
+    return [published, measured] if published.headers else [measured]
 
 
 def _headers(columns: Sequence[Column], *, cost: bool) -> tuple[tuple[str, str, str], ...]:

@@ -139,12 +139,14 @@ class ResultTable:
         lines: in the paper's order, the constant predictor last.
         bars: what must beat the constant predictor by how much.
         spread: whether any measured cell has a standard deviation.
+        left_out: which published numbers are not shown, and why; empty where all are.
     """
 
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     bars: tuple[Bar, ...]
     spread: bool
+    left_out: str = ""
 
     @property
     def headline(self) -> tuple[Column, ...]:

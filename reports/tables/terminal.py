@@ -26,6 +26,7 @@ def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str)
     return Group(
         Text(f"\n{title}", style="bold"),
         Text(f"\nPUBLISHED by the paper on {about.paper_data}", style="bold"),
+        *([Text(table.left_out, style="dim")] if table.left_out else []),
         _Numbers(table, measured=False),
         Text(f"\n{measured}", style="bold"),
         Text(_about_measured(table, about), style="dim"),
@@ -129,7 +130,7 @@ def _checks(table: ResultTable) -> Table:
         if table.published_cost:
             cost.insert(0, line.published.get(COST, Cell()))
         checks = [Text(c.text if c.passed is None else f"{c.text} {'✓' if c.passed else '✗'}") for c in line.checks]
-        grid.add_row(line.label, *(Text(c.text) for c in cost), *checks)
+        grid.add_row(Text(line.label), *(Text(c.text) for c in cost), *checks)
     return grid
 
 
