@@ -31,6 +31,7 @@ from experiments.slurm.submit import submit
 from experiments.store import Store
 from mila.common.files import write_atomic
 from mila.common.versions import suite_commit
+from mila.common.visible import visible
 from mila.errors import UserError
 
 LOST_AFTER = 30.0
@@ -202,7 +203,7 @@ def _show(name: str, found: list[Status], console: Console) -> None:
     for status in found:
         if status.state != "done":
             entry = status.entry
-            table.add_row(entry.title, entry.kind, entry.job or "", status.state, status.reason)
+            table.add_row(entry.title, entry.kind, entry.job or "", status.state, visible(status.reason))
     if table.row_count:
         console.print(table)
 
@@ -229,7 +230,7 @@ def _wait(submissions: Submissions, name: str, console: Console) -> int:
             key = status.entry.key
             if status.state not in IN_QUEUE and key not in ended | late:
                 ended.add(key)
-                reason = f": {status.reason}" if status.reason else ""
+                reason = f": {visible(status.reason)}" if status.reason else ""
                 line = f"[{len(ended)}/{len(found)}] {status.entry.title}: {status.state}{reason}"
                 console.print(line, markup=False, highlight=False)
         if not late and not any(status.state in GOING for status in found):

@@ -28,6 +28,7 @@ class StageJob:
         device: `cpu`, `cuda`, or `auto`: a GPU where the job has one.
         commit: what the record says about the code.
         time_limit: seconds after which an attempt fails.
+        command: words of the command line that does the same, for `--verify`.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class StageJob:
     device: str
     commit: str
     time_limit: float | None = None
+    command: tuple[str, ...] = ()
 
     def __call__(self) -> str:
         """Do the stage; returns its key.
@@ -57,7 +59,7 @@ class StageJob:
 
         require_private(self.folder)  # before a pickle of it is read
         stages = pickle.loads((self.folder / STAGES).read_bytes())
-        stage, store = stages[self.key], Store(self.store)
+        stage, store = stages[self.key], Store(self.store, self.command)
         stage.__dict__.pop("key", None)  # what follows must be what this code makes of it
         make_slurm_tasks_ranks()
         if rank() > 0:

@@ -122,7 +122,15 @@ def _submit(submission: Submission, submissions: Submissions, site: Site, array:
     executor = submitit.AutoExecutor(folder / "jobs", cluster="slurm", slurm_max_num_timeout=timeouts)
     executor.update_parameters(**_parameters(resources, site, submission, folder, array.width, dependency))
     functions = [
-        StageJob(folder, key, Path(submission.store), submission.device, submission.commit, submission.time_limit)
+        StageJob(
+            folder=folder,
+            key=key,
+            store=Path(submission.store),
+            device=submission.device,
+            commit=submission.commit,
+            time_limit=submission.time_limit,
+            command=tuple(submission.words),
+        )
         for key in array.keys
     ]
     try:

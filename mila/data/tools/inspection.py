@@ -117,9 +117,7 @@ def inspect(
     height = like.height if height is None else height
     width = like.width if width is None else width
     check_options(mode, layout.modes, height, width, None)
-    if suite not in layout.suites:
-        known = ", ".join(known.name for known in layout.suites)
-        raise UserError(f"{layout.root} ({layout.title}) has no tasks {suite.name!r}; choose one of {known}.")
+    _check_suite(layout, suite)
     _check_workers(workers)
     video = mode == "video" and not layout.packed
     if length is None:
@@ -144,6 +142,12 @@ def inspect(
     strays = tuple(stray for stray in survey.strays if not _is_reported(layout.root / stray, problems))
     found = (splits, tuple(problems), tuple(_warnings(sources.values())), strays, survey.unlabelled)
     return Inspection(layout, suite, mode, height, width, length, *found)
+
+
+def _check_suite(layout: Layout, suite: Suite) -> None:
+    if suite not in layout.suites:
+        known = ", ".join(known.name for known in layout.suites)
+        raise UserError(f"{layout.root} ({layout.title}) has no tasks {suite.name!r}; choose one of {known}.")
 
 
 def _warnings(sources: Iterable[ClipSource]) -> dict[str, None]:
