@@ -3,6 +3,7 @@
 The normals that the field trains on for NYUd v2 are those of the data set's toolbox (Silberman et al., ECCV 2012): a
 plane is fitted to a sample of 9 x 9 pixels up to 9 pixels away, and points whose depth differs by more than about 5 %
 are left out, so that no plane runs over the edge of an object. This is that fit, at the same angle for any camera.
+Where too few points are left for a plane, all of them count.
 
 A plane seen by a pinhole camera is linear in *inverse* depth: with u = (x - cx) / fx and v = (y - cy) / fy, the
 points of n . X = d satisfy 1 / Z = (n / d) . (u, v, 1). A least-squares fit 1 / Z = a u + b v + c is therefore exact
@@ -35,7 +36,8 @@ DEPTH_DIFFERENCE = 0.05
 _MIN_REACH = 2  # pixels: below that a sample is too small to tell a plane from noise
 _MIN_POINTS = 6  # of the 81; three would make a plane of anything
 _MIN_SPREAD = 1e-3  # of the points, against that of the whole sample: points on a line fix no plane
-_BLOCK = 2**15  # pixels that are fitted at once, which keeps the masks in the processor's cache
+_ANY_DIFFERENCE = 1e9  # with which every point counts
+_BLOCK = 2**13  # pixels that are fitted at once, which keeps the masks in the processor's cache
 
 _WIDER = (10.0, 5.0, 2.5)  # of quantised depth: reaches that are tried, in units of the usual one
 _WIDER_FILL = 0.5  # share of such a sample that must count
@@ -89,28 +91,37 @@ def normals_from_depth(
         raise ValueError(f"the sample's reach is {reach}; expected positive pixels")
     z = np.where((z > DEPTH_RANGE[0]) & (z < DEPTH_RANGE[1]), z, 0.0)
     camera = (fx, fy, cx, cy)
-    plane = _fit_planes(z, camera, reach, DEPTH_DIFFERENCE, depth_step).plane
+    valid = z > 0
+    plane = _fit_planes(z, valid, camera, reach, DEPTH_DIFFERENCE, depth_step).plane
+    alone = valid & ~plane.any(0)
+    if alone.any():
+        np.copyto(plane, _fit_planes(z, alone, camera, reach, _ANY_DIFFERENCE, depth_step).plane, where=alone)
     if depth_step > 0:
-        done = np.zeros(z.shape, bool)
+        left = valid.copy()
         for wider in _WIDER:
-            fit = _fit_planes(z, camera, round(reach * wider), DEPTH_DIFFERENCE * wider, depth_step)
-            good = ~done & (fit.residual < _WIDER_RESIDUAL * depth_step / 12**0.5) & (fit.fill > _WIDER_FILL)
+            fit = _fit_planes(z, left, camera, round(reach * wider), DEPTH_DIFFERENCE * wider, depth_step)
+            good = left & (fit.residual < _WIDER_RESIDUAL * depth_step / 12**0.5) & (fit.fill > _WIDER_FILL)
             np.copyto(plane, fit.plane, where=good)
-            done |= good
+            left &= ~good
     length = np.sqrt((plane * plane).sum(0))
     # a plane before the camera has positive inverse depth: the normal that faces the camera is that of -(a, b, c)
     return (plane * np.where(length > 0, -1 / np.where(length > 0, length, 1), 0)).astype(np.float32)
 
 
 def _fit_planes(
-    z: FloatArray, camera: tuple[float, float, float, float], reach: int, difference: float, depth_step: float
+    z: FloatArray,
+    wanted: npt.NDArray[np.bool_],
+    camera: tuple[float, float, float, float],
+    reach: int,
+    difference: float,
+    depth_step: float,
 ) -> _Fit:
-    """The plane of every pixel; zero, with an infinite residual, where there is none."""
+    """The planes of at least the wanted pixels; zero, with an infinite residual, where there is none."""
     fx, fy, cx, cy = camera
     height, width = z.shape
-    places = _places(reach, even=difference > DEPTH_DIFFERENCE)
+    places = _places(reach, even=DEPTH_DIFFERENCE < difference < _ANY_DIFFERENCE)
     x, y = (np.array(axis, np.float32) for axis in zip(*((dx / fx, dy / fy) for dy, dx in places), strict=True))
-    sums = _sums(z, places, x, y, difference, depth_step)
+    sums = _sums(z, wanted, places, x, y, difference, depth_step)
     n, fill = np.maximum(sums[0], 1), sums[0] / len(places)
     mean_x, mean_y, xx, xy, yy, mean_w, xw, yw, ww = sums[1:] / n
     xx, xy, yy = xx - mean_x * mean_x, xy - mean_x * mean_y, yy - mean_y * mean_y
@@ -136,6 +147,7 @@ def _places(reach: int, *, even: bool) -> list[tuple[int, int]]:
 
 def _sums(
     z: FloatArray,
+    wanted: npt.NDArray[np.bool_],
     places: list[tuple[int, int]],
     x: npt.NDArray[np.float32],
     y: npt.NDArray[np.float32],
@@ -144,19 +156,22 @@ def _sums(
 ) -> FloatArray:
     """Sums `[10, H, W]` over the points that count, relative to the pixel: 1, x, y, xx, xy, yy, w, xw, yw, ww.
 
-    x, y are offsets in units of u and v, w of inverse depth. Single precision suffices, as all are differences.
+    x, y are offsets in units of u and v, w of inverse depth. Single precision suffices, as all are differences. Rows
+    near which nothing is wanted stay zero.
     """
     height, width = z.shape
     reach = max(dy for dy, _ in places)
     depth = np.pad(z.astype(np.float32), reach)
     inverse = np.where(depth > 0, 1 / np.where(depth > 0, depth, 1), 0).astype(np.float32)
     of_mask = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
-    sums = np.empty((10, height, width))
+    sums = np.zeros((10, height, width))
     rows = max(1, _BLOCK // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
+        if not wanted[top:bottom].any():
+            continue
         own = np.s_[top + reach : bottom + reach, reach : reach + width]
-        tolerance = difference * depth[own] + np.float32(depth_step)
+        tolerance = np.float32(difference) * depth[own] + np.float32(depth_step)
         mask = np.empty((len(places), bottom - top, width), np.float32)
         w = np.empty_like(mask)
         for k, (dy, dx) in enumerate(places):

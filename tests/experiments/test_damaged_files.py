@@ -162,7 +162,7 @@ def test_too_many_open_files_is_no_damage(store: Store, monkeypatch: pytest.Monk
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "open", fail)
-    with pytest.raises(OSError, match="Too many open files"):
+    with pytest.raises(UserError, match="too many files are open"):
         Store(store.root).state(a_score())
 
 
