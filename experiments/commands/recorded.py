@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from experiments.commands.options import Options, read_options
 from experiments.profiles import PROFILES
 from experiments.stage_files import read_object_or_nothing
-from experiments.stages import Train
+from experiments.stages import Data, Stage, Train, in_order
 from experiments.store import Store
 from mila.errors import UserError
 
@@ -29,6 +31,38 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
         files = " ".join(map(str, recorded.method))
         raise UserError(f"{folder.name} was run with a method in a file; if you trust that code, add --method {files}.")
     return [replace(recorded, **options.given())]
+
+
+def what_changed(folder: Path, stages: Sequence[Stage], store: Store) -> str:
+    """Why none of `stages` is the score in a folder: what is not as it was then, of it and all that it needs."""
+    written = _written(folder, store)
+    name = _name(read_object_or_nothing(folder / "stage.json"))
+    alike = [stage for stage in stages if (stage.kind, stage.title) == name]
+    changed = []
+    for stage in in_order(alike):
+        then = written.get((stage.kind, stage.title))
+        if then is not None and then.get("config") != json.loads(json.dumps(stage.config())):
+            changed.append(f"{'the data' if isinstance(stage, Data) else 'the options'} of {stage.title}")
+        elif then is not None and then.get("code") != stage.description()["code"]:
+            changed.append(f"the code of {stage.title}")
+    return ", ".join(changed)
+
+
+def _written(folder: Path, store: Store) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the folder of a stage and those of all that it needs say, by kind and title."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    folders = {path.name: path for path in store.folders()}
+    waiting = [folder.name]
+    while waiting:
+        about = read_object_or_nothing(folders.pop(waiting.pop(), folder / "gone") / "stage.json")
+        found[_name(about)] = about
+        needs = about.get("needs")
+        waiting += [key for key in needs if isinstance(key, str)] if isinstance(needs, list) else []
+    return found
+
+
+def _name(about: dict[str, Any]) -> tuple[str, str]:
+    return str(about.get("kind")), str(about.get("title"))
 
 
 def _parsed(words: Any) -> Options | None:

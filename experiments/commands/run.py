@@ -20,7 +20,7 @@ from rich.console import Console
 from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
-from experiments.commands.recorded import options_of
+from experiments.commands.recorded import options_of, what_changed
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
@@ -131,10 +131,14 @@ def _verify(options: Options, name: str, console: Console) -> int:
     if folder.parent.name != Evaluate.kind:
         raise UserError(f"{folder.name} is a stage of kind {folder.parent.name!r}; a score can be verified alone.")
     stages: list[Stage] = []
+    changed = ""
     for recorded in options_of(folder, options, store):
         stages = [stage for stage in stages_of(recorded) if stage.key == folder.name]
         if stages:
             break
+        changed = changed or what_changed(folder, stages_of(recorded), store)
+    if changed and not stages and not options.recipe():
+        raise UserError(f"{folder.name} cannot be recomputed, for since then have changed: {changed}; run it anew.")
     return store_commands.verify(folder.name, stages, store, find_device(options.device), console)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.commands.options import read_options
 from experiments.commands.plans import plans_of
@@ -44,6 +46,20 @@ def test_what_cannot_be_verified_is_said(tmp_path: Path, capsys: pytest.CaptureF
     error = capsys.readouterr().err
     for option in ("--grid", "--profile", "--method", "--augmentation", "--data-root", "--suite", "--mode", "--split"):
         assert option in error
+
+
+@pytest.mark.slow
+def test_data_that_changed_are_named(nyu: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--grid", "table1", "--profile", "smoke", "--data", "nyuv2", "--data-root", str(nyu), "--mode", "pan"]
+    score = run_score(words, tmp_path / "results")
+    verify = ["--results", str(tmp_path / "results"), "--verify", score.key]
+    assert main(verify) == 0
+    for path in (nyu / "labels13").glob("*.png"):
+        labels = np.asarray(Image.open(path))
+        Image.fromarray(((labels + 1) % 14).astype(np.uint8)).save(path)
+    assert main(verify) == 2
+    error = capsys.readouterr().err
+    assert f"{score.key} cannot be recomputed, for since then have changed: the data of clips nyuv2" in error
 
 
 def test_a_folder_names_no_code_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
