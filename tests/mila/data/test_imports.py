@@ -32,6 +32,7 @@ def test_a_world_imports_no_reader_s_libraries() -> None:
     assert imported(code) == set()
 
 
+@pytest.mark.slow
 def test_augmentation_imports_torchvision_for_colour_alone() -> None:
     code = (
         "import torch\n"

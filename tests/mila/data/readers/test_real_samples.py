@@ -18,6 +18,7 @@ from mila.tasks import NYUV2, NYUV2_40, VOID
 from tests.support.fake_files import open_split, sample
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "count"), [("train", 795), ("test", 654)])
 def test_real_nyu(split: str, count: int) -> None:
     source = NYUv2Folders(sample("nyuv2"), split, height=96, width=128)  # type: ignore[arg-type]
@@ -45,6 +46,7 @@ def test_real_nyu(split: str, count: int) -> None:
     assert np.max(upright) < 50
 
 
+@pytest.mark.slow
 def test_real_nyu_has_the_same_scenes_in_thirteen_and_in_forty_classes() -> None:
     """A class of the 40 is always the same of the 13, the one that the raw names' table gives it."""
     root = sample("nyuv2")
