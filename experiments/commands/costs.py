@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from rich.console import Console
+
 from experiments.collect import manifest_of
 from experiments.costs.audit import cells, show
 from experiments.costs.latency import read_records
@@ -24,8 +26,7 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.profiles import PROFILES
 from experiments.runs import finished_runs
 from experiments.store import Store
-from mila.common.console import make_console
-from mila.errors import UserError
+from mila.common.console import exit_code_of, make_console
 from reports.pages.claims import write_claims
 from reports.pages.costs import write_costs
 from reports.pages.latency import write_latency
@@ -67,21 +68,22 @@ def main(words: list[str] | None = None) -> int:
         "--profile", choices=tuple(PROFILES), default="quick", help="whose finished runs are looked at (default: quick)"
     )
     options = parser.parse_args(words)
-    try:
-        latencies = read_records(options.results / "latency")
-        store = Store(options.results / "store")
-        runs = finished_runs(store, PROFILES[options.profile])
-        audit, costs, splits, memories = count_everything()
-        counted = {cell.row: cell.measured for cell in audit if (cell.table, cell.column) == (2, "GFLOPs")}
-        out = options.results / "reports"
-        pages = (
-            write_costs(audit, costs, splits, memories, out),
-            write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out),
-            write_latency(latencies, timed_runs(store, latencies), counted, out),
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code_of(lambda: _count(options, console))
+
+
+def _count(options: argparse.Namespace, console: Console) -> int:
+    """Count, and write the pages."""
+    latencies = read_records(options.results / "latency")
+    store = Store(options.results / "store")
+    runs = finished_runs(store, PROFILES[options.profile])
+    audit, costs, splits, memories = count_everything()
+    counted = {cell.row: cell.measured for cell in audit if (cell.table, cell.column) == (2, "GFLOPs")}
+    out = options.results / "reports"
+    pages = (
+        write_costs(audit, costs, splits, memories, out),
+        write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out),
+        write_latency(latencies, timed_runs(store, latencies), counted, out),
+    )
     show(audit, console)
     for page in pages:
         console.print(f"Page: {page.resolve()}\nData: {page.with_suffix('.csv').resolve()}", highlight=False)

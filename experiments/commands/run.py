@@ -11,10 +11,6 @@ PyTorch and the plotting libraries are imported by the commands that need them, 
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import suppress
-
 from rich.console import Console
 
 from experiments.commands import listing, store_commands
@@ -25,52 +21,15 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
-from mila.common.console import make_console
-from mila.common.visible import visible
-from mila.errors import LostRankError, UserError
+from mila.common.console import exit_code_of, make_console
+from mila.errors import UserError
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
-    console = make_console(kind=_Console)
+    console = make_console()
     options = read_options(words)
-    try:
-        code = _run(options, console)
-        sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
-        return code
-    except UserError as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
-        return 2
-    except LostRankError as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _drop_output()
-        print("error: whoever read the output has ended; the same command continues.", file=sys.stderr)
-        return 1
-    except OSError as error:  # of the machine: a full disk, a folder that may not be written to, too many open files
-        _drop_output()
-        where = f"{error.filename}: " if error.filename else ""
-        print(visible(f"error: {where}{error.strerror or error}; the same command continues."), file=sys.stderr)
-        return 1
-
-
-class _Console(Console):
-    """Leaves it to `main` to say that nobody reads the output any more."""
-
-    def on_broken_pipe(self) -> None:
-        """See `Console`."""
-        raise BrokenPipeError
-
-
-def _drop_output() -> None:
-    """Let what is left to be written go nowhere, so that it is no error again at the end."""
-    with suppress(OSError, ValueError):  # of what stands in for it in tests
-        output = sys.stdout.fileno()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return exit_code_of(lambda: _run(options, console))
 
 
 def _run(options: Options, console: Console) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
 from mila.errors import UserError
 
 if TYPE_CHECKING:  # each command imports what it needs, `--help` nothing
@@ -89,14 +89,8 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 well, 1 problems found, 2 bad input, 130 interrupted."""
     console = make_console()
     options = _parser().parse_args(words)
-    try:
-        return {"prepare": _prepare, "inspect": _inspect, "export": _export}[options.command](options, console)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues.", file=sys.stderr)
-        return 130
+    command = {"prepare": _prepare, "inspect": _inspect, "export": _export}[options.command]
+    return exit_code_of(lambda: command(options, console))
 
 
 def _prepare(options: argparse.Namespace, console: Console) -> int:

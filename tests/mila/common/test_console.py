@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
 from mila.common.console import make_console
+from tests.support.paths import ROOT
 
 NASTY = "run [v2] a[/q] [red]:smile: [/]"
 
@@ -57,3 +60,31 @@ def test_brackets_and_colons_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_bold_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(monkeypatch, "utf-8", Text.assemble((NASTY, "bold"), " rest")).splitlines()[0] == f"{NASTY} rest"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "mila.data",
+        "export",
+        "rooms",
+        str(tmp_path / "rooms"),
+        "--train",
+        "1",
+        "--test",
+        "1",
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words, "--height", "24", "--width", "32"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: No space left on device; the same command continues."
+    assert "Traceback" not in done.stderr
