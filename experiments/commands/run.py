@@ -92,10 +92,11 @@ def _verify(options: Options, name: str, console: Console) -> int:
     stages: list[Stage] = []
     changed = ""
     for recorded in options_of(folder, options, store):
-        stages = [stage for stage in stages_of(recorded) if stage.key == folder.name]
+        planned = stages_of(recorded)
+        stages = [stage for stage in planned if stage.key == folder.name]
         if stages:
             break
-        changed = changed or what_changed(folder, stages_of(recorded), store)
+        changed = changed or what_changed(folder, planned, store)
     if changed and not stages and not options.recipe():
         raise UserError(f"{folder.name} cannot be recomputed, for since then have changed: {changed}; run it anew.")
     return store_commands.verify(folder.name, stages, store, find_device(options.device), console)
