@@ -141,7 +141,8 @@ def make_plan(
     height, width = profile.size(suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
-    source = Source(data, "train", height, width, mode, suite, clips[0], root)
+    stride = profile.stride if embedded else 1
+    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root)
     length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
@@ -288,5 +289,5 @@ class _RowMaker:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
         world = world_of(shown.suite)
-        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
+        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, self.profile.stride)
         return Data(f"flow {world} {split}", source, 2)

@@ -22,6 +22,8 @@ class Profile:
         width: factor on every channel count.
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         decoder_norm: see `TaskDecoder`; the paper names none.
+        stride: n, clips of a world take every n-th time step of its scene (`WorldClips`): with frames of 1 / n of the
+            paper's size, what moves then moves as many feature cells a frame as at the paper's size.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
         flow_clips: on how many pairs of frames of a world FlowNet-S is trained.
         flow_width: factor on FlowNet-S's channel counts.
@@ -42,6 +44,7 @@ class Profile:
     width: float
     zero_init_residual: bool
     decoder_norm: Norm
+    stride: int
     train_clips: int
     test_clips: int
     flow_clips: int
@@ -67,6 +70,7 @@ QUICK = Profile(
     width=0.125,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=4,
     train_clips=1000,
     test_clips=100,
     flow_clips=3000,
@@ -88,6 +92,7 @@ SMOKE = Profile(
     width=0.0625,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=4,
     train_clips=8,
     test_clips=4,
     flow_clips=8,
@@ -114,6 +119,7 @@ REFERENCE = Profile(
     width=1.0,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=1,
     train_clips=2000,
     test_clips=500,
     flow_clips=10000,
@@ -135,6 +141,7 @@ PAPER = Profile(
     width=1.0,
     zero_init_residual=False,
     decoder_norm="none",
+    stride=1,
     train_clips=2975,
     test_clips=500,
     flow_clips=10000,

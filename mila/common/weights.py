@@ -1,4 +1,9 @@
-"""Weight files as people have them: bare, in a training's checkpoint, or of a network that holds the one wanted."""
+"""Weight files: those that the suite carries, and those that people have.
+
+What people have is bare, in a training's checkpoint, or of a network that holds the one wanted. What the suite carries
+lies in `mila/carried`, in half precision, each file beside the record of how it came to be
+(`experiments.commands.pretrain` makes both again).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mila.common.files import write_atomic
 from mila.errors import UserError
+
+CARRIED = Path(__file__).parents[1] / "carried"
+"""Where the weights that the suite carries are."""
 
 _PLACES = ("state_dict", "model")
 """Under which training scripts keep a network's weights beside an optimiser's state and the like."""
 
 _WRAPPERS = ("module.", "backbone.")
 """What DataParallel, and networks around a ResNet (torchvision's segmentation models, detectors), put before names."""
+
+
+def find_weights(weights: str | Path) -> Path | None:
+    """The file of weights that are given as a path, or by the name of those that the suite carries; None for neither.
+
+    A path goes before a name.
+    """
+    carried = CARRIED / f"{weights}.pt"
+    return next((path for path in (Path(weights), carried) if path.is_file()), None)
+
+
+def write_carried(folder: Path, name: str, weights: Mapping[str, Tensor]) -> Path:
+    """Write a network's weights as the suite carries them, floating-point numbers in half precision; gives the file."""
+    path = folder / f"{name}.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    write_atomic(path, lambda file: torch.save(half, file))
+    return path
 
 
 def read_weight_file(path: Path) -> Any:

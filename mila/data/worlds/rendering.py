@@ -24,7 +24,11 @@ from mila.errors import UserError
 from mila.tasks import CITYSCAPES
 
 World = Literal["street", "rooms"]
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "pretrain"]
+"""Splits share no scene. `pretrain` is what encoders are trained on before any of the others is looked at."""
+
+STREET_REACH = 48
+"""Time steps before the annotated frame from which the fastest car's camera, 30 m back, still sees built ground."""
 
 VERSION = 1
 """Raise it with every change of what is rendered: it tells the stages that read a world that the data differs."""
@@ -133,6 +137,15 @@ def check_length(length: int) -> None:
     """`UserError` where `length` is not positive."""
     if length < 1:
         raise UserError(f"a clip needs at least 1 frame, not {length}")
+
+
+def check_reach(world: World, steps: int) -> None:
+    """`UserError` where a clip would begin `steps` time steps back, where its scene is not built."""
+    if world == "street" and steps > STREET_REACH:
+        raise UserError(
+            f"a clip that begins {steps} time steps before its last frame is too long for a street, which is built for "
+            f"{STREET_REACH}; take fewer frames or a smaller stride"
+        )
 
 
 def _digest(*identity: str | int) -> int:
