@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from experiments.profiles import Profile
 from experiments.sources import DataName, Source, Split, world_of
 from experiments.stages import Data, Evaluate, Train, arguments
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import CITYSCAPES, FLOW, NYUV2, Suite
 
 FRAMES = 24_000
@@ -22,8 +22,8 @@ PAIRS = 10_000
 SCORED = 300
 """Clips of `val` that show how good they are."""
 
-_ENCODER = Schedule(epochs=6, batch=4, lr=4e-3, decay="cosine")
-_FLOW = Schedule(epochs=6, batch=4, lr=2e-3, decay="cosine")
+_ENCODER = one_part(epochs=6, batch=4, lr=4e-3, decay="cosine")
+_FLOW = one_part(epochs=6, batch=4, lr=2e-3, decay="cosine")
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from experiments.runner.launch import launch
 from experiments.runner.stage_functions import load_model
 from experiments.runner.workers import default_jobs, find_device
 from experiments.store import Store
+from mila.carried import CARRIED
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
-from mila.common.weights import CARRIED, write_carried
+from mila.common.weights import write_carried
 from mila.errors import UserError
 
 

@@ -1,8 +1,7 @@
 """Weight files: those that the suite carries, and those that people have.
 
 What people have is bare, in a training's checkpoint, or of a network that holds the one wanted. What the suite carries
-lies in `mila/carried`, in half precision, each file beside the record of how it came to be
-(`experiments.commands.pretrain` makes both again).
+is in `mila.carried`.
 """
 
 from __future__ import annotations
@@ -17,23 +16,11 @@ from torch import Tensor
 from mila.common.files import write_atomic
 from mila.errors import UserError
 
-CARRIED = Path(__file__).parents[1] / "carried"
-"""Where the weights that the suite carries are."""
-
 _PLACES = ("state_dict", "model")
 """Under which training scripts keep a network's weights beside an optimiser's state and the like."""
 
 _WRAPPERS = ("module.", "backbone.")
 """What DataParallel, and networks around a ResNet (torchvision's segmentation models, detectors), put before names."""
-
-
-def find_weights(weights: str | Path) -> Path | None:
-    """The file of weights that are given as a path, or by the name of those that the suite carries; None for neither.
-
-    A path goes before a name.
-    """
-    carried = CARRIED / f"{weights}.pt"
-    return next((path for path in (Path(weights), carried) if path.is_file()), None)
 
 
 def write_carried(folder: Path, name: str, weights: Mapping[str, Tensor]) -> Path:

@@ -173,10 +173,10 @@ class WorldClips(_WorldSource):
         targets: dict[str, Array] = {"segmentation": labels_of(rendered.scene, rendered.surface)}
         if self._suite == CITYSCAPES:
             targets["depth"] = disparity(rendered.depth)[None]
-        elif self._suite == CITYSCAPES_METRES:
+        elif self._suite in (CITYSCAPES_METRES, NYUV2):  # 0, undefined, where a ray meets nothing
             targets["depth"] = np.where(np.isfinite(rendered.depth), rendered.depth, 0)[None].astype(np.float32)
-        elif self._suite == NYUV2:
-            targets |= {"depth": rendered.depth[None], "normals": rendered.normals}
+        if self._suite == NYUV2:
+            targets["normals"] = rendered.normals
         return Clip(rendered.frames, targets)
 
 

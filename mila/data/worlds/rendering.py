@@ -21,7 +21,7 @@ from mila.data.worlds.scene import Scene
 from mila.data.worlds.shading import shade
 from mila.data.worlds.street import street_scene
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES
+from mila.tasks import CITYSCAPES, VOID
 
 World = Literal["street", "rooms"]
 Split = Literal["train", "val", "test", "pretrain"]
@@ -172,9 +172,13 @@ def view_at(world: str, scene: Scene, time: int, height: int, width: int) -> Vie
 
 
 def labels_of(scene: Scene, surface: Array) -> npt.NDArray[np.int64]:
-    """Class index `[H, W]` of what `ray_casting.cast` found."""
-    sky = CITYSCAPES.task("segmentation").classes.index("sky")
-    return np.where(surface < 0, sky, scene.label[surface]).astype(np.int64)
+    """Class index `[H, W]` of what `ray_casting.cast` found.
+
+    Where a ray meets nothing: sky in a street; in a room, whose walls let one in a million through where they meet,
+    `VOID`.
+    """
+    nothing = CITYSCAPES.task("segmentation").classes.index("sky") if scene.sky is not None else VOID
+    return np.where(surface < 0, nothing, scene.label[surface]).astype(np.int64)
 
 
 def sensor_image(clean: Array, scene: Scene, identity: tuple[str | int, ...]) -> npt.NDArray[np.uint8]:
