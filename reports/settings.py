@@ -9,6 +9,7 @@ from experiments.models import DEPTHS, WEIGHTS
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
+from mila.carried import find_weights
 from mila.schedule import Part, Schedule
 from reports.titles import DATASET_TITLES
 
@@ -43,6 +44,8 @@ def settings(plan: Plan) -> list[Setting]:
         Setting("Encoders", depths_text(p, depths), f"DeepLab-ResNet{_list([str(depth) for depth in depths])}"),
         Setting("Channels", f"× {p.width:g}", "× 1"),
     ]
+    if plan.embedded:
+        lines.append(Setting("Time steps a frame", f"{plan.test_data.source.stride}", "consecutive frames"))
     intervals = sorted({dict(stage.arguments)["keyframe_interval"] for stage in trains if _has_interval(stage)})
     if intervals:
         numbers = ", ".join(map(str, intervals))
@@ -133,8 +136,10 @@ def _part(part: Part, named: bool) -> str:
 
 
 def _initial(profile: Profile, trains: list[Train]) -> str:
-    given = {name for stage in trains for name, value in stage.arguments if value is not None}
-    if given & set(WEIGHTS.values()):
+    given = {value for stage in trains for name, value in stage.arguments if name in WEIGHTS.values() and value}
+    if any(find_weights(value) for value in given):
+        return f"encoders trained on other scenes of the worlds: {_list(sorted(map(str, given)))}"
+    if given:
         return "ImageNet"
     return "random, residual branches zero" if profile.zero_init_residual else "random"
 
