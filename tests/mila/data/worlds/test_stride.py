@@ -36,7 +36,7 @@ def test_flow_leads_n_time_steps_back(world: Any) -> None:
     for index in range(12):
         one, three = (source.clip(index, 1).targets["flow"] for source in (fine, coarse))
         ratios.append(np.linalg.norm(three, axis=0).mean() / np.linalg.norm(one, axis=0).mean())
-    assert 2 < np.median(ratios) < 3.5  # a camera held by hand turns back now and then
+    assert 2 < np.median(ratios) < 4.5  # a camera held by hand sways
 
 
 @pytest.mark.slow
