@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from experiments.grids.grid import Row
 from experiments.models import DEPTHS, WEIGHTS
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
+from mila.schedule import Part, Schedule
 from reports.titles import DATASET_TITLES
 
 _NETWORKS = {
@@ -55,9 +55,11 @@ def settings(plan: Plan) -> list[Setting]:
     if any(row.starts for row in plan.grid.rows):
         lines += [
             Setting("Rows that start from trained networks", _starts(plan.grid.rows), _PAPER_STARTS),
-            Setting("Their schedule", _schedule(p, "method"), _PAPER_SCHEDULE),
+            Setting("Their schedule", schedule_text(p.method), _PAPER_SCHEDULE),
         ]
-    lines.append(Setting("Schedule of all other networks", _schedule(p, "encoder"), _PAPER_SCHEDULE))
+    lines.append(Setting("Schedule of all other networks", schedule_text(p.encoder), _PAPER_SCHEDULE))
+    if p.scratch != p.encoder and any(row.model.startswith("segnet") for row in plan.grid.rows):
+        lines.append(Setting("Schedule of SegNet, from random weights", schedule_text(p.scratch), "not stated"))
     lines += [
         Setting("Task weights", _weightings(plan.grid.rows), "equal; uncertainty and DWA in Table 9 (appendix A.1)"),
         Setting("Decoder normalisation", p.decoder_norm, "none named"),
@@ -117,11 +119,17 @@ def _has_interval(stage: Train) -> bool:
     return "keyframe_interval" in dict(stage.arguments)
 
 
-def _schedule(profile: Profile, of: Literal["encoder", "method", "flow"]) -> str:
-    schedule = {"encoder": profile.encoder, "method": profile.method, "flow": profile.flow}[of]
-    decay = "" if schedule.decay == "none" else f", {schedule.decay} decay"
-    rate, epochs = f"learning rate {schedule.lr:g}{decay}", f"{schedule.epochs:g} epochs"
-    return f"Adam {schedule.betas}, {rate}, {epochs}, batch {schedule.batch}"
+def schedule_text(schedule: Schedule) -> str:
+    """A schedule in words, part by part."""
+    return "; then ".join(_part(part, named=len(schedule.parts) > 1) for part in schedule.parts)
+
+
+def _part(part: Part, named: bool) -> str:
+    decay = "" if part.decay == "none" else f", {part.decay} decay"
+    rate, epochs = f"learning rate {part.lr:g}{decay}", f"{part.epochs:g} epochs"
+    words = f"Adam {part.betas}, {rate}, {epochs}, batch {part.batch}"
+    encoders = {"trained": "", "fixed_norm": ", batch norm of the encoders fixed", "frozen": ", encoders frozen"}
+    return f"{part.name}: {words}{encoders[part.encoders]}" if named else words
 
 
 def _initial(profile: Profile, trains: list[Train]) -> str:
@@ -154,7 +162,7 @@ def _weightings(rows: tuple[Row, ...]) -> str:
 def _flow(profile: Profile) -> str:
     frames = "half-resolution frames" if profile.half_resolution else "full-resolution frames"
     pairs = f"{profile.flow_clips} pairs of frames"
-    return f"channels × {profile.flow_width:g}, {frames}; {_schedule(profile, 'flow')}, {pairs}"
+    return f"channels × {profile.flow_width:g}, {frames}; {schedule_text(profile.flow)}, {pairs}"
 
 
 def _list(words: list[str]) -> str:
