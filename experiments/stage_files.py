@@ -15,7 +15,7 @@ from typing import Any
 
 from mila.common.files import file_digest
 
-ARRAYS = ("pictures.npz", "attention.npz", "film.npz")
+ARRAYS = ("clips.npz", "pictures.npz", "attention.npz", "film.npz")
 """Arrays that a stage may keep beside its record."""
 FILES = (
     "stage.json",
