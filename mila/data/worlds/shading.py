@@ -6,78 +6,18 @@ them) and the facing of the normals, so a surface point keeps its brightness fro
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mila.common.types import Array
 from mila.data.worlds.ray_casting import View, bounds, windows
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
+from mila.data.worlds.textures import Textures, value_noise
 
-_CELLS = 256
 _REACH = 0.35  # metres that a contact shadow reaches around what casts it
-
-
-@cache
-def _random_table() -> Array:
-    table = np.random.Generator(np.random.PCG64(20240521)).random((_CELLS, _CELLS), np.float32)
-    table.setflags(write=False)
-    return table.ravel()
-
-
-def _cell(i: Array, j: Array) -> Array:
-    values: Array = _random_table()[(i & (_CELLS - 1)) * _CELLS + (j & (_CELLS - 1))]
-    return values
-
-
-def _value_noise(u: Array, v: Array) -> Array:
-    """Smooth noise in 0..1 with one random value per unit cell."""
-    fu, fv = np.floor(u), np.floor(v)
-    i, j = fu.astype(np.int32), fv.astype(np.int32)
-    a, b = u - fu, v - fv
-    a *= a * (3 - 2 * a)
-    b *= b * (3 - 2 * b)
-    i0, i1 = (i & (_CELLS - 1)) * _CELLS, ((i + 1) & (_CELLS - 1)) * _CELLS
-    j0, j1 = j & (_CELLS - 1), (j + 1) & (_CELLS - 1)
-    table = _random_table()
-    low, high = table[i0 + j0], table[i0 + j1]
-    low += b * (high - low)
-    first, second = table[i1 + j0], table[i1 + j1]
-    first += b * (second - first)
-    noise: Array = low + a * (first - low)
-    return noise
-
-
-def _square(x: Array, duty: Array, pixels: Array) -> Array:
-    """Square wave of period 1 that is 1 for `duty` of it, seen at `pixels` pixels per period."""
-    inside = duty / 2 - np.abs(x - np.floor(x) - 0.5)
-    sharp = np.clip(inside * (pixels * 0.6) + 0.5, 0, 1)
-    wave: Array = duty + (sharp - duty) * np.clip((pixels - 1.5) / 3, 0, 1)
-    return wave
-
-
-def _texture(material: Array, u: Array, v: Array, half_u: Array, half_v: Array, footprint: Array) -> Array:
-    """Colour `[3, N]` of materials `[F, N]` at metric coordinates `[N]`; footprint is a pixel's size in metres."""
-    pu, pv, duty_u, duty_v, ku, kv, kuv, bond, kcell, knoise, nu, nv, border = material[6:19]
-    sv = v / pv
-    row = np.floor(sv)
-    su = u / pu + bond * (row - 2 * np.floor(row / 2))
-    pixels_u, pixels_v = pu / footprint, pv / footprint
-    waves_u, waves_v = _square(su, duty_u, pixels_u), _square(sv, duty_v, pixels_v)
-    tone = _cell(np.floor(su).astype(np.int32), row.astype(np.int32) * 7 + 3) - 0.5
-    tone *= kcell * np.clip((np.minimum(pixels_u, pixels_v) - 1.5) / 3, 0, 1)
-    mix = ku * waves_u + kv * waves_v + kuv * waves_u * waves_v + tone
-    cells = footprint * np.maximum(nu, nv)
-    for octave, weight in ((0.22, 0.6), (1.0, 0.8), (2.7, 0.4)):
-        noise = _value_noise(u * (nu * octave) + 17.3, v * (nv * octave) + 5.1) - 0.5
-        mix += knoise * weight * noise * np.clip(2 - 3 * octave * cells, 0, 1)
-    edge = np.minimum(half_u - np.abs(u), half_v - np.abs(v))
-    frame = np.clip((border - edge) / footprint + 0.5, 0, 1)
-    colour = material[0:3] + (material[3:6] - material[0:3]) * mix
-    colour += (material[19:22] - colour) * frame
-    visible: Array = np.clip(colour, 0.02, 1.0)
-    return visible
+_POINTS = 8192
+"""So many points are shaded at once, as their numbers stay in the processor's cache."""
 
 
 def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array, Array]:
@@ -94,94 +34,200 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         colours float32 `[3, H, W]` in 0..1.
     """
     height, width = surface.shape
-    camera = view.camera
-    sky = (surface < 0).ravel()
-    index = np.where(sky, 0, surface.ravel())
-    z = np.where(sky, np.float32(1), depth.ravel())
-    dx, dy = camera.rays(height, width)
-    turn = camera.rotation.astype(np.float32)
-    ray = np.stack([np.add.outer(r[1] * dy + r[2], r[0] * dx).astype(np.float32).ravel() for r in camera.rotation])
-    geometry = np.concatenate([view.rotation.reshape(-1, 9), camera.position - view.centre, scene.half], 1).astype(
-        np.float32
-    )
-    pose = np.take(np.ascontiguousarray(geometry.T), index, 1)
-    offset = pose[9:12] + z * ray
-    local = np.stack([(pose[k:9:3] * offset).sum(0) for k in range(3)])
-    inward = np.stack([(pose[k:9:3] * ray).sum(0) for k in range(3)])
-    half = pose[12:15]
-    unit = local / half
-    axis = np.where(unit * inward < 0, np.abs(unit), np.float32(-1)).argmax(0)
-    first, second = axis == 0, axis == 1
-    normal = np.stack([first, second, axis == 2]) * -np.sign(inward)
-    u, v = np.where(first, local[2], local[0]), np.where(second, local[2], local[1])
-    half_u, half_v = np.where(first, half[2], half[0]), np.where(second, half[2], half[1])
-    shape = scene.shape[index]
-    curved = np.flatnonzero(shape != BOX)
+    camera, count = view.camera, surface.size
+    rays = _Rays.of(view, height, width)
+    poses, textures = _Poses(scene, view), Textures(scene)
+    point, world, colour = (np.empty((3, count), np.float32) for _ in range(3))
+    rows = max(_POINTS // width, 1)
+    bands = [(first, min(first + rows, height)) for first in range(0, height, rows)]
+    for first, last in bands:
+        band = slice(first * width, last * width)
+        found = _Found(rays.rows(first, last), surface[first:last].ravel(), depth[first:last].ravel())
+        point[:, band], world[:, band], colour[:, band] = _surfaces(scene, poses, textures, found, rays.scale)
+    normals = (camera.rotation.astype(np.float32).T @ world).reshape(3, height, width)
+    sun = np.array(scene.lights.direction, np.float32) @ world
+    open_ = 1 - _contact(scene, view, point, height, width)
+    for first, last in bands:
+        band = slice(first * width, last * width)
+        index = surface[first:last].ravel()
+        light = _light(scene, point[:, band], world[:, band], sun[band])
+        light *= open_[band]
+        glow = textures.glow.take(np.maximum(index, 0))
+        if glow.any():
+            light += (1 - light) * glow
+        for channel, tint in zip(colour[:, band], scene.lights.tint, strict=True):
+            channel *= light * np.float32(tint)
+        if scene.sky is not None:
+            sky = np.flatnonzero(index < 0)
+            if sky.size:
+                ray = rays.rows(first, last)
+                colour[:, first * width + sky] = _sky(scene.sky, np.stack([part[sky] for part in ray]), rays.scale)
+    np.maximum(colour, 0, out=colour)
+    np.minimum(colour, 1, out=colour)
+    return normals, colour.reshape(3, height, width)
+
+
+class _Rays(NamedTuple):
+    """Directions of the rays through the pixel centres in the world, as sums of a row's and a column's part.
+
+    Attributes:
+        row: float64 `[3, H]`.
+        column: float64 `[3, W]`.
+        scale: a pixel's size at depth 1.
+    """
+
+    row: Array
+    column: Array
+    scale: Any
+
+    @classmethod
+    def of(cls, view: View, height: int, width: int) -> _Rays:
+        """The rays of a view."""
+        camera = view.camera
+        dx, dy = camera.rays(height, width)
+        row = np.stack([r[1] * dy + r[2] for r in camera.rotation])
+        column = np.stack([r[0] * dx for r in camera.rotation])
+        return cls(row, column, np.float32(2 / (camera.fx + camera.fy)))
+
+    def rows(self, first: int, last: int) -> list[Array]:
+        """x, y and z of the rays of some rows, float32 `[N]` each."""
+        pairs = zip(self.row[:, first:last], self.column, strict=True)
+        return [np.add.outer(row, column).astype(np.float32).ravel() for row, column in pairs]
+
+
+class _Found(NamedTuple):
+    """Rays of some pixels, three times float32 `[N]`, and which primitive they meet at which depth `[N]`."""
+
+    ray: list[Array]
+    surface: Array
+    depth: Array
+
+
+class _Poses:
+    """Where the primitives are, in single precision, one row a number."""
+
+    def __init__(self, scene: Scene, view: View) -> None:
+        parts = (view.rotation.reshape(-1, 9), view.camera.position - view.centre, scene.half, view.centre)
+        rows = np.concatenate(parts, 1).T.astype(np.float32)
+        self.turn, self.offset, self.half, self.centre = rows[:9], rows[9:12], rows[12:15], rows[15:18]
+        self.is_curved = scene.shape != BOX
+        self.is_tube = scene.shape == CYLINDER
+
+
+def _dot(a: list[Array], b: list[Array]) -> Array:
+    """Sum of the products of three pairs of numbers `[N]`, added from the first to the last."""
+    total: Array = a[0] * b[0]
+    total += a[1] * b[1]
+    total += a[2] * b[2]
+    return total
+
+
+def _surfaces(
+    scene: Scene, poses: _Poses, textures: Textures, found: _Found, scale: Any
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """Points, normals and colours without light, `[N]` three times each; where nothing is met the normal is 0."""
+    sky = found.surface < 0
+    none = np.flatnonzero(sky)
+    index = np.maximum(found.surface, 0).astype(np.intp)
+    z, ray = found.depth, found.ray
+    if none.size:
+        z = z.copy()
+        z[none] = 1
+    turn = [row.take(index) for row in poses.turn]
+    half = [row.take(index) for row in poses.half]
+    offset = [row.take(index) + z * r for row, r in zip(poses.offset, ray, strict=True)]
+    point = [row.take(index) + o for row, o in zip(poses.centre, offset, strict=True)]
+    local = [_dot(turn[k::3], offset) for k in range(3)]
+    inward = [_dot(turn[k::3], ray) for k in range(3)]
+    unit = [a / b for a, b in zip(local, half, strict=True)]
+    normal, u, v, size = _faces(local, inward, unit, half)
+    curved = np.flatnonzero(poses.is_curved.take(index))
     if curved.size:
-        _curved(curved, shape, local, half, unit, normal, u, v, half_u, half_v)
-    world = np.stack([(pose[k : k + 3] * normal).sum(0) for k in (0, 3, 6)])
+        tube = poses.is_tube.take(index[curved])
+        p, q, h = (np.stack([part[curved] for part in parts]) for parts in (local, unit, half))
+        rounded, u[curved], v[curved] = _rounded(tube, p, q, h)
+        for part, value in zip(normal, rounded, strict=True):
+            part[curved] = value
+    world = [_dot(turn[k : k + 3], normal) for k in (0, 3, 6)]
     facing = _face(world, ray)
-    world[:, sky] = 0
-    normals = (turn.T @ world).reshape(3, height, width)
-    scale = np.float32(2 / (camera.fx + camera.fy))
-    footprint = z * scale / np.maximum(facing, np.float32(0.12))
-    colour = _texture(np.take(np.ascontiguousarray(scene.material.T), index, 1), u, v, half_u, half_v, footprint)
-    point = offset + (view.centre.T.astype(np.float32))[:, index]
-    glow = scene.material[index, 22]
-    light = _light(scene, point, world)
-    light *= 1 - _contact(scene, view, point, height, width)
-    colour *= (light + (1 - light) * glow) * np.array(scene.lights.tint, np.float32)[:, None]
-    if sky.any() and scene.sky is not None:
-        colour[:, sky] = _sky(scene.sky, ray[:, sky], scale)
-    return normals, np.clip(colour, 0, 1).reshape(3, height, width)
+    for part in world:
+        part[none] = 0
+    np.maximum(facing, np.float32(0.12), out=facing)
+    footprint = np.divide(z * scale, facing, out=facing)
+    return point, world, textures.colours(index, u, v, size, footprint)
 
 
-def _curved(
-    at: Array,
-    shape: Array,
-    local: Array,
-    half: Array,
-    unit: Array,
-    normal: Array,
-    u: Array,
-    v: Array,
-    hu: Array,
-    hv: Array,
-) -> None:
-    """Replace normals and texture coordinates of the pixels `at` that show ellipsoids and cylinders."""
-    p, q, h = local[:, at], unit[:, at], half[:, at]
-    tube = shape[at] == CYLINDER
+def _faces(
+    local: list[Array], inward: list[Array], unit: list[Array], half: list[Array]
+) -> tuple[list[Array], Array, Array, tuple[Array, Array]]:
+    """Of boxes: the normals of the faces that the rays enter, coordinates on them and half their sizes, all `[N]`."""
+    sign = [-np.sign(part) for part in inward]
+    reach = [np.maximum(part * s, 0) for part, s in zip(unit, sign, strict=True)]
+    first = reach[0] >= reach[1]
+    first &= reach[0] >= reach[2]
+    second = reach[1] >= reach[2]
+    second &= ~first
+    third = ~(first | second)
+    normal = [s * chosen for s, chosen in zip(sign, (first, second, third), strict=True)]
+    u, v = np.where(first, local[2], local[0]), np.where(second, local[2], local[1])
+    return normal, u, v, (np.where(first, half[2], half[0]), np.where(second, half[2], half[1]))
+
+
+def _rounded(tube: Array, p: Array, q: Array, h: Array) -> tuple[Array, Array, Array]:
+    """Of ellipsoids and cylinders: normals `[3, N]` and surface coordinates u, v `[N]`.
+
+    Args:
+        tube: bool `[N]`, whether it is a cylinder.
+        p: float32 `[3, N]`, the points in the primitives' frames in metres.
+        q: the points in the unit frames.
+        h: half the primitives' sizes.
+    """
     cap = tube & (np.abs(q[1]) > np.hypot(q[0], q[2]))
     n = q / h
     n[1, tube] = 0
     n[0, cap] = n[2, cap] = 0
     n[1, cap] = np.sign(q[1, cap])
-    normal[:, at] = n / np.sqrt((n * n).sum(0))
-    u[at] = np.where(cap, p[0], np.arctan2(q[0], q[2]) * (h[0] + h[2]) / 2)
-    v[at] = np.where(cap, p[2], p[1])
-    hu[at] = hv[at] = 1e3
+    u = np.where(cap, p[0], np.arctan2(q[0], q[2]) * (h[0] + h[2]) / 2)
+    return n / np.sqrt((n * n).sum(0)), u, np.where(cap, p[2], p[1])
 
 
-def _face(normal: Array, ray: Array) -> Array:
+def _face(normal: list[Array], ray: list[Array]) -> Array:
     """Make rounded normals at silhouettes face the camera, in place; the cosine to the ray."""
-    length = np.sqrt((ray * ray).sum(0))
-    cosine: Array = -(normal * ray).sum(0) / length
+    length = _dot(ray, ray)
+    np.sqrt(length, out=length)
+    cosine = _dot(normal, ray)
+    np.negative(cosine, out=cosine)
+    cosine /= length
     wrong = np.flatnonzero(cosine < 1e-3)
     if wrong.size:
-        direction = ray[:, wrong] / length[wrong]
-        fixed = normal[:, wrong] + direction * (cosine[wrong] - np.float32(2e-3))
-        normal[:, wrong] = fixed / np.sqrt((fixed * fixed).sum(0))
+        away = cosine[wrong] - np.float32(2e-3)
+        fixed = [n[wrong] + r[wrong] / length[wrong] * away for n, r in zip(normal, ray, strict=True)]
+        size = np.sqrt(_dot(fixed, fixed))
+        for part, value in zip(normal, fixed, strict=True):
+            part[wrong] = value / size
     return cosine
 
 
-def _light(scene: Scene, point: Array, normal: Array) -> Array:
+def _light(scene: Scene, point: Array, normal: Array, sun: Array) -> Array:
+    """Light `[N]` on points `[3, N]` with normals `[3, N]`; `sun` is the cosine to the distant light `[N]`."""
     lights = scene.lights
-    towards = np.array(lights.lamp, np.float32)[:, None] - point
-    distance = np.sqrt((towards * towards).sum(0)) + np.float32(1e-3)
-    lamp = np.maximum((towards * normal).sum(0) / distance, 0) / (1 + distance * distance * np.float32(0.04))
-    sun = np.maximum(np.array(lights.direction, np.float32) @ normal, 0)
-    ambient = lights.ambient * (1 - np.float32(0.18) * normal[1])
-    total: Array = ambient + lights.point * lamp + lights.directional * sun
+    total: Array = normal[1] * np.float32(0.18)
+    np.subtract(1, total, out=total)
+    total *= lights.ambient
+    if lights.point:
+        towards = [np.float32(lamp) - part for lamp, part in zip(lights.lamp, point, strict=True)]
+        distance = np.sqrt(_dot(towards, towards))
+        distance += np.float32(1e-3)
+        lamp = _dot(towards, list(normal))
+        lamp /= distance
+        np.maximum(lamp, 0, out=lamp)
+        distance *= distance
+        distance *= np.float32(0.04)
+        distance += 1
+        lamp /= distance
+        lamp *= lights.point
+        total += lamp
+    total += lights.directional * np.maximum(sun, 0)
     return total
 
 
@@ -218,7 +264,7 @@ def _sky(colours: Any, ray: Array, scale: Any) -> Array:
     x, y, z = ray / np.sqrt((ray * ray).sum(0))
     elevation = np.clip(-y * 3, 0, 1)
     bearing = np.arctan2(x, z)
-    density = _value_noise(bearing * 9, y * 24) + 0.5 * _value_noise(bearing * 22, y * 50) * np.clip(
+    density = value_noise(bearing * 9, y * 24) + 0.5 * value_noise(bearing * 22, y * 50) * np.clip(
         2 - 60 * scale, 0, 1
     )
     base = low + (high - low) * elevation

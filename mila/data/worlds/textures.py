@@ -1,0 +1,190 @@
+"""Textures: the colour of surface points from the material of what they lie on, filtered by the size of a pixel.
+
+Most materials have only some of the parts of a texture, and fine parts fade where a pixel covers them; each part is
+computed for the points alone that show it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from mila.common.types import Array
+from mila.data.worlds.scene import BOX, Scene
+
+_CELLS = 256
+_SIDE = _CELLS + 1
+_FEW = 0.8
+"""Less than this part of the points is picked out; more are computed together with the others."""
+
+
+@cache
+def _random_table() -> Array:
+    """One random value a cell, the first row and column once more at the end, float32 `[257 * 257]`."""
+    table = np.random.Generator(np.random.PCG64(20240521)).random((_CELLS, _CELLS), np.float32)
+    padded = np.pad(table, (0, 1), mode="wrap").ravel()
+    padded.setflags(write=False)
+    return padded
+
+
+def _cell(i: Array, j: Array) -> Array:
+    values: Array = _random_table().take((i & (_CELLS - 1)) * _SIDE + (j & (_CELLS - 1)))
+    return values
+
+
+def value_noise(u: Array, v: Array) -> Array:
+    """Smooth noise in 0..1 with one random value per unit cell, float32 `[N]` like u and v; these are overwritten."""
+    fu, fv = np.floor(u), np.floor(v)
+    i, j = fu.astype(np.int32), fv.astype(np.int32)
+    i &= _CELLS - 1
+    j &= _CELLS - 1
+    i *= _SIDE
+    i += j
+    cell = i.astype(np.intp)  # the type that indices have: others are converted at every use
+    a, b = np.subtract(u, fu, out=u), np.subtract(v, fv, out=v)
+    for x, space in ((a, fu), (b, fv)):
+        np.multiply(x, 2, out=space)
+        np.subtract(3, space, out=space)
+        space *= x
+        x *= space
+    table = _random_table()
+    low, high = table.take(cell), table[1:].take(cell)
+    high -= low
+    high *= b
+    low += high
+    first, second = table[_SIDE:].take(cell), table[_SIDE + 1 :].take(cell)
+    second -= first
+    second *= b
+    first += second
+    first -= low
+    first *= a
+    low += first
+    noise: Array = low
+    return noise
+
+
+def _square(x: Array, duty: Array, pixels: Array) -> Array:
+    """Square wave of period 1 that is 1 for `duty` of it, seen at `pixels` pixels per period."""
+    wave = x - np.floor(x)
+    wave -= 0.5
+    np.abs(wave, out=wave)
+    np.subtract(duty / 2, wave, out=wave)
+    wave *= pixels * 0.6
+    wave += 0.5
+    _clip(wave)
+    wave -= duty
+    wave *= _sharpness(pixels)
+    wave += duty
+    return wave
+
+
+def _sharpness(pixels: Array) -> Array:
+    """How much of a pattern with this many pixels per period is seen: 0..1."""
+    seen = pixels - 1.5
+    seen /= 3
+    return _clip(seen)
+
+
+def _clip(x: Array) -> Array:
+    """Clip to 0..1 in place."""
+    np.maximum(x, 0, out=x)
+    return np.minimum(x, 1, out=x)
+
+
+class Textures:
+    """The materials of a scene, laid out for the points of many surfaces at once."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._rows = np.ascontiguousarray(scene.material.T)
+        self._steps = self._rows[3:6] - self._rows[0:3]
+        self._patterned = (self._rows[[10, 11, 12, 14]] != 0).any(0)
+        self._framed = (self._rows[18] > -1e3) & (scene.shape == BOX)
+        self.glow = self._rows[22]
+
+    def colours(self, index: Array, u: Array, v: Array, half: tuple[Array, Array], footprint: Array) -> list[Array]:
+        """Red, green and blue `[N]` in 0.02..1 of points of the primitives `index` at metric coordinates.
+
+        Args:
+            index: int `[N]`, which primitive.
+            u, v: float32 `[N]`, the surface's own coordinates in metres.
+            half: float32 `[N]` twice, half the size of the face along u and v.
+            footprint: float32 `[N]`, a pixel's size on the surface in metres.
+        """
+        mix = np.zeros(index.shape, np.float32)
+        points = _those(self._patterned.take(index))
+        if points is not None:
+            mix[points] = self._pattern(*(x[points] for x in (index, u, v, footprint)))
+        self._add_noise(mix, index, u, v, footprint)
+        colours = []
+        for base, step in zip(self._rows[:3], self._steps, strict=True):
+            colour = step.take(index)
+            colour *= mix
+            colour += base.take(index)
+            colours.append(colour)
+        points = _those(self._framed.take(index))
+        if points is not None:
+            within = index[points]
+            edge = np.minimum(half[0][points] - np.abs(u[points]), half[1][points] - np.abs(v[points]))
+            frame = np.subtract(self._rows[18].take(within), edge, out=edge)
+            frame /= footprint[points]
+            frame += 0.5
+            _clip(frame)
+            for colour, border in zip(colours, self._rows[19:22], strict=True):
+                change = border.take(within)
+                change -= colour[points]
+                change *= frame
+                colour[points] += change
+        for colour in colours:
+            np.maximum(colour, 0.02, out=colour)
+            np.minimum(colour, 1, out=colour)
+        return colours
+
+    def _pattern(self, index: Array, u: Array, v: Array, footprint: Array) -> Array:
+        """Square waves and random cells."""
+        pu, pv, duty_u, duty_v, ku, kv, kuv, bond, kcell = (row.take(index) for row in self._rows[6:15])
+        sv = v / pv
+        row = np.floor(sv)
+        su = u / pu + bond * (row - 2 * np.floor(row / 2))
+        pixels_u, pixels_v = pu / footprint, pv / footprint
+        tone = _cell(np.floor(su).astype(np.int32), row.astype(np.int32) * 7 + 3)
+        tone -= 0.5
+        tone *= kcell * _sharpness(np.minimum(pixels_u, pixels_v))
+        waves_u, waves_v = _square(su, duty_u, pixels_u), _square(sv, duty_v, pixels_v)
+        ku *= waves_u
+        kv *= waves_v
+        kuv *= waves_u
+        kuv *= waves_v
+        ku += kv
+        ku += kuv
+        ku += tone
+        return ku
+
+    def _add_noise(self, mix: Array, index: Array, u: Array, v: Array, footprint: Array) -> None:
+        """Three octaves of value noise."""
+        strength, nu, nv = (row.take(index) for row in self._rows[15:18])
+        cells = footprint * np.maximum(nu, nv)
+        for octave, weight in ((0.22, 0.6), (1.0, 0.8), (2.7, 0.4)):
+            fade = cells * np.float32(3 * octave)
+            np.subtract(2, fade, out=fade)
+            _clip(fade)
+            points = _those(fade > 0)
+            if points is None:
+                continue
+            noise = value_noise(
+                u[points] * (nu[points] * octave) + 17.3,
+                v[points] * (nv[points] * octave) + 5.1,
+            )
+            noise -= 0.5
+            noise *= strength[points] * weight
+            noise *= fade[points]
+            mix[points] += noise
+
+
+def _those(mask: Array) -> Any:
+    """What picks the points of a mask: all, if they are most; their indices; or None if there are none."""
+    count = np.count_nonzero(mask)
+    if count == 0:
+        return None
+    return np.flatnonzero(mask) if count < _FEW * mask.size else slice(None)
