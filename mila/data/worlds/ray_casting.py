@@ -7,16 +7,22 @@ only met with the rays inside its projected bounding box.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mila.common.types import Array
-from mila.data.worlds.scene import BOX, CYLINDER, Scene
+from mila.data.worlds.scene import BOX, CYLINDER, ELLIPSOID, Scene
+from mila.data.worlds.windows import areas, spans_of, windows
 
 NEAR = 0.05
 """Nothing closer than this, in metres, is seen."""
+_SMALL = 1024
+"""Primitives in windows of fewer pixels are cast together."""
+_RAYS = 16384
+"""So many rays of a large window are cast at once, as their numbers stay in the processor's cache."""
 
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
@@ -104,16 +110,6 @@ def bounds(camera: Camera, rotation: Array, centre: Array, half: Array) -> Array
     return np.stack([*low, *high], 1)
 
 
-def windows(box: Array, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
-    """Index and pixel window i0, i1, j0, j1 of every image box that holds a pixel centre."""
-    limit = np.array((width, height, width, height))
-    finite = np.clip(box, -1, limit)
-    first = np.maximum(np.ceil(finite[:, :2] - 1e-3), 0).astype(int)
-    last = np.minimum(np.floor(finite[:, 2:] + 1e-3) + 1, limit[:2]).astype(int)
-    kept = np.flatnonzero((last > first).all(1)).tolist()
-    return [(k, first[k, 1].item(), last[k, 1].item(), first[k, 0].item(), last[k, 0].item()) for k in kept]
-
-
 def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
     """The first hit of the ray through every pixel centre.
 
@@ -123,21 +119,64 @@ def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
     depth = np.full((height, width), np.inf, np.float32)
     surface = np.full((height, width), -1, np.int32)
     dx, dy = (v.astype(np.float32) for v in view.camera.rays(height, width))
-    dy = dy[:, None]
-    matrix, shape = view.matrix.astype(np.float32), view.shape.tolist()
-    origin = view.origin.astype(np.float32)
+    matrix, origin = view.matrix.astype(np.float32), view.origin.astype(np.float32)
+    found = windows(view.box, height, width)
+    small = areas(found) < _SMALL
     with np.errstate(all="ignore"):
-        for k, i0, i1, j0, j1 in windows(view.box, height, width):
-            x, y, m = dx[j0:j1], dy[i0:i1], matrix[k]
-            ray = [m[axis, 0] * x + (m[axis, 1] * y + m[axis, 2]) for axis in range(3)]
-            enter, leave = _interval(shape[k], origin[k], ray)
-            closest = depth[i0:i1, j0:j1]
-            hit = enter < leave
-            hit &= enter > NEAR
-            hit &= enter < closest
-            np.copyto(closest, enter, where=hit)
-            np.copyto(surface[i0:i1, j0:j1], k, where=hit)
+        for k, i0, i1, j0, j1 in found[~small].tolist():
+            rows = max(_RAYS // (j1 - j0), 1)
+            for first in range(i0, i1, rows):
+                last = min(first + rows, i1)
+                ray = _rays_in(matrix[k], dx[j0:j1], dy[first:last, None])
+                enter, leave = _interval(int(view.shape[k]), origin[k], ray)
+                closest = depth[first:last, j0:j1]
+                hit = enter < leave
+                hit &= enter > NEAR
+                hit &= enter < closest
+                np.copyto(closest, enter, where=hit)
+                np.copyto(surface[first:last, j0:j1], k, where=hit)
+        shapes = view.shape[found[:, 0]]
+        for shape in (BOX, ELLIPSOID, CYLINDER):
+            some = found[small & (shapes == shape)]
+            if len(some):
+                _cast_together(shape, some, matrix, origin, dx, dy, depth, surface)
     return surface, depth
+
+
+def _rays_in(matrix: Array, x: Array, y: Array) -> list[Array]:
+    """Rays of columns x `[W]` and rows y `[H, 1]` in a primitive's frame, `[H, W]`, or `[H, 1]` where all x agree."""
+    rays = []
+    for along, down, ahead in matrix:
+        row = down * y + ahead
+        rays.append(row if along == 0 and row.all() else along * x + row)
+    return rays
+
+
+def _cast_together(
+    shape: int, found: Array, matrix: Array, origin: Array, dx: Array, dy: Array, depth: Array, surface: Array
+) -> None:
+    """Cast primitives of one shape in their windows `[K, 5]`; of equally close ones the first in the scene stays."""
+    spans = spans_of(found, depth.shape[1])
+    index = found[:, 0].take(spans.window)
+    y = dy.take(spans.row)
+    part = matrix[index]  # [S, 3, 3]
+    rows = [part[:, axis, 1] * y + part[:, axis, 2] for axis in range(3)]
+    x = dx.take(spans.column)
+    ray = [part[:, axis, 0].take(spans.span) * x + rows[axis].take(spans.span) for axis in range(3)]
+    start = origin[index]
+    enter, leave = _interval(shape, [start[:, axis].take(spans.span) for axis in range(3)], ray)
+    depths, surfaces = depth.ravel(), surface.ravel()
+    hit = enter < leave
+    hit &= enter > NEAR
+    hit &= enter <= depths.take(spans.pixel)
+    kept = np.flatnonzero(hit)
+    pixel, enter, which = spans.pixel[kept], enter[kept], index.take(spans.span[kept]).astype(np.int32)
+    before = depths[pixel]
+    np.minimum.at(depths, pixel, enter)
+    closest = np.flatnonzero(enter == depths[pixel])
+    pixel, nearer = pixel[closest], enter[closest] < before[closest]
+    surfaces[pixel[nearer]] = len(matrix)
+    np.minimum.at(surfaces, pixel, which[closest])
 
 
 def cast_points(view: View, x: Array, y: Array) -> tuple[Array, Array]:
@@ -159,14 +198,13 @@ def cast_points(view: View, x: Array, y: Array) -> tuple[Array, Array]:
     return surface, depth
 
 
-def _interval(shape: int, origin: Array, ray: list[Array]) -> tuple[Array, Array]:
+def _interval(shape: int, origin: Sequence[Array] | Array, ray: list[Array]) -> tuple[Array, Array]:
     """Where rays enter and leave a unit shape; a miss leaves before it enters, or is not a number."""
     if shape == BOX:
         enter, leave = _slab(origin[0], ray[0])
         for axis in (1, 2):
             first, last = _slab(origin[axis], ray[axis])
-            np.maximum(enter, first, out=enter)
-            np.minimum(leave, last, out=leave)
+            enter, leave = np.maximum(enter, first), np.minimum(leave, last)
         return enter, leave
     axes = (0, 2) if shape == CYLINDER else (0, 1, 2)
     a = sum(ray[axis] * ray[axis] for axis in axes)
@@ -176,15 +214,15 @@ def _interval(shape: int, origin: Array, ray: list[Array]) -> tuple[Array, Array
     enter, leave = (-b - root) / a, (root - b) / a
     if shape == CYLINDER:
         first, last = _slab(origin[1], ray[1])
-        np.maximum(enter, first, out=enter)
-        np.minimum(leave, last, out=leave)
+        enter, leave = np.maximum(enter, first), np.minimum(leave, last)
     return enter, leave
 
 
 def _slab(origin: Any, ray: Array) -> tuple[Array, Array]:
     inverse = 1 / ray
-    middle, reach = inverse * -origin, np.abs(inverse)
-    return middle - reach, middle + reach
+    reach = np.abs(inverse)
+    inverse *= -origin
+    return inverse - reach, inverse + reach
 
 
 def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array]:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mila.common.types import Array
-from mila.data.worlds.ray_casting import View, bounds, windows
+from mila.data.worlds.ray_casting import View, bounds
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
 from mila.data.worlds.textures import Textures, value_noise
+from mila.data.worlds.windows import spans_of, windows
 
 _REACH = 0.35  # metres that a contact shadow reaches around what casts it
 _POINTS = 8192
@@ -233,10 +234,10 @@ def _light(scene: Scene, point: Array, normal: Array, sun: Array) -> Array:
 
 def _contact(scene: Scene, view: View, point: Array, height: int, width: int) -> Array:
     """How much of the light is lost `[N]` close to things that stand on a surface."""
-    lost = np.zeros((height, width), np.float32)
+    lost = np.zeros(height * width, np.float32)
     cast = np.flatnonzero(scene.contact > 0)
     if cast.size == 0:
-        return lost.ravel()
+        return lost
     size, boxy = scene.half[cast].copy(), scene.shape[cast] == BOX
     base = view.centre[cast] + size * (0.0, 1.0, 0.0)
     size[~boxy] *= 0.5  # round things touch the ground in less than their outline
@@ -244,19 +245,19 @@ def _contact(scene: Scene, view: View, point: Array, height: int, width: int) ->
     c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))
     turn = np.stack([c, zero, s, zero, zero + 1, zero, -s, zero, c], 1).reshape(-1, 3, 3)
     reach = size * (1.0, 0.0, 1.0) + (_REACH, 0.03, _REACH)
-    points = point.reshape(3, height, width)
-    rows = np.column_stack([base, size[:, 0], size[:, 2], c, s, scene.contact[cast]]).tolist()
-    for k, i0, i1, j0, j1 in windows(bounds(view.camera, turn, base, reach), height, width):
-        x, y, z, hx, hz, cosine, sine, strength = rows[k]
-        px, py, pz = points[:, i0:i1, j0:j1]
-        px, pz = px - x, pz - z
-        du = np.maximum(np.abs(cosine * px - sine * pz) - hx, 0)
-        dv = np.maximum(np.abs(sine * px + cosine * pz) - hz, 0)
-        dark = np.maximum(1 - (du * du + dv * dv) / _REACH**2, 0)
-        dark *= dark * strength
-        dark *= np.abs(py - y) < 0.03
-        lost[i0:i1, j0:j1] = np.maximum(lost[i0:i1, j0:j1], dark)
-    return lost.ravel()
+    found = windows(bounds(view.camera, turn, base, reach), height, width)
+    numbers = np.column_stack([base, size[:, 0], size[:, 2], c, s, scene.contact[cast]])[found[:, 0]].astype(np.float32)
+    spans = spans_of(found, width)
+    x, y, z, hx, hz, cosine, sine, strength = (part.take(spans.window).take(spans.span) for part in numbers.T)
+    px, py, pz = (part.take(spans.pixel) for part in point)
+    px, pz = px - x, pz - z
+    du = np.maximum(np.abs(cosine * px - sine * pz) - hx, 0)
+    dv = np.maximum(np.abs(sine * px + cosine * pz) - hz, 0)
+    dark = np.maximum(1 - (du * du + dv * dv) / _REACH**2, 0)
+    dark *= dark * strength
+    dark *= np.abs(py - y) < 0.03
+    np.maximum.at(lost, spans.pixel, dark)
+    return lost
 
 
 def _sky(colours: Any, ray: Array, scale: Any) -> Array:
