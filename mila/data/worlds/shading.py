@@ -13,7 +13,7 @@ import numpy as np
 from mila.common.types import Array
 from mila.data.worlds.ray_casting import View, bounds
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
-from mila.data.worlds.textures import Textures, value_noise
+from mila.data.worlds.textures import Covered, Textures, value_noise
 from mila.data.worlds.windows import spans_of, windows
 
 _REACH = 0.35  # metres that a contact shadow reaches around what casts it
@@ -34,37 +34,44 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         Unit normals float32 `[3, H, W]` in the camera frame that face the camera (0 where there is no surface), and
         colours float32 `[3, H, W]` in 0..1.
     """
-    height, width = surface.shape
-    camera, count = view.camera, surface.size
-    rays = _Rays.of(view, height, width)
-    poses, textures = _Poses(scene, view), Textures(scene)
-    point, world, colour = (np.empty((3, count), np.float32) for _ in range(3))
+    (height, width), count, lights = surface.shape, surface.size, scene.lights
+    world, colour = np.empty((3, count), np.float32), np.empty((3, count), np.float32)
+    light, left = np.empty(count, np.float32), np.empty(count, np.float32)
+    rays, poses = _Rays.of(view, height, width), _Poses(scene, view)
+    textures, contacts = Textures(scene), _Contacts(scene, view, height, width)
     rows = max(_POINTS // width, 1)
     bands = [(first, min(first + rows, height)) for first in range(0, height, rows)]
     for first, last in bands:
-        band = slice(first * width, last * width)
-        found = _Found(rays.rows(first, last), surface[first:last].ravel(), depth[first:last].ravel())
-        point[:, band], world[:, band], colour[:, band] = _surfaces(scene, poses, textures, found, rays.scale)
-    normals = (camera.rotation.astype(np.float32).T @ world).reshape(3, height, width)
-    sun = np.array(scene.lights.direction, np.float32) @ world
-    open_ = 1 - _contact(scene, view, point, height, width)
+        band, found = slice(first * width, last * width), surface[first:last].ravel()
+        ray = rays.rows(first, last)
+        point, normal, covers = poses.points(ray, found, depth[first:last].ravel(), rays.scale)
+        world[:, band] = normal
+        textures.colour(covers, colour[:, band])
+        light[band] = _light(scene, point, normal)
+        np.subtract(1, contacts.lost(first, last, point), out=left[band])
+        sky = np.flatnonzero(found < 0)
+        if sky.size and scene.sky is not None:
+            colour[:, first * width + sky] = _sky(scene.sky, ray.take(sky, 1), rays.scale)
+    # products with matrices are of the whole image, as those of a part of it may be rounded otherwise
+    normals = (view.camera.rotation.astype(np.float32).T @ world).reshape(3, height, width)
+    sun = np.array(lights.direction, np.float32) @ world
     for first, last in bands:
-        band = slice(first * width, last * width)
-        index = surface[first:last].ravel()
-        light = _light(scene, point[:, band], world[:, band], sun[band])
-        light *= open_[band]
-        glow = textures.glow.take(np.maximum(index, 0))
+        band, found = slice(first * width, last * width), surface[first:last].ravel()
+        total = np.maximum(sun[band], 0)
+        total *= lights.directional
+        total += light[band]
+        total *= left[band]
+        glow = textures.glow.take(np.maximum(found, 0))
         if glow.any():
-            light += (1 - light) * glow
-        for channel, tint in zip(colour[:, band], scene.lights.tint, strict=True):
-            channel *= light * np.float32(tint)
-        if scene.sky is not None:
-            sky = np.flatnonzero(index < 0)
-            if sky.size:
-                ray = rays.rows(first, last)
-                colour[:, first * width + sky] = _sky(scene.sky, np.stack([part[sky] for part in ray]), rays.scale)
-    np.maximum(colour, 0, out=colour)
-    np.minimum(colour, 1, out=colour)
+            total += (1 - total) * glow
+        sky = np.flatnonzero(found < 0) if scene.sky is not None else None
+        for channel, tint in zip(colour[:, band], lights.tint, strict=True):
+            gain = total * np.float32(tint)
+            if sky is not None:
+                gain[sky] = 1
+            channel *= gain
+            np.maximum(channel, 0, out=channel)
+            np.minimum(channel, 1, out=channel)
     return normals, colour.reshape(3, height, width)
 
 
@@ -90,92 +97,90 @@ class _Rays(NamedTuple):
         column = np.stack([r[0] * dx for r in camera.rotation])
         return cls(row, column, np.float32(2 / (camera.fx + camera.fy)))
 
-    def rows(self, first: int, last: int) -> list[Array]:
-        """x, y and z of the rays of some rows, float32 `[N]` each."""
-        pairs = zip(self.row[:, first:last], self.column, strict=True)
-        return [np.add.outer(row, column).astype(np.float32).ravel() for row, column in pairs]
+    def rows(self, first: int, last: int) -> Array:
+        """The rays of some rows, float32 `[3, N]`."""
+        ray = self.row[:, first:last, None] + self.column[:, None]
+        return ray.astype(np.float32).reshape(3, -1)
 
 
-class _Found(NamedTuple):
-    """Rays of some pixels, three times float32 `[N]`, and which primitive they meet at which depth `[N]`."""
-
-    ray: list[Array]
-    surface: Array
-    depth: Array
-
-
-class _Poses:
-    """Where the primitives are, in single precision, one row a number."""
-
-    def __init__(self, scene: Scene, view: View) -> None:
-        parts = (view.rotation.reshape(-1, 9), view.camera.position - view.centre, scene.half, view.centre)
-        rows = np.concatenate(parts, 1).T.astype(np.float32)
-        self.turn, self.offset, self.half, self.centre = rows[:9], rows[9:12], rows[12:15], rows[15:18]
-        self.is_curved = scene.shape != BOX
-        self.is_tube = scene.shape == CYLINDER
-
-
-def _dot(a: list[Array], b: list[Array]) -> Array:
-    """Sum of the products of three pairs of numbers `[N]`, added from the first to the last."""
-    total: Array = a[0] * b[0]
-    total += a[1] * b[1]
-    total += a[2] * b[2]
+def _sum(parts: Array) -> Array:
+    """Sum `[..., N]` of three parts `[3, ..., N]`, added from the first to the last."""
+    total: Array = np.add.reduce(parts, 0)
     return total
 
 
-def _surfaces(
-    scene: Scene, poses: _Poses, textures: Textures, found: _Found, scale: Any
-) -> tuple[list[Array], list[Array], list[Array]]:
-    """Points, normals and colours without light, `[N]` three times each; where nothing is met the normal is 0."""
-    sky = found.surface < 0
-    none = np.flatnonzero(sky)
-    index = np.maximum(found.surface, 0).astype(np.intp)
-    z, ray = found.depth, found.ray
-    if none.size:
-        z = z.copy()
-        z[none] = 1
-    turn = [row.take(index) for row in poses.turn]
-    half = [row.take(index) for row in poses.half]
-    offset = [row.take(index) + z * r for row, r in zip(poses.offset, ray, strict=True)]
-    point = [row.take(index) + o for row, o in zip(poses.centre, offset, strict=True)]
-    local = [_dot(turn[k::3], offset) for k in range(3)]
-    inward = [_dot(turn[k::3], ray) for k in range(3)]
-    unit = [a / b for a, b in zip(local, half, strict=True)]
-    normal, u, v, size = _faces(local, inward, unit, half)
-    curved = np.flatnonzero(poses.is_curved.take(index))
-    if curved.size:
-        tube = poses.is_tube.take(index[curved])
-        p, q, h = (np.stack([part[curved] for part in parts]) for parts in (local, unit, half))
-        rounded, u[curved], v[curved] = _rounded(tube, p, q, h)
-        for part, value in zip(normal, rounded, strict=True):
-            part[curved] = value
-    world = [_dot(turn[k : k + 3], normal) for k in (0, 3, 6)]
-    facing = _face(world, ray)
-    for part in world:
-        part[none] = 0
-    np.maximum(facing, np.float32(0.12), out=facing)
-    footprint = np.divide(z * scale, facing, out=facing)
-    return point, world, textures.colours(index, u, v, size, footprint)
+class _Poses:
+    """Where the primitives are, in single precision, one row a number.
+
+    The two largest arrays are kept from band to band: memory that is asked for anew has to be cleared by the system.
+    """
+
+    def __init__(self, scene: Scene, view: View) -> None:
+        parts = (view.rotation.reshape(-1, 9), view.camera.position - view.centre, scene.half, view.centre)
+        self._rows = np.ascontiguousarray(np.concatenate(parts, 1).T.astype(np.float32))
+        self._curved, self._tube = scene.shape != BOX, scene.shape == CYLINDER
+        self._pose, self._product = np.empty((len(self._rows), 0), np.float32), np.empty((3, 3, 0), np.float32)
+
+    def points(self, ray: Array, found: Array, depth: Array, scale: Any) -> tuple[Array, Array, Covered]:
+        """The points that rays meet, normals there that face the camera, both float32 `[3, N]`, and their surfaces.
+
+        Args:
+            ray: float32 `[3, N]`.
+            found: which primitive each of them meets `[N]`; where it is -1, the normal is 0.
+            depth: float32 `[N]`, where.
+            scale: a pixel's size at depth 1.
+        """
+        none = np.flatnonzero(found < 0)
+        index = np.maximum(found, 0).astype(np.intp)
+        if none.size:
+            depth = depth.copy()
+            depth[none] = 1
+        if index.size != self._pose.shape[1]:
+            self._pose = np.empty((len(self._rows), index.size), np.float32)
+            self._product = np.empty((3, 3, index.size), np.float32)
+        pose = np.take(self._rows, index, 1, out=self._pose, mode="clip")  # all are inside; "raise" would copy
+        turn, half, point = pose[:9].reshape(3, 3, -1), pose[12:15], pose[15:18]
+        offset = depth * ray
+        offset += pose[9:12]
+        point += offset
+        local = _sum(np.multiply(turn, offset[:, None], out=self._product))
+        unit = local / half
+        normal, face = _entered(unit, _sum(np.multiply(turn, ray[:, None], out=self._product)))
+        u, v = np.where(face[0], local[2], local[0]), np.where(face[1], local[2], local[1])
+        size = np.where(face[0], half[2], half[0]), np.where(face[1], half[2], half[1])
+        curved = np.flatnonzero(self._curved.take(index))
+        if curved.size:
+            tube = self._tube.take(index.take(curved))
+            parts = (part.take(curved, 1) for part in (local, unit, half))
+            normal[:, curved], u[curved], v[curved] = _rounded(tube, *parts)
+        world = _sum(np.multiply(turn, normal, out=self._product).swapaxes(0, 1))
+        facing = _face(world, ray)
+        world[:, none] = 0
+        footprint = depth * scale
+        footprint /= np.maximum(facing, np.float32(0.12), out=facing)
+        return point, world, Covered(index, u, v, size, footprint)
 
 
-def _faces(
-    local: list[Array], inward: list[Array], unit: list[Array], half: list[Array]
-) -> tuple[list[Array], Array, Array, tuple[Array, Array]]:
-    """Of boxes: the normals of the faces that the rays enter, coordinates on them and half their sizes, all `[N]`."""
-    sign = [-np.sign(part) for part in inward]
-    reach = [np.maximum(part * s, 0) for part, s in zip(unit, sign, strict=True)]
-    first = reach[0] >= reach[1]
-    first &= reach[0] >= reach[2]
-    second = reach[1] >= reach[2]
-    second &= ~first
-    third = ~(first | second)
-    normal = [s * chosen for s, chosen in zip(sign, (first, second, third), strict=True)]
-    u, v = np.where(first, local[2], local[0]), np.where(second, local[2], local[1])
-    return normal, u, v, (np.where(first, half[2], half[0]), np.where(second, half[2], half[1]))
+def _entered(unit: Array, inward: Array) -> tuple[Array, Array]:
+    """Of boxes: normals `[3, N]` in their frames, and whether it is the first, second or third axis, bool `[3, N]`.
+
+    Args:
+        unit: points on the unit box, float32 `[3, N]`.
+        inward: the rays that enter there, float32 `[3, N]`.
+    """
+    against = np.sign(inward)
+    np.negative(against, out=against)
+    first, second, third = np.maximum(unit * against, 0)
+    face = np.empty(unit.shape, bool)
+    np.logical_and(first >= second, first >= third, out=face[0])
+    np.greater(second >= third, face[0], out=face[1])
+    np.logical_not(face[0] | face[1], out=face[2])
+    against *= face
+    return against, face
 
 
 def _rounded(tube: Array, p: Array, q: Array, h: Array) -> tuple[Array, Array, Array]:
-    """Of ellipsoids and cylinders: normals `[3, N]` and surface coordinates u, v `[N]`.
+    """Of ellipsoids and cylinders: normals `[3, N]` in their frames and surface coordinates u, v `[N]`.
 
     Args:
         tube: bool `[N]`, whether it is a cylinder.
@@ -189,80 +194,76 @@ def _rounded(tube: Array, p: Array, q: Array, h: Array) -> tuple[Array, Array, A
     n[0, cap] = n[2, cap] = 0
     n[1, cap] = np.sign(q[1, cap])
     u = np.where(cap, p[0], np.arctan2(q[0], q[2]) * (h[0] + h[2]) / 2)
-    return n / np.sqrt((n * n).sum(0)), u, np.where(cap, p[2], p[1])
+    return n / np.sqrt(_sum(n * n)), u, np.where(cap, p[2], p[1])
 
 
-def _face(normal: list[Array], ray: list[Array]) -> Array:
+def _face(normal: Array, ray: Array) -> Array:
     """Make rounded normals at silhouettes face the camera, in place; the cosine to the ray."""
-    length = _dot(ray, ray)
-    np.sqrt(length, out=length)
-    cosine = _dot(normal, ray)
-    np.negative(cosine, out=cosine)
-    cosine /= length
+    length = np.sqrt(_sum(ray * ray))
+    cosine: Array = -_sum(normal * ray) / length
     wrong = np.flatnonzero(cosine < 1e-3)
     if wrong.size:
-        away = cosine[wrong] - np.float32(2e-3)
-        fixed = [n[wrong] + r[wrong] / length[wrong] * away for n, r in zip(normal, ray, strict=True)]
-        size = np.sqrt(_dot(fixed, fixed))
-        for part, value in zip(normal, fixed, strict=True):
-            part[wrong] = value / size
+        direction = ray[:, wrong] / length[wrong]
+        fixed = normal[:, wrong] + direction * (cosine[wrong] - np.float32(2e-3))
+        normal[:, wrong] = fixed / np.sqrt(_sum(fixed * fixed))
     return cosine
 
 
-def _light(scene: Scene, point: Array, normal: Array, sun: Array) -> Array:
-    """Light `[N]` on points `[3, N]` with normals `[3, N]`; `sun` is the cosine to the distant light `[N]`."""
+def _light(scene: Scene, point: Array, normal: Array) -> Array:
+    """Light `[N]` from everywhere and from the lamp on points `[3, N]` with normals `[3, N]`."""
     lights = scene.lights
-    total: Array = normal[1] * np.float32(0.18)
-    np.subtract(1, total, out=total)
-    total *= lights.ambient
+    total: Array = lights.ambient * (1 - np.float32(0.18) * normal[1])
     if lights.point:
-        towards = [np.float32(lamp) - part for lamp, part in zip(lights.lamp, point, strict=True)]
-        distance = np.sqrt(_dot(towards, towards))
-        distance += np.float32(1e-3)
-        lamp = _dot(towards, list(normal))
-        lamp /= distance
-        np.maximum(lamp, 0, out=lamp)
-        distance *= distance
-        distance *= np.float32(0.04)
-        distance += 1
-        lamp /= distance
-        lamp *= lights.point
-        total += lamp
-    total += lights.directional * np.maximum(sun, 0)
+        towards = np.array(lights.lamp, np.float32)[:, None] - point
+        distance = np.sqrt(_sum(towards * towards)) + np.float32(1e-3)
+        lamp = np.maximum(_sum(towards * normal) / distance, 0) / (1 + distance * distance * np.float32(0.04))
+        total += lights.point * lamp
     return total
 
 
-def _contact(scene: Scene, view: View, point: Array, height: int, width: int) -> Array:
-    """How much of the light is lost `[N]` close to things that stand on a surface."""
-    lost = np.zeros(height * width, np.float32)
-    cast = np.flatnonzero(scene.contact > 0)
-    if cast.size == 0:
+class _Contacts:
+    """The shadows around what stands on a surface, each in a window of the image."""
+
+    def __init__(self, scene: Scene, view: View, height: int, width: int) -> None:
+        cast = np.flatnonzero(scene.contact > 0)
+        size, boxy = scene.half[cast].copy(), scene.shape[cast] == BOX
+        base = view.centre[cast] + size * (0.0, 1.0, 0.0)
+        size[~boxy] *= 0.5  # round things touch the ground in less than their outline
+        yaw = np.where(boxy, np.arctan2(view.rotation[cast, 0, 2], view.rotation[cast, 0, 0]), 0)
+        c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))
+        turn = np.stack([c, zero, s, zero, zero + 1, zero, -s, zero, c], 1).reshape(-1, 3, 3)
+        reach = size * (1.0, 0.0, 1.0) + (_REACH, 0.03, _REACH)
+        self._width = width
+        self._windows = windows(bounds(view.camera, turn, base, reach), height, width)
+        numbers = np.column_stack([base, size[:, 0], size[:, 2], c, s, scene.contact[cast]])
+        self._numbers = numbers[self._windows[:, 0]].T.astype(np.float32)
+
+    def lost(self, first: int, last: int, point: Array) -> Array:
+        """How much of the light is lost `[N]` at the points `[3, N]` of the rows from `first` to before `last`."""
+        lost = np.zeros(point.shape[1], np.float32)
+        inside = self._windows.copy()
+        inside[:, 1:3] = np.clip(inside[:, 1:3], first, last) - first
+        here = np.flatnonzero(inside[:, 1] < inside[:, 2])
+        if here.size == 0:
+            return lost
+        spans = spans_of(inside[here], self._width)
+        numbers = self._numbers.take(here.take(spans.window), 1)
+        x, y, z, hx, hz, cosine, sine, strength = np.take(numbers, spans.span, 1)
+        px, py, pz = np.take(point, spans.pixel, 1)
+        px -= x
+        pz -= z
+        du = np.maximum(np.abs(cosine * px - sine * pz) - hx, 0)
+        dv = np.maximum(np.abs(sine * px + cosine * pz) - hz, 0)
+        dark = np.maximum(1 - (du * du + dv * dv) / _REACH**2, 0)
+        dark *= dark * strength
+        dark *= np.abs(py - y) < 0.03
+        np.maximum.at(lost, spans.pixel, dark)
         return lost
-    size, boxy = scene.half[cast].copy(), scene.shape[cast] == BOX
-    base = view.centre[cast] + size * (0.0, 1.0, 0.0)
-    size[~boxy] *= 0.5  # round things touch the ground in less than their outline
-    yaw = np.where(boxy, np.arctan2(view.rotation[cast, 0, 2], view.rotation[cast, 0, 0]), 0)
-    c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))
-    turn = np.stack([c, zero, s, zero, zero + 1, zero, -s, zero, c], 1).reshape(-1, 3, 3)
-    reach = size * (1.0, 0.0, 1.0) + (_REACH, 0.03, _REACH)
-    found = windows(bounds(view.camera, turn, base, reach), height, width)
-    numbers = np.column_stack([base, size[:, 0], size[:, 2], c, s, scene.contact[cast]])[found[:, 0]].astype(np.float32)
-    spans = spans_of(found, width)
-    x, y, z, hx, hz, cosine, sine, strength = (part.take(spans.window).take(spans.span) for part in numbers.T)
-    px, py, pz = (part.take(spans.pixel) for part in point)
-    px, pz = px - x, pz - z
-    du = np.maximum(np.abs(cosine * px - sine * pz) - hx, 0)
-    dv = np.maximum(np.abs(sine * px + cosine * pz) - hz, 0)
-    dark = np.maximum(1 - (du * du + dv * dv) / _REACH**2, 0)
-    dark *= dark * strength
-    dark *= np.abs(py - y) < 0.03
-    np.maximum.at(lost, spans.pixel, dark)
-    return lost
 
 
 def _sky(colours: Any, ray: Array, scale: Any) -> Array:
     low, high, cloud = (np.array(c, np.float32)[:, None] for c in colours)
-    x, y, z = ray / np.sqrt((ray * ray).sum(0))
+    x, y, z = ray / np.sqrt(_sum(ray * ray))
     elevation = np.clip(-y * 3, 0, 1)
     bearing = np.arctan2(x, z)
     density = value_noise(bearing * 9, y * 24) + 0.5 * value_noise(bearing * 22, y * 50) * np.clip(

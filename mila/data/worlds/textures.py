@@ -7,7 +7,7 @@ computed for the points alone that show it.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,6 +93,23 @@ def _clip(x: Array) -> Array:
     return np.minimum(x, 1, out=x)
 
 
+class Covered(NamedTuple):
+    """Points on the surfaces of primitives.
+
+    Attributes:
+        index: which primitive, int `[N]`.
+        u, v: the surface's own coordinates in metres, float32 `[N]`.
+        size: half the size of the face along u and v, float32 `[N]` each.
+        footprint: a pixel's size on the surface in metres, float32 `[N]`.
+    """
+
+    index: Array
+    u: Array
+    v: Array
+    size: tuple[Array, Array]
+    footprint: Array
+
+
 class Textures:
     """The materials of a scene, laid out for the points of many surfaces at once."""
 
@@ -103,43 +120,28 @@ class Textures:
         self._framed = (self._rows[18] > -1e3) & (scene.shape == BOX)
         self.glow = self._rows[22]
 
-    def colours(self, index: Array, u: Array, v: Array, half: tuple[Array, Array], footprint: Array) -> list[Array]:
-        """Red, green and blue `[N]` in 0.02..1 of points of the primitives `index` at metric coordinates.
-
-        Args:
-            index: int `[N]`, which primitive.
-            u, v: float32 `[N]`, the surface's own coordinates in metres.
-            half: float32 `[N]` twice, half the size of the face along u and v.
-            footprint: float32 `[N]`, a pixel's size on the surface in metres.
-        """
+    def colour(self, points: Covered, out: Array) -> None:
+        """Write red, green and blue in 0.02..1 of `N` points to `out`, float32 `[3, N]`."""
+        index, u, v, size, footprint = points
         mix = np.zeros(index.shape, np.float32)
-        points = _those(self._patterned.take(index))
-        if points is not None:
-            mix[points] = self._pattern(*(x[points] for x in (index, u, v, footprint)))
+        some = _those(self._patterned.take(index))
+        if some is not None:
+            mix[some] = self._pattern(index[some], u[some], v[some], footprint[some])
         self._add_noise(mix, index, u, v, footprint)
-        colours = []
-        for base, step in zip(self._rows[:3], self._steps, strict=True):
-            colour = step.take(index)
-            colour *= mix
-            colour += base.take(index)
-            colours.append(colour)
-        points = _those(self._framed.take(index))
-        if points is not None:
-            within = index[points]
-            edge = np.minimum(half[0][points] - np.abs(u[points]), half[1][points] - np.abs(v[points]))
-            frame = np.subtract(self._rows[18].take(within), edge, out=edge)
-            frame /= footprint[points]
+        np.take(self._steps, index, 1, out=out, mode="clip")
+        out *= mix
+        out += np.take(self._rows[:3], index, 1)
+        some = _those(self._framed.take(index))
+        if some is not None:
+            within = index[some]
+            edge = np.minimum(size[0][some] - np.abs(u[some]), size[1][some] - np.abs(v[some]))
+            frame = (self._rows[18].take(within) - edge) / footprint[some]
             frame += 0.5
             _clip(frame)
-            for colour, border in zip(colours, self._rows[19:22], strict=True):
-                change = border.take(within)
-                change -= colour[points]
-                change *= frame
-                colour[points] += change
-        for colour in colours:
-            np.maximum(colour, 0.02, out=colour)
-            np.minimum(colour, 1, out=colour)
-        return colours
+            for channel, border in zip(out, self._rows[19:22], strict=True):
+                channel[some] += (border.take(within) - channel[some]) * frame
+        np.maximum(out, 0.02, out=out)
+        np.minimum(out, 1, out=out)
 
     def _pattern(self, index: Array, u: Array, v: Array, footprint: Array) -> Array:
         """Square waves and random cells."""
