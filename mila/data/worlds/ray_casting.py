@@ -97,17 +97,26 @@ def bounds(camera: Camera, rotation: Array, centre: Array, half: Array) -> Array
     """Image boxes x0, y0, x1, y1 `[P, 4]` around oriented boxes, clipped at the near plane."""
     corners = centre[:, None] + (_CORNERS * half[:, None]) @ np.swapaxes(rotation, 1, 2)
     local = (corners - camera.position) @ camera.rotation
-    start, end = local[:, _EDGES[:, 0]], local[:, _EDGES[:, 1]]
+    box = _around(camera, local)
+    behind = local[..., 2] < NEAR
+    cut = np.flatnonzero(behind.any(1) & ~behind.all(1))
+    if cut.size:
+        start, end = local[cut][:, _EDGES[:, 0]], local[cut][:, _EDGES[:, 1]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.clip((NEAR - start[..., 2:]) / (end[..., 2:] - start[..., 2:]), 0, 1)
+        box[cut] = _around(camera, np.concatenate([local[cut], start + (end - start) * np.nan_to_num(part)], 1))
+    return box
+
+
+def _around(camera: Camera, points: Array) -> Array:
+    """Image boxes `[P, 4]` around those of the points `[P, N, 3]` of the camera frame that are not too near."""
+    x, y, z = np.moveaxis(points, 2, 0)
+    outside = z < NEAR * 0.999
     with np.errstate(divide="ignore", invalid="ignore"):
-        cut = np.clip((NEAR - start[..., 2:]) / (end[..., 2:] - start[..., 2:]), 0, 1)
-        crossing = start + (end - start) * np.nan_to_num(cut)
-        points = np.concatenate([local, crossing], 1)
-        x = camera.fx * points[..., 0] / points[..., 2] + camera.cx
-        y = camera.fy * points[..., 1] / points[..., 2] + camera.cy
-    outside = points[..., 2] < NEAR * 0.999
-    low = [np.where(outside, np.inf, v).min(1) for v in (x, y)]
-    high = [np.where(outside, -np.inf, v).max(1) for v in (x, y)]
-    return np.stack([*low, *high], 1)
+        image = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy])
+    low = np.where(outside, np.inf, image).min(2)
+    high = np.where(outside, -np.inf, image).max(2)
+    return np.concatenate([low, high]).T
 
 
 def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
