@@ -46,7 +46,7 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         ray = rays.rows(first, last)
         point, normal, covers = poses.points(ray, found, depth[first:last].ravel(), rays.scale)
         world[:, band] = normal
-        textures.colour(covers, colour[:, band])
+        colour[:, band] = textures.colour(covers)
         light[band] = _light(scene, point, normal)
         np.subtract(1, contacts.lost(first, last, point), out=left[band])
         sky = np.flatnonzero(found < 0)
@@ -247,17 +247,18 @@ class _Contacts:
         if here.size == 0:
             return lost
         spans = spans_of(inside[here], self._width)
-        numbers = self._numbers.take(here.take(spans.window), 1)
-        x, y, z, hx, hz, cosine, sine, strength = np.take(numbers, spans.span, 1)
-        px, py, pz = np.take(point, spans.pixel, 1)
-        px -= x
-        pz -= z
-        du = np.maximum(np.abs(cosine * px - sine * pz) - hx, 0)
-        dv = np.maximum(np.abs(sine * px + cosine * pz) - hz, 0)
+        window, (px, py, pz) = here.take(spans.window), point
+        away = self._numbers[1].take(window).take(spans.span)
+        away -= py.take(spans.pixel)
+        level = np.flatnonzero(np.abs(away, out=away) < 0.03)
+        pixel = spans.pixel.take(level)
+        x, _, z, hx, hz, cosine, sine, strength = np.take(self._numbers, window.take(spans.span.take(level)), 1)
+        x, z = px.take(pixel) - x, pz.take(pixel) - z
+        du = np.maximum(np.abs(cosine * x - sine * z) - hx, 0)
+        dv = np.maximum(np.abs(sine * x + cosine * z) - hz, 0)
         dark = np.maximum(1 - (du * du + dv * dv) / _REACH**2, 0)
         dark *= dark * strength
-        dark *= np.abs(py - y) < 0.03
-        np.maximum.at(lost, spans.pixel, dark)
+        np.maximum.at(lost, pixel, dark)
         return lost
 
 

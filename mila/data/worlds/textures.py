@@ -120,17 +120,17 @@ class Textures:
         self._framed = (self._rows[18] > -1e3) & (scene.shape == BOX)
         self.glow = self._rows[22]
 
-    def colour(self, points: Covered, out: Array) -> None:
-        """Write red, green and blue in 0.02..1 of `N` points to `out`, float32 `[3, N]`."""
+    def colour(self, points: Covered) -> Array:
+        """Red, green and blue in 0.02..1 of `N` points, float32 `[3, N]`."""
         index, u, v, size, footprint = points
         mix = np.zeros(index.shape, np.float32)
         some = _those(self._patterned.take(index))
         if some is not None:
             mix[some] = self._pattern(index[some], u[some], v[some], footprint[some])
         self._add_noise(mix, index, u, v, footprint)
-        np.take(self._steps, index, 1, out=out, mode="clip")
-        out *= mix
-        out += np.take(self._rows[:3], index, 1)
+        colour = np.take(self._steps, index, 1)
+        colour *= mix
+        colour += np.take(self._rows[:3], index, 1)
         some = _those(self._framed.take(index))
         if some is not None:
             within = index[some]
@@ -138,10 +138,9 @@ class Textures:
             frame = (self._rows[18].take(within) - edge) / footprint[some]
             frame += 0.5
             _clip(frame)
-            for channel, border in zip(out, self._rows[19:22], strict=True):
+            for channel, border in zip(colour, self._rows[19:22], strict=True):
                 channel[some] += (border.take(within) - channel[some]) * frame
-        np.maximum(out, 0.02, out=out)
-        np.minimum(out, 1, out=out)
+        return np.minimum(np.maximum(colour, 0.02, out=colour), 1, out=colour)
 
     def _pattern(self, index: Array, u: Array, v: Array, footprint: Array) -> Array:
         """Square waves and random cells."""
