@@ -190,21 +190,29 @@ def _cast_together(
 
 def cast_points(view: View, x: Array, y: Array) -> tuple[Array, Array]:
     """The first hit of the rays through any image coordinates `[N]`: surface int32 and depth float64 `[N]`."""
-    depth = np.full(x.shape, np.inf)
-    surface = np.full(x.shape, -1, np.int32)
-    camera = view.camera
+    camera, row = view.camera, np.floor(y).astype(np.int32)
+    order = np.argsort(row, kind="stable")  # so that a box is compared with the points of its rows alone
+    x, y, row = x[order], y[order], row[order]
+    depth, surface = np.full(x.shape, np.inf), np.full(x.shape, -1, np.int32)
+    first = np.searchsorted(row, np.floor(view.box[:, 1] - 1e-3), "left").tolist()
+    last = np.searchsorted(row, np.floor(view.box[:, 3] + 1e-3), "right").tolist()
     with np.errstate(all="ignore"):
         for k, (x0, y0, x1, y1) in enumerate(view.box):
-            near = np.flatnonzero((x >= x0 - 1e-3) & (x <= x1 + 1e-3) & (y >= y0 - 1e-3) & (y <= y1 + 1e-3))
+            here = slice(first[k], last[k])
+            px, py = x[here], y[here]
+            near = np.flatnonzero((px >= x0 - 1e-3) & (px <= x1 + 1e-3) & (py >= y0 - 1e-3) & (py <= y1 + 1e-3))
             if near.size == 0:
                 continue
-            dx, dy = (x[near] - camera.cx) / camera.fx, (y[near] - camera.cy) / camera.fy
+            dx, dy = (px[near] - camera.cx) / camera.fx, (py[near] - camera.cy) / camera.fy
             ray = [row[0] * dx + row[1] * dy + row[2] for row in view.matrix[k]]
             enter, leave = _interval(int(view.shape[k]), view.origin[k], ray)
+            near += first[k]
             hit = (enter < leave) & (enter > NEAR) & (enter < depth[near])
             depth[near[hit]] = enter[hit]
             surface[near[hit]] = k
-    return surface, depth
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return surface[back], depth[back]
 
 
 def _interval(shape: int, origin: Sequence[Array] | Array, ray: list[Array]) -> tuple[Array, Array]:
@@ -235,7 +243,7 @@ def _slab(origin: Any, ray: Array) -> tuple[Array, Array]:
 
 
 def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array]:
-    """Exact motion of the seen points to the next view.
+    """Exact motion of the seen points to the next view, and which of them are seen there.
 
     Args:
         scene: the scene of both views.
@@ -249,26 +257,44 @@ def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> t
         visible bool `[H, W]`: the point is between the outermost pixel centres of the next view and nothing hides it.
     """
     height, width = surface.shape
+    x, y, z = _moved(scene, now, then, surface, depth)
+    visible = (z > NEAR) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    found, reached = cast_points(then, x[visible], y[visible])
+    wanted, z = surface[visible], z[visible]
+    with np.errstate(invalid="ignore"):
+        same = (found == wanted) & (np.abs(reached - z) < 1e-3 * z)
+    visible[visible] = np.where(wanted < 0, found < 0, same)
+    return _displacement(x, y), visible
+
+
+def motion(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> Array:
+    """The first of what `flow` returns; which points are seen again takes longer to find out than the rest."""
+    x, y, _ = _moved(scene, now, then, surface, depth)
+    return _displacement(x, y)
+
+
+def _displacement(x: Array, y: Array) -> Array:
+    """Pixels from where image coordinates `[H, W]` stand to what they say, float32 `[2, H, W]`."""
+    height, width = x.shape
+    return np.stack([x - np.arange(width), y - np.arange(height)[:, None]]).astype(np.float32)
+
+
+def _moved(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array, Array]:
+    """Image coordinates and depth in the next view, float64 `[H, W]` each, of the points that `cast` found."""
+    height, width = surface.shape
     dx, dy = now.camera.rays(height, width)
     direction = np.stack([*np.meshgrid(dx, dy), np.ones((height, width))])
     world = np.tensordot(now.camera.rotation, direction, 1)
     sky = surface < 0
-    index = np.where(sky, 0, surface)
-    finite = np.where(sky, 1.0, depth.astype(np.float64))
-    points = world * finite + now.camera.position[:, None, None]
-    for k in scene.motions:
-        here = surface == k
-        if here.any():
-            turn = then.rotation[k] @ now.rotation[k].T
-            points[:, here] = turn @ (points[:, here] - now.centre[k][:, None]) + then.centre[k][:, None]
+    points = world * np.where(sky, 1.0, depth.astype(np.float64))
+    points += now.camera.position[:, None, None]
+    flat, which = points.reshape(3, -1), surface.ravel()
+    for k in set(np.unique(which).tolist()).intersection(scene.motions):
+        here = np.flatnonzero(which == k)
+        turn = then.rotation[k] @ now.rotation[k].T
+        flat[:, here] = turn @ (flat.take(here, 1) - now.centre[k][:, None]) + then.centre[k][:, None]
     x, y, z = then.camera.project(points)
-    away = then.camera.project_direction(world)
-    x, y, z = (np.where(sky, far, near) for far, near in zip(away, (x, y, z), strict=True))
-    visible = (z > NEAR) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    found, reached = cast_points(then, x[visible], y[visible])
-    seen_sky = sky[visible]
-    with np.errstate(invalid="ignore"):
-        same = (found == index[visible]) & (np.abs(reached - z[visible]) < 1e-3 * z[visible])
-    visible[visible] = np.where(seen_sky, found < 0, same)
-    motion_field = np.stack([x - np.arange(width), y - np.arange(height)[:, None]])
-    return motion_field.astype(np.float32), visible
+    if sky.any():
+        away = then.camera.project_direction(world)
+        x, y, z = (np.where(sky, far, near) for far, near in zip(away, (x, y, z), strict=True))
+    return x, y, z
