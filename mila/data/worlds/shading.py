@@ -12,6 +12,7 @@ import numpy as np
 
 from mila.common.types import Array
 from mila.data.worlds.ray_casting import View, bounds
+from mila.data.worlds.runs import Runs, runs_of
 from mila.data.worlds.scene import BOX, CYLINDER, Scene
 from mila.data.worlds.textures import Covered, Textures, value_noise
 from mila.data.worlds.windows import spans_of, windows
@@ -43,8 +44,8 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
     bands = [(first, min(first + rows, height)) for first in range(0, height, rows)]
     for first, last in bands:
         band, found = slice(first * width, last * width), surface[first:last].ravel()
-        ray = rays.rows(first, last)
-        point, normal, covers = poses.points(ray, found, depth[first:last].ravel(), rays.scale)
+        ray, runs = rays.rows(first, last), runs_of(found)
+        point, normal, covers = poses.points(ray, found, runs, depth[first:last].ravel(), rays.scale)
         world[:, band] = normal
         colour[:, band] = textures.colour(covers)
         light[band] = _light(scene, point, normal)
@@ -61,9 +62,8 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         total *= lights.directional
         total += light[band]
         total *= left[band]
-        glow = textures.glow.take(np.maximum(found, 0))
-        if glow.any():
-            total += (1 - total) * glow
+        if textures.glow.any():
+            total += (1 - total) * runs_of(found).spread(textures.glow)
         sky = np.flatnonzero(found < 0) if scene.sky is not None else None
         for channel, tint in zip(colour[:, band], lights.tint, strict=True):
             gain = total * np.float32(tint)
@@ -110,55 +110,57 @@ def _sum(parts: Array) -> Array:
 
 
 class _Poses:
-    """Where the primitives are, in single precision, one row a number.
-
-    The two largest arrays are kept from band to band: memory that is asked for anew has to be cleared by the system.
-    """
+    """Where the primitives are, in single precision, one row a number."""
 
     def __init__(self, scene: Scene, view: View) -> None:
         parts = (view.rotation.reshape(-1, 9), view.camera.position - view.centre, scene.half, view.centre)
         self._rows = np.ascontiguousarray(np.concatenate(parts, 1).T.astype(np.float32))
         self._curved, self._tube = scene.shape != BOX, scene.shape == CYLINDER
-        self._pose, self._product = np.empty((len(self._rows), 0), np.float32), np.empty((3, 3, 0), np.float32)
 
-    def points(self, ray: Array, found: Array, depth: Array, scale: Any) -> tuple[Array, Array, Covered]:
+    def points(self, ray: Array, found: Array, runs: Runs, depth: Array, scale: Any) -> tuple[Array, Array, Covered]:
         """The points that rays meet, normals there that face the camera, both float32 `[3, N]`, and their surfaces.
 
         Args:
             ray: float32 `[3, N]`.
             found: which primitive each of them meets `[N]`; where it is -1, the normal is 0.
+            runs: the runs of `found`.
             depth: float32 `[N]`, where.
             scale: a pixel's size at depth 1.
         """
         none = np.flatnonzero(found < 0)
-        index = np.maximum(found, 0).astype(np.intp)
         if none.size:
             depth = depth.copy()
             depth[none] = 1
-        if index.size != self._pose.shape[1]:
-            self._pose = np.empty((len(self._rows), index.size), np.float32)
-            self._product = np.empty((3, 3, index.size), np.float32)
-        pose = np.take(self._rows, index, 1, out=self._pose, mode="clip")  # all are inside; "raise" would copy
+        pose = runs.spread(self._rows)
         turn, half, point = pose[:9].reshape(3, 3, -1), pose[12:15], pose[15:18]
         offset = depth * ray
         offset += pose[9:12]
         point += offset
-        local = _sum(np.multiply(turn, offset[:, None], out=self._product))
+        local, inward = _along(turn, offset), _along(turn, ray)
         unit = local / half
-        normal, face = _entered(unit, _sum(np.multiply(turn, ray[:, None], out=self._product)))
+        normal, face = _entered(unit, inward)
         u, v = np.where(face[0], local[2], local[0]), np.where(face[1], local[2], local[1])
         size = np.where(face[0], half[2], half[0]), np.where(face[1], half[2], half[1])
-        curved = np.flatnonzero(self._curved.take(index))
-        if curved.size:
-            tube = self._tube.take(index.take(curved))
-            parts = (part.take(curved, 1) for part in (local, unit, half))
-            normal[:, curved], u[curved], v[curved] = _rounded(tube, *parts)
-        world = _sum(np.multiply(turn, normal, out=self._product).swapaxes(0, 1))
+        curved = runs.those(self._curved)
+        if curved is not None:
+            some = np.flatnonzero(runs.spread(self._curved))
+            tube = runs.spread(self._tube).take(some)
+            parts = (part.take(some, 1) for part in (local, unit, half))
+            normal[:, some], u[some], v[some] = _rounded(tube, *parts)
+        world = _along(turn.swapaxes(0, 1), normal)
         facing = _face(world, ray)
         world[:, none] = 0
         footprint = depth * scale
         footprint /= np.maximum(facing, np.float32(0.12), out=facing)
-        return point, world, Covered(index, u, v, size, footprint)
+        return point, world, Covered(runs, u, v, size, footprint)
+
+
+def _along(matrix: Array, vector: Array) -> Array:
+    """Products with the rows of matrices `[3, 3, N]` of vectors `[3, N]`: the sum over the first of the two axes."""
+    product: Array = matrix[0] * vector[0]
+    product += matrix[1] * vector[1]
+    product += matrix[2] * vector[2]
+    return product
 
 
 def _entered(unit: Array, inward: Array) -> tuple[Array, Array]:

@@ -7,17 +7,16 @@ computed for the points alone that show it.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mila.common.types import Array
+from mila.data.worlds.runs import Runs, picked
 from mila.data.worlds.scene import BOX, Scene
 
 _CELLS = 256
 _SIDE = _CELLS + 1
-_FEW = 0.8
-"""Less than this part of the points is picked out; more are computed together with the others."""
 
 
 @cache
@@ -97,13 +96,13 @@ class Covered(NamedTuple):
     """Points on the surfaces of primitives.
 
     Attributes:
-        index: which primitive, int `[N]`.
+        runs: which primitives.
         u, v: the surface's own coordinates in metres, float32 `[N]`.
         size: half the size of the face along u and v, float32 `[N]` each.
         footprint: a pixel's size on the surface in metres, float32 `[N]`.
     """
 
-    index: Array
+    runs: Runs
     u: Array
     v: Array
     size: tuple[Array, Array]
@@ -122,29 +121,34 @@ class Textures:
 
     def colour(self, points: Covered) -> Array:
         """Red, green and blue in 0.02..1 of `N` points, float32 `[3, N]`."""
-        index, u, v, size, footprint = points
-        mix = np.zeros(index.shape, np.float32)
-        some = _those(self._patterned.take(index))
-        if some is not None:
-            mix[some] = self._pattern(index[some], u[some], v[some], footprint[some])
-        self._add_noise(mix, index, u, v, footprint)
-        colour = np.take(self._steps, index, 1)
+        runs, u, v, size, footprint = points
+        mix = np.zeros(u.shape, np.float32)
+        patterned = runs.those(self._patterned)
+        if patterned is not None:
+            some, theirs = patterned
+            mix[some] = self._pattern(theirs, u[some], v[some], footprint[some])
+        self._add_noise(mix, points)
+        colour = runs.spread(self._steps)
         colour *= mix
-        colour += np.take(self._rows[:3], index, 1)
-        some = _those(self._framed.take(index))
-        if some is not None:
-            within = index[some]
+        colour += runs.spread(self._rows[:3])
+        framed = runs.those(self._framed)
+        if framed is not None:
+            some, theirs = framed
             edge = np.minimum(size[0][some] - np.abs(u[some]), size[1][some] - np.abs(v[some]))
-            frame = (self._rows[18].take(within) - edge) / footprint[some]
+            width, *borders = theirs.spread(self._rows[18:22])
+            frame = np.subtract(width, edge, out=edge)
+            frame /= footprint[some]
             frame += 0.5
             _clip(frame)
-            for channel, border in zip(colour, self._rows[19:22], strict=True):
-                channel[some] += (border.take(within) - channel[some]) * frame
+            for channel, border in zip(colour, borders, strict=True):
+                border -= channel[some]
+                border *= frame
+                channel[some] += border
         return np.minimum(np.maximum(colour, 0.02, out=colour), 1, out=colour)
 
-    def _pattern(self, index: Array, u: Array, v: Array, footprint: Array) -> Array:
+    def _pattern(self, runs: Runs, u: Array, v: Array, footprint: Array) -> Array:
         """Square waves and random cells."""
-        pu, pv, duty_u, duty_v, ku, kv, kuv, bond, kcell = (row.take(index) for row in self._rows[6:15])
+        pu, pv, duty_u, duty_v, ku, kv, kuv, bond, kcell = runs.spread(self._rows[6:15])
         sv = v / pv
         row = np.floor(sv)
         su = u / pu + bond * (row - 2 * np.floor(row / 2))
@@ -162,30 +166,20 @@ class Textures:
         ku += tone
         return ku
 
-    def _add_noise(self, mix: Array, index: Array, u: Array, v: Array, footprint: Array) -> None:
+    def _add_noise(self, mix: Array, points: Covered) -> None:
         """Three octaves of value noise."""
-        strength, nu, nv = (row.take(index) for row in self._rows[15:18])
+        runs, u, v, _, footprint = points
+        strength, nu, nv = runs.spread(self._rows[15:18])
         cells = footprint * np.maximum(nu, nv)
         for octave, weight in ((0.22, 0.6), (1.0, 0.8), (2.7, 0.4)):
             fade = cells * np.float32(3 * octave)
             np.subtract(2, fade, out=fade)
             _clip(fade)
-            points = _those(fade > 0)
-            if points is None:
+            some = picked(fade > 0)
+            if some is None:
                 continue
-            noise = value_noise(
-                u[points] * (nu[points] * octave) + 17.3,
-                v[points] * (nv[points] * octave) + 5.1,
-            )
+            noise = value_noise(u[some] * (nu[some] * octave) + 17.3, v[some] * (nv[some] * octave) + 5.1)
             noise -= 0.5
-            noise *= strength[points] * weight
-            noise *= fade[points]
-            mix[points] += noise
-
-
-def _those(mask: Array) -> Any:
-    """What picks the points of a mask: all, if they are most; their indices; or None if there are none."""
-    count = np.count_nonzero(mask)
-    if count == 0:
-        return None
-    return np.flatnonzero(mask) if count < _FEW * mask.size else slice(None)
+            noise *= strength[some] * weight
+            noise *= fade[some]
+            mix[some] += noise
