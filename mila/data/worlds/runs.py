@@ -16,30 +16,30 @@ class Runs(NamedTuple):
     """`R` runs of `N` pixels in all.
 
     Attributes:
-        index: which primitive, int `[R]`.
+        primitive: which one, int `[R]`.
         length: how many pixels, int `[R]`.
     """
 
-    index: Array
+    primitive: Array
     length: Array
 
     def spread(self, table: Array) -> Array:
         """Values of the primitives `[..., P]` as values of the pixels `[..., N]`."""
-        values: Array = np.repeat(table.take(self.index, -1), self.length, -1)
+        values: Array = np.repeat(table.take(self.primitive, -1), self.length, -1)
         return values
 
-    def those(self, chosen: Array) -> tuple[Any, Runs] | None:
+    def those(self, chosen: Array, most: float = _MOST) -> tuple[Any, Runs] | None:
         """What picks the pixels of the primitives of a mask, bool `[P]`, and their runs; None if there are none.
 
-        Where they are most of the pixels, all of them are picked.
+        Where they are at least the part `most` of the pixels, all of them are picked.
         """
-        flags = chosen.take(self.index)
+        flags = chosen.take(self.primitive)
         count = self.length[flags].sum()
         if count == 0:
             return None
-        if count > _MOST * self.length.sum():
+        if count >= most * self.length.sum():
             return slice(None), self
-        return np.flatnonzero(np.repeat(flags, self.length)), Runs(self.index[flags], self.length[flags])
+        return np.flatnonzero(np.repeat(flags, self.length)), Runs(self.primitive[flags], self.length[flags])
 
 
 def runs_of(surface: Array) -> Runs:
@@ -53,4 +53,4 @@ def picked(mask: Array) -> Any:
     count = np.count_nonzero(mask)
     if count == 0:
         return None
-    return slice(None) if count > _MOST * mask.size else np.flatnonzero(mask)
+    return slice(None) if count >= _MOST * mask.size else np.flatnonzero(mask)

@@ -62,13 +62,13 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         total *= lights.directional
         total += light[band]
         total *= left[band]
+        sky = np.flatnonzero(found < 0)
         if textures.glow.any():
             total += (1 - total) * runs_of(found).spread(textures.glow)
-        sky = np.flatnonzero(found < 0) if scene.sky is not None else None
         for channel, tint in zip(colour[:, band], lights.tint, strict=True):
             gain = total * np.float32(tint)
-            if sky is not None:
-                gain[sky] = 1
+            if scene.sky is not None:
+                gain[sky] = 1  # the light of the sky is its own
             channel *= gain
             np.maximum(channel, 0, out=channel)
             np.minimum(channel, 1, out=channel)
@@ -141,11 +141,11 @@ class _Poses:
         normal, face = _entered(unit, inward)
         u, v = np.where(face[0], local[2], local[0]), np.where(face[1], local[2], local[1])
         size = np.where(face[0], half[2], half[0]), np.where(face[1], half[2], half[1])
-        curved = runs.those(self._curved)
+        curved = runs.those(self._curved, most=1)
         if curved is not None:
-            some = np.flatnonzero(runs.spread(self._curved))
-            tube = runs.spread(self._tube).take(some)
-            parts = (part.take(some, 1) for part in (local, unit, half))
+            some, theirs = curved
+            tube = theirs.spread(self._tube)
+            parts = (part[:, some] for part in (local, unit, half))
             normal[:, some], u[some], v[some] = _rounded(tube, *parts)
         world = _along(turn.swapaxes(0, 1), normal)
         facing = _face(world, ray)
@@ -269,9 +269,7 @@ def _sky(colours: Any, ray: Array, scale: Any) -> Array:
     x, y, z = ray / np.sqrt(_sum(ray * ray))
     elevation = np.clip(-y * 3, 0, 1)
     bearing = np.arctan2(x, z)
-    density = value_noise(bearing * 9, y * 24) + 0.5 * value_noise(bearing * 22, y * 50) * np.clip(
-        2 - 60 * scale, 0, 1
-    )
+    density = value_noise(bearing * 9, y * 24) + 0.5 * value_noise(bearing * 22, y * 50) * np.clip(2 - 60 * scale, 0, 1)
     base = low + (high - low) * elevation
     colour: Array = base + (cloud - base) * np.clip((density - 0.7) * 2.2, 0, 1)
     return colour

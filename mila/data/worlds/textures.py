@@ -89,7 +89,8 @@ def _sharpness(pixels: Array) -> Array:
 def _clip(x: Array) -> Array:
     """Clip to 0..1 in place."""
     np.maximum(x, 0, out=x)
-    return np.minimum(x, 1, out=x)
+    np.minimum(x, 1, out=x)
+    return x
 
 
 class Covered(NamedTuple):
@@ -144,7 +145,8 @@ class Textures:
                 border -= channel[some]
                 border *= frame
                 channel[some] += border
-        return np.minimum(np.maximum(colour, 0.02, out=colour), 1, out=colour)
+        np.maximum(colour, 0.02, out=colour)
+        return np.minimum(colour, 1, out=colour)
 
     def _pattern(self, runs: Runs, u: Array, v: Array, footprint: Array) -> Array:
         """Square waves and random cells."""
@@ -161,10 +163,11 @@ class Textures:
         kv *= waves_v
         kuv *= waves_u
         kuv *= waves_v
-        ku += kv
-        ku += kuv
-        ku += tone
-        return ku
+        mix: Array = ku
+        mix += kv
+        mix += kuv
+        mix += tone
+        return mix
 
     def _add_noise(self, mix: Array, points: Covered) -> None:
         """Three octaves of value noise."""
