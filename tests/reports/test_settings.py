@@ -9,7 +9,7 @@ from experiments.grids.multi_task import TABLE2, TABLE8
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from reports.settings import settings
 from tests.support.fake_results import plan_of
 
@@ -24,9 +24,9 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
     profile = replace(
         SMOKE,
         flow_width=0.5,
-        encoder=Schedule(epochs=4.5, lr=4e-3, decay="cosine"),
-        method=Schedule(epochs=2.5, lr=1e-3),
-        flow=Schedule(epochs=6, lr=1e-3, decay="cosine"),
+        encoder=one_part(epochs=4.5, lr=4e-3, decay="cosine"),
+        method=one_part(epochs=2.5, lr=1e-3),
+        flow=one_part(epochs=6, lr=1e-3, decay="cosine"),
     )
     table6 = {s.name: s.ours for s in settings(make_plan(TABLE6[0], profile, "street", mode="video"))}
     assert table6["Encoders"] == "DeepLab-ResNet50 for 101, 18 for 18"
