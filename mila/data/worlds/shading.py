@@ -41,8 +41,9 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
     rays, poses = _Rays.of(view, height, width), _Poses(scene, view)
     textures, contacts = Textures(scene), _Contacts(scene, view, height, width)
     rows = max(_POINTS // width, 1)
-    bands = [(first, min(first + rows, height)) for first in range(0, height, rows)]
-    for first, last in bands:
+    bands = []
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
         band, found = slice(first * width, last * width), surface[first:last].ravel()
         ray, runs = rays.rows(first, last), runs_of(found)
         point, normal, covers = poses.points(ray, found, runs, depth[first:last].ravel(), rays.scale)
@@ -53,18 +54,17 @@ def shade(scene: Scene, view: View, surface: Array, depth: Array) -> tuple[Array
         sky = np.flatnonzero(found < 0)
         if sky.size and scene.sky is not None:
             colour[:, first * width + sky] = _sky(scene.sky, ray.take(sky, 1), rays.scale)
+        bands.append((band, runs, sky))
     # products with matrices are of the whole image, as those of a part of it may be rounded otherwise
     normals = (view.camera.rotation.astype(np.float32).T @ world).reshape(3, height, width)
     sun = np.array(lights.direction, np.float32) @ world
-    for first, last in bands:
-        band, found = slice(first * width, last * width), surface[first:last].ravel()
+    for band, runs, sky in bands:
         total = np.maximum(sun[band], 0)
         total *= lights.directional
         total += light[band]
         total *= left[band]
-        sky = np.flatnonzero(found < 0)
         if textures.glow.any():
-            total += (1 - total) * runs_of(found).spread(textures.glow)
+            total += (1 - total) * runs.spread(textures.glow)
         for channel, tint in zip(colour[:, band], lights.tint, strict=True):
             gain = total * np.float32(tint)
             if scene.sky is not None:
