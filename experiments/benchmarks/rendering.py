@@ -50,13 +50,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--against", metavar="FOLDER", type=Path, help="another checkout of the suite")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     options = parser.parse_args(words)
-    return exit_code_of(lambda: _run(options, console))
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     for name, values in (("clips", [options.clips]), ("repeats", [options.repeats]), ("lengths", options.lengths)):
         if min(values) < 1:
-            raise UserError(f"--{name} takes numbers from 1 up, not {min(values)}.")
+            raise UserError(f"--{name} takes {'numbers' if name == 'lengths' else 'a number'} from 1 up.")
     sizes = [_size(text) for text in options.sizes]
     cases = [
         (world, *size, length, options.clips)

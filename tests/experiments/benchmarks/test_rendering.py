@@ -43,9 +43,9 @@ def test_it_times_two_checkouts_and_compares_their_pixels(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--repeats", "0"], "--repeats takes numbers from 1 up, not 0."),
-        (["--clips", "-1"], "--clips takes numbers from 1 up, not -1."),
-        (["--lengths", "2", "0"], "--lengths takes numbers from 1 up, not 0."),
+        (["--repeats", "0"], "--repeats takes a number from 1 up."),
+        (["--clips", "-1"], "--clips takes a number from 1 up."),
+        (["--lengths", "2", "0"], "--lengths takes numbers from 1 up."),
         (["--sizes", "64"], "--sizes takes heights and widths in pixels such as 256x512, not '64'."),
         (["--sizes", "0x9"], "--sizes takes heights and widths in pixels such as 256x512, not '0x9'."),
         (["--against", "nowhere"], "no checkout of this suite; name a folder that holds mila/."),
