@@ -141,8 +141,8 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
 def _delta(table: ResultTable) -> str:
     """What the average over tasks is, or why there is none."""
     formed = (
-        " Δ MTL: relative difference from the single-task row of the table, signed so that more is better, averaged "
-        "over the metrics of a task, then over the tasks."
+        " Δ MTL (computed; the paper does not print it): relative difference from the single-task row of the table, "
+        "signed so that more is better, averaged over the metrics of a task, then over the tasks."
     )
     return formed * bool(table.delta_columns) + f" {table.without_delta}" * bool(table.without_delta)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments.collect import collect_rows
-from experiments.store import DamagedRecordError, Store
+from experiments.records import DamagedRecordError
+from experiments.store import Store
 from reports.differences import families
 from reports.report import build_report
 from tests.support.fake_results import fill, plan_of, score_clips

@@ -10,9 +10,9 @@ from experiments.costs.values import Cell
 from experiments.grids.multi_task import TABLE2
 from experiments.plan import RowPlan
 from experiments.profiles import SMOKE
+from experiments.records import Record
 from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
-from experiments.store import Record
 from reports.claims.numbers import At, Number, Score, Source
 from reports.claims.statements import Statement, Verdict
 from reports.differences import Family

@@ -43,7 +43,7 @@ def test_measured_best_is_told_apart_from_all_others(page: str) -> None:
         for i, (kind, text) in enumerate(row)
         if kind == "measured" and "BOLD" in text
     }
-    # mIoU and mean normal: ahead by as much at every seed. Depth: by less than the seeds differ. The average over tasks.
+    # mIoU, mean normal: ahead by as much at every seed. Depth: by less than the seeds differ. The average over tasks.
     assert bold == {("MILA (ours)", 11), ("MILA (ours)", 15), ("MILA (ours)", 20)}
 
 
