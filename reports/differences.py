@@ -210,11 +210,9 @@ def _sample(result: RowResult, metric: str, offset: int | None) -> Sample:
         seed = int(train.stage["config"]["seed"])
         numbers = [score.result["metrics"][metric] for score in scores]
         by_seed[seed] = float(np.mean(np.array(numbers)[offsets]))
-        kept = result.clips[place] if result.clips else ()
-        if kept:
-            values = np.stack([sums.jackknife()[metric] for sums in kept])[offsets].mean(0)
-            if np.isfinite(values).all():
-                by_clip[seed] = values
+        kept = [sums.jackknife() for sums in result.clips[place]] if result.clips else []
+        if kept and all(metric in values and np.isfinite(values[metric]).all() for values in kept):
+            by_clip[seed] = np.stack([values[metric] for values in kept])[offsets].mean(0)
     return Sample(result.plan.label, by_seed, by_clip)
 
 
