@@ -18,6 +18,7 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
+from experiments.stage_files import CLIP_SUMS
 from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
 from mila.clip_sums import ClipSums, save_clip_sums
@@ -141,7 +142,7 @@ def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]
         states = {name: by_offset[each.offset] for name, by_offset in scored.items()}
         sums = {name: state.sums for name, state in states.items()}
         metrics, by_state = _metrics(sums)
-        write_atomic(folder / "clips.npz", partial(save_clip_sums, states=sums))
+        write_atomic(folder / CLIP_SUMS, partial(save_clip_sums, states=sums))
         _keep_arrays(folder / "pictures.npz", states["model.pt"].pictures)
         attempt.results[each.key] = {
             "offset": each.offset,
