@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from mila.attention import aggregate
 from mila.backbone import scaled_channels
-from mila.model import MILA, Architecture
+from mila.model import MILA
 from mila.propagation import Compared, Propagation, Relation
+from mila.switches import Architecture
 from mila.tasks import Suite
 
 

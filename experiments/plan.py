@@ -121,7 +121,7 @@ def make_plan(
     suite: Suite | None = None,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
-    split: Split = "test",
+    split: Split | None = None,
 ) -> Plan:
     """Lay out all stages of a grid.
 
@@ -133,12 +133,12 @@ def make_plan(
         suite: the tasks; None for the grid's, or what stands in for them on the embedded world.
         seeds: every training and its evaluations once a seed.
         root: folder of a real data set.
-        split: what is scored: `test`, or `val` for choosing settings.
+        split: what is scored: `test`, or `val` for choosing settings; None for the grid's.
 
     Raises:
         UserError: the data cannot be found, or have no clips that are long enough.
     """
-    suite = suite or usual_suite(grid, data)
+    suite, split = suite or usual_suite(grid, data), split or grid.split
     height, width = profile.size(suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)

@@ -79,6 +79,23 @@ class VideoModel(nn.Module, ABC):
         """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
         return self(clip, offset), {}
 
+    def set_progress(self, share: float) -> None:
+        """Told before every step of a training: the share of the part's steps that are made, in [0, 1).
+
+        For losses of a model's own that begin late or grow. Nothing by default.
+        """
+
+    def watched(self) -> dict[str, Tensor]:
+        """What the training curve keeps beside the losses of the latest `training_forward`: scalars, means over clips.
+
+        They are not minimised. None by default.
+        """
+        return {}
+
+    def rate_factors(self) -> dict[str, float]:
+        """Factors on the learning rate of submodules, by dotted name; of none by default."""
+        return {}
+
     def pretrained(self) -> list[nn.Module]:
         """What may begin as trained networks: the encoders, by the names that the suite's models give them.
 

@@ -73,6 +73,7 @@ class TablePage:
         about: what it is of.
         profile_about: what the profile is, in words.
         figure_number: of the paper's figure; None for a table.
+        beyond: whether the paper has no such table.
         table: the numbers.
         flow: those of FlowNet-S; None where no row starts from it.
         cost_networks: what the cost is counted with, in words.
@@ -102,6 +103,7 @@ class TablePage:
     about: About
     profile_about: str
     figure_number: int | None
+    beyond: bool
     table: ResultTable
     flow: Flow | None
     cost_networks: str
@@ -140,6 +142,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         about=about,
         profile_about=plan.profile.about,
         figure_number=plan.grid.figure,
+        beyond=plan.grid.beyond,
         table=table,
         flow=made_of.flow,
         cost_networks=cost_networks(plan),

@@ -26,7 +26,8 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
         KeyError: a row names a published one that the table does not have.
     """
     suite = plan.suite
-    printed = _comparable(plan, read_published(plan.grid.table, dataset_of(plan.grid)))
+    published = {} if plan.grid.beyond else read_published(plan.grid.table, dataset_of(plan.grid))
+    printed = _comparable(plan, published)
     columns = _columns(suite, printed, results)
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
     constant = next((r for r in results if r.plan.is_constant), None)
