@@ -54,6 +54,10 @@ class KernelPrediction(Propagation):
         scores = self.predictor(torch.cat([current, older], 1))  # [B, 81, h, w]
         return (scores.permute(0, 2, 3, 1).softmax(-1).unflatten(-1, (self.kernel, self.kernel)),)
 
+    def weights(self, relation: Relation) -> Tensor:
+        """The kernels."""
+        return relation[0]
+
     def move(self, relation: Relation, value: Tensor) -> Tensor:
         """Each pixel's kernel applied to `value` `[B, C, h, w]`."""
         return aggregate(relation[0], value)

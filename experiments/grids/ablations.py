@@ -37,6 +37,7 @@ TABLE4 = Grid(
         pair_row("15 × 15", f"{_WINDOW} / 15x15", window=15),
         pair_row("Global", f"{_WINDOW} / global(64)", window="global"),
     ),
+    visuals=("motion",),
 )
 
 TABLE9 = Grid(

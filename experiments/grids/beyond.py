@@ -55,6 +55,7 @@ MATCHING = Grid(
         _matching("Cosines, temperature 0.3", cosine="fixed", temperature=0.3),
         _matching("Cosines, learned temperature", cosine="learned"),
     ),
+    visuals=("motion",),
     beyond=True,
     split="val",
 )

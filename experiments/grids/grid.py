@@ -84,8 +84,9 @@ def pair_row(
     return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
-VisualKind = Literal["attention", "film"]
-"""What can be kept of trained models to be looked at: attention weights and features, predictions along a video."""
+VisualKind = Literal["attention", "film", "motion"]
+"""What can be kept of trained models to be looked at: attention weights and features, predictions along a video, and
+how what they carry follows the exact motion (worlds alone)."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from reports.tables import row_order
 from reports.tables.csv_file import to_csv
 from reports.tables.flow import Flow
 from reports.tables.latex_markdown import to_latex, to_markdown
+from reports.tables.motion import MotionTable, make_motion
 from reports.tables.row_order import TEST, Order, orders
 from reports.tables.scores_by_seed import RowScores, scores_by_seed
 from reports.tables.table import COST, ResultTable, stage_href
@@ -80,6 +81,7 @@ class TablePage:
         failures: stages that failed or are damaged.
         offset_figures, ablation_figures, tradeoff_figures, cost_figures: plots.
         attention: a section a model.
+        motion: whether what is carried follows the motion; None where the grid does not ask.
         animation: predictions along a video; None where there are none.
         first_seed: of the networks in those two.
         orders: of the rows, by metric.
@@ -113,6 +115,7 @@ class TablePage:
     tradeoff_figures: Sequence[Figure]
     cost_figures: Sequence[Figure]
     attention: Sequence[Section]
+    motion: MotionTable | None
     animation: Animation | None
     first_seed: int
     orders: Sequence[Order]
@@ -152,6 +155,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         tradeoff_figures=tradeoff_figures(table, drawn),
         cost_figures=cost_figures(table, drawn),
         attention=attention_sections(results, drawn),
+        motion=make_motion(plan, results.motion, drawn),
         animation=make_animation(results),
         first_seed=plan.seeds[0],
         orders=orders(table, rows),
@@ -179,7 +183,8 @@ def write_table_page(made_of: TableResults, out: Path) -> None:
     if page.orders:
         beside[folder / "order.csv"] = row_order.to_csv(page.orders)
     plots = (page.offset_figures, page.ablation_figures, page.tradeoff_figures, page.cost_figures)
-    for figure in chain(*plots, *(section.figures for section in page.attention)):
+    moving = page.motion.figures if page.motion else ()
+    for figure in chain(*plots, moving, *(section.figures for section in page.attention)):
         beside |= figure.files(folder)
     if page.animation is not None:
         page.animation.write(folder)
