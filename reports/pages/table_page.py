@@ -14,6 +14,7 @@ from reports.files import update, update_all
 from reports.pages.index import Card, write_card
 from reports.pictures.animation import Animation, make_animation
 from reports.pictures.attention import Section, attention_sections
+from reports.pictures.motion import MotionTable, make_motion
 from reports.pictures.panel import Panel, make_panel
 from reports.plots.ablations import ablation_figures
 from reports.plots.drawing import DrawnPlots, Figure
@@ -27,7 +28,6 @@ from reports.tables import row_order
 from reports.tables.csv_file import to_csv
 from reports.tables.flow import Flow
 from reports.tables.latex_markdown import to_latex, to_markdown
-from reports.tables.motion import MotionTable, make_motion
 from reports.tables.row_order import TEST, Order, orders
 from reports.tables.scores_by_seed import RowScores, scores_by_seed
 from reports.tables.table import COST, ResultTable, stage_href
