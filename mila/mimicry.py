@@ -86,6 +86,7 @@ class Mimicry(nn.Module):
 
     Attributes:
         progress: share of the steps that are made, in [0, 1]; whoever trains sets it.
+        in_head_start: whether the encoders are frozen; likewise.
         accuracy: share of the latest maps, slow and fast, that the discriminator told rightly (scalar); None before any
             or without a discriminator.
     """
@@ -94,13 +95,18 @@ class Mimicry(nn.Module):
         super().__init__()
         self.options = options
         self.discriminator = Discriminator(channels, options.widths) if options.beta else None
-        self.progress = 0.0
+        self.progress, self.in_head_start = 0.0, False
         self.accuracy: Tensor | None = None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether the losses count in this part of the training, from some step on."""
+        return self.options.head_start or not self.in_head_start
 
     @property
     def begins(self) -> bool:
         """Whether the losses count by now."""
-        return self.progress >= self.options.begin
+        return self.takes_part and self.progress >= self.options.begin
 
     @property
     def reversal(self) -> float:
@@ -115,7 +121,8 @@ class Mimicry(nn.Module):
         gradient reaches the discriminator as it is and the fast features times -`reversal`.
         """
         options = self.options
-        if options.detach_slow:
+        detached = options.detach_slow and not self.in_head_start
+        if detached:
             slow = slow.detach()
         losses = {}
         if options.alpha:
@@ -123,7 +130,7 @@ class Mimicry(nn.Module):
             losses["mimicry_l1"] = options.alpha * (theirs - ours).abs().mean()
         if self.discriminator is not None:
             ours, theirs = (compared(x, options.adversarial_on) for x in (fast, slow))
-            theirs = theirs if options.detach_slow else reverse_gradient(theirs, self.reversal)
+            theirs = theirs if detached else reverse_gradient(theirs, self.reversal)
             real = self.discriminator.logits(theirs)
             fake = self.discriminator.logits(reverse_gradient(ours, self.reversal))
             self.accuracy = torch.cat([real > 0, fake < 0]).float().mean()

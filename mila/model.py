@@ -314,23 +314,39 @@ class MILA(VideoModel):
         self.check_clip(clip, offset)
         return self.forward_encoded(clip, offset, self.encode_clip(clip, self.encoded_frames(clip.shape[1], offset)))
 
+    def training_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:
+        """See `VideoModel.training_frames`; Eq. 3 compares both networks on the keyframe."""
+        needed, key = self.encoded_frames(length, offset), length - 1 - offset
+        if self.mimicry is None or not self.mimicry.takes_part:
+            return needed
+        return {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
+
     def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predictions, and the losses of Eq. 3 on the keyframe."""
         if self.mimicry is None or not self.mimicry.begins:
             return self(clip, offset), {}
         self.check_clip(clip, offset)
+        encoded = self.encode_clip(clip, self.training_frames(clip.shape[1], offset))
+        return self.training_encoded(clip, offset, encoded)
+
+    def training_encoded(
+        self, clip: Tensor, offset: int, encoded: Encoded
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `VideoModel.training_encoded`."""
+        self.check_clip(clip, offset)
+        needed = {(network, t) for network, ts in self.encoded_frames(clip.shape[1], offset).items() for t in ts}
+        if self.mimicry is None or not self.mimicry.begins:
+            return self.forward_encoded(clip, offset, {at: maps for at, maps in encoded.items() if at in needed}), {}
         key = clip.shape[1] - 1 - offset
-        needed = self.encoded_frames(clip.shape[1], offset)
-        both = {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
-        of_slow, of_fast = self._features(self.encode_clip(clip, both))
+        of_slow, of_fast = self._features(encoded)
         own = self.mimicry(of_slow[key], of_fast[key])
-        for_fast = {t: x for t, x in of_fast.items() if t in needed.get("fast", ())}
+        for_fast = {t: x for t, x in of_fast.items() if ("fast", t) in needed}
         return self._walk(clip, offset, of_slow, for_fast), own
 
-    def set_progress(self, share: float) -> None:
+    def set_progress(self, share: float, head_start: bool = False) -> None:
         """See `VideoModel.set_progress`; Eq. 3 may begin late, or grow."""
         if self.mimicry is not None:
-            self.mimicry.progress = share
+            self.mimicry.progress, self.mimicry.in_head_start = share, head_start
 
     def watched(self) -> dict[str, Tensor]:
         """See `VideoModel.watched`: how often the discriminator is right."""

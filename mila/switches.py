@@ -63,6 +63,9 @@ class MimicryOptions:
         discriminator_rate: factor on the learning rate of the discriminator. (Adam takes no notice of a factor on its
             loss.)
         begin: share of the steps of a schedule's part without either term.
+        head_start: both terms count while the encoders are frozen, too (`mila.schedule.Part.encoders`), where the slow
+            network's projection alone can move: it learns to give what the fast network gives, whatever `detach_slow`
+            says of later. (The decoders begin as those that read the fast network.)
         widths: features of the discriminator after its first two convolutions, which the paper does not name; by
             default C/2 and C/4.
 
@@ -78,6 +81,7 @@ class MimicryOptions:
     ramp: bool = False
     discriminator_rate: float = 1.0
     begin: float = 0.0
+    head_start: bool = False
     widths: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:

@@ -140,19 +140,15 @@ class _Losses(nn.Module):
     def __init__(self, model: VideoModel, weigh: Weighting) -> None:
         super().__init__()
         self.model, self.weigh = model, weigh
-        self.is_head_start = False
 
     def forward(
         self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        own, watched = dict[str, Tensor](), dict[str, Tensor]()
         if encoded is not None:
-            predictions = self.model.forward_encoded(frames, offset, encoded)
-        elif self.is_head_start:
-            predictions = self.model(frames, offset)
+            predictions, own = self.model.training_encoded(frames, offset, encoded)
         else:
             predictions, own = self.model.training_forward(frames, offset)
-            watched = self.model.watched()
+        watched = self.model.watched()
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
@@ -234,9 +230,8 @@ class Training:
             if part.encoders == "frozen":
                 module.requires_grad_(False)
         whole = _Losses(model, self._weigh)
-        whole.is_head_start = part.encoders == "frozen"
         alone = self._recipe.augmentation == "none" and distributed.world_size() == 1
-        self._keeps = whole.is_head_start and alone and can_keep(model)
+        self._keeps = part.encoders == "frozen" and alone and can_keep(model)
         self._kept: KeptMaps | None = None
         parameters = [p for p in self._trainable if p.requires_grad]
         groups = _by_rate(model, parameters)
@@ -287,7 +282,7 @@ class Training:
         self._place = place
         for group in self._optimiser.param_groups:
             group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)
-        self._model.set_progress(place.step / self._part_total)
+        self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
         loss, own, losses = self._losses_of_batch()
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())

@@ -21,6 +21,7 @@ MIMICRY = Grid(
         _mimicry("L1", MimicryOptions(beta=0.0)),
         _mimicry("L1, both pulled", MimicryOptions(beta=0.0, detach_slow=False)),
         _mimicry("L1 of standardised features", MimicryOptions(beta=0.0, l1_on="standardised")),
+        _mimicry("L1, from the head start on", MimicryOptions(beta=0.0, head_start=True)),
         pair_row("L1, adversarial, as printed", None, **ALONE),
         _mimicry("L1, adversarial, both pulled", MimicryOptions(detach_slow=False)),
         _mimicry("+ standardised features", MimicryOptions(adversarial_on="standardised")),
@@ -28,6 +29,7 @@ MIMICRY = Grid(
         _mimicry("+ ramped reversal", MimicryOptions(ramp=True)),
         _mimicry("+ discriminator at a tenth of the rate", MimicryOptions(discriminator_rate=0.1)),
         _mimicry("+ begun after half of the steps", MimicryOptions(begin=0.5)),
+        _mimicry("+ from the head start on", MimicryOptions(head_start=True)),
         _mimicry(
             "+ standardised, ramped, a tenth of the rate",
             MimicryOptions(adversarial_on="standardised", ramp=True, discriminator_rate=0.1),

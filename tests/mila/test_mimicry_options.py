@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,23 @@ def test_losses_and_gradients_are_those_of_the_formula(
         torch.testing.assert_close([p.grad for p in mimicry.discriminator.parameters()], expected["discriminator"])
         assert mimicry.accuracy is not None
         assert float(mimicry.accuracy) == pytest.approx(float(expected["accuracy"]))
+
+
+def test_in_the_head_start_the_slow_side_is_pulled() -> None:
+    """As with `detach_slow` off, and not at all without the switch."""
+    options = MimicryOptions(head_start=True)
+    torch.manual_seed(0)
+    mimicry = Mimicry(8, options).double()
+    expected = reference(mimicry, replace(options, detach_slow=False), 1.0)
+    mimicry.in_head_start = True
+    assert mimicry.begins
+    slow, fast = features(0).requires_grad_(), features(1).requires_grad_()
+    torch.stack(list(mimicry(slow, fast).values())).sum().backward()
+    torch.testing.assert_close(slow.grad, expected["slow"])
+    torch.testing.assert_close(fast.grad, expected["fast"])
+    usual = Mimicry(8)
+    usual.in_head_start = True
+    assert not usual.begins
 
 
 def test_accuracy_counts_both_networks_maps() -> None:

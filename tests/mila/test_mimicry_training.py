@@ -13,7 +13,7 @@ from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError
 from mila.model import MILA
-from mila.schedule import one_part
+from mila.schedule import Part, Schedule, one_part
 from mila.switches import MimicryOptions
 from mila.tasks import CITYSCAPES
 from mila.training import Callbacks, Checkpoint, Recipe, train
@@ -79,3 +79,35 @@ def test_the_discriminators_rate_is_its_own(clips: PackedClips, tmp_path: Path) 
         factor = 0.1 if name in discriminator else 1.0
         torch.testing.assert_close(moved[1][name], factor * change, rtol=2e-3, atol=1e-7)
     assert any(change.abs().max() > 5e-4 for name, change in moved[0].items() if name in discriminator)
+
+
+@pytest.mark.slow
+def test_from_the_head_start_on_the_projection_learns_the_fast_features(clips: PackedClips, tmp_path: Path) -> None:
+    """On kept maps as on encoded ones, and the encoders stay as they are; without the switch nothing mimics there."""
+    head = Recipe(Schedule((Part(epochs=20, batch=2, lr=1e-2, encoders="frozen"),)), 5)
+    model, other = small(MimicryOptions(beta=0.0, head_start=True)), small(MimicryOptions(beta=0.0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    curve = train(model, clips, head, Checkpoint(tmp_path / "a", "x"))
+    assert curve[-1]["mimicry_l1"] < 0.8 * curve[0]["mimicry_l1"]
+    for name, value in model.state_dict().items():
+        if name.startswith(("slow.", "fast.")):
+            assert torch.equal(value, before[name])
+    assert "mimicry_l1" not in train(other, clips, head, Checkpoint(tmp_path / "b", "x"))[-1]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_kept_maps_give_the_same_losses(clips: PackedClips, begun: bool) -> None:
+    model = small(MimicryOptions(head_start=True, begin=0.5)).train()
+    for encoder in model.pretrained():  # as in a head start: what they give for a frame depends on no other
+        encoder.eval()
+    for offset in (0, 1):
+        model.set_progress(0.6 if begun else 0.4, head_start=True)
+        frames, _ = clips.batch([0, 1], offset, model.history)
+        encoded = model.encode_clip(frames, model.training_frames(frames.shape[1], offset))
+        predictions, own = model.training_encoded(frames, offset, encoded)
+        expected, losses = model.training_forward(frames, offset)
+        assert set(own) == set(losses) == ({"mimicry_l1", "mimicry_adversarial"} if begun else set())
+        for name, loss in losses.items():
+            torch.testing.assert_close(own[name], loss)
+        for task, prediction in expected.items():
+            torch.testing.assert_close(predictions[task], prediction, rtol=1e-4, atol=1e-4)

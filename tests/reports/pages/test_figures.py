@@ -18,12 +18,14 @@ from experiments.grids.figures import FIGURE1, FIGURE4, FIGURE5, FIGURE7, FIGURE
 from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
+from experiments.profiles import SMOKE
 from experiments.runner.run_stage import run_stage
 from experiments.stages import Attend, FollowMotion, PredictVideo, Visual, in_order
 from experiments.store import Store
 from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
+from mila.data.worlds.rendering import STREET_REACH
 from mila.errors import UserError
 from reports.report import Report, build_report
 from tests.support.fake_clips import FakeClips
@@ -57,7 +59,7 @@ def test_what_is_kept_to_be_looked_at() -> None:
         assert (visual.offset, visual.train.seed) == (4, 3)  # the first seed's
     videos = visuals(plan_of(0, grid=FIGURE7))
     assert [video.train.model for video in videos] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
-    assert {video.data.length for video in videos} == {16}
+    assert {video.data.length for video in videos} == {1 + STREET_REACH // SMOKE.stride}  # a street has no more
     assert not visuals(plan_of(0, grid=FIGURE1))
     keys = {visuals(plan_of(0, grid=grid))[0].key for grid in (FIGURE4[0], FIGURE5[0])}
     assert len(keys) == 1  # both figures are drawn from one stage
