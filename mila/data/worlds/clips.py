@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mila.common.types import Array, Progress
 from mila.data.clips import Clip
-from mila.data.worlds.ray_casting import View, cast, motion
+from mila.data.worlds.ray_casting import View, cast, flow, motion
 from mila.data.worlds.rendering import (
     VERSION,
     Split,
@@ -198,7 +198,7 @@ class WorldClips(_WorldSource):
         )
         surface, depth = cast(now, self.height, self.width)
         flows = [flow(scene, now, then, surface, depth) for then in before]
-        return np.stack([motion for motion, _ in flows]), np.stack([visible for _, visible in flows])
+        return np.stack([shift for shift, _ in flows]), np.stack([visible for _, visible in flows])
 
 
 class WorldFlow(_WorldSource):
