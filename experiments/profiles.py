@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mila.names import AugmentationName, Norm
-from mila.schedule import Schedule, one_part
+from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
 
 
@@ -68,9 +68,23 @@ class Profile:
         return round(suite.height * self.scale), round(suite.width * self.scale)
 
 
+_EIGHTH = {depth: f"{{world}}-resnet{small}" for depth, small in ((101, 50), (50, 34), (34, 34), (18, 18))}
+"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`)."""
+
+
+def _head_start(epochs: float, batch: int = 8, lr: float = 2e-3) -> Part:
+    """The new layers alone, on kept maps: a step costs milliseconds."""
+    return Part(epochs, batch, lr, decay="cosine", name="new layers", encoders="frozen")
+
+
+def _together(epochs: float, lr: float) -> Part:
+    """All layers, at a rate that keeps what the encoders have learned."""
+    return Part(epochs, 4, lr, decay="cosine", encoders="fixed_norm")
+
+
 QUICK = Profile(
     name="quick",
-    about="Minutes on two cores: narrow networks, small frames, a short schedule and a higher learning rate.",
+    about="A quarter of an hour a table on two cores: narrow networks, small frames, short schedules.",
     scale=0.25,
     depths={101: 50, 50: 34, 34: 34, 18: 18},
     width=0.125,
@@ -78,18 +92,29 @@ QUICK = Profile(
     decoder_norm="group",
     stride=4,
     train_clips=1000,
-    test_clips=100,
-    flow_clips=3000,
+    test_clips=300,
+    flow_clips=1000,
     augmentation="none",
-    weights={},
-    flow_weights=None,
+    weights=_EIGHTH,
+    flow_weights="{world}-flownets",
     last_epochs=1,
-    encoder=one_part(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
+    encoder=Schedule((_head_start(16), _together(1.2, lr=5e-4))),
     scratch=one_part(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=one_part(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
-    flow=one_part(epochs=6, batch=4, lr=2e-3, decay="cosine"),
+    method=Schedule((_head_start(24), _together(1.2, lr=2e-4))),
+    flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
+)
+
+STUDY = replace(
+    QUICK,
+    name="study",
+    about="A night on a laptop, minutes on a GPU: the networks of quick on more clips, for three seeds.",
+    train_clips=3000,
+    flow_clips=3000,
+    encoder=Schedule((_head_start(8), _together(2, lr=5e-4))),
+    scratch=one_part(epochs=6, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule((_head_start(13.4), _together(1, lr=2e-4))),
 )
 
 SMOKE = Profile(
@@ -169,4 +194,4 @@ PAPER = Profile(
     flow=_FLOW,
 )
 
-PROFILES = {profile.name: profile for profile in (QUICK, SMOKE, REFERENCE, PAPER)}
+PROFILES = {profile.name: profile for profile in (QUICK, STUDY, SMOKE, REFERENCE, PAPER)}

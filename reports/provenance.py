@@ -11,8 +11,8 @@ from typing import Any
 from experiments.models import file_of
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES
+from experiments.records import Record
 from experiments.results import FlowResult, Results, RowResult, StageResult
-from experiments.store import Record
 from reports.settings import Setting, settings, used_depths
 from reports.titles import DATASET_TITLES
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mila.attention import local_attention
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
+from mila.errors import UserError
 
 
 def unfold_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
@@ -60,12 +63,18 @@ def _medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def main() -> None:
-    """Print the comparison at Table 7's feature sizes."""
+def main(words: list[str] | None = None) -> int:
+    """Print the comparison at Table 7's feature sizes; returns the exit code."""
     console = make_console(width=140)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    if options.rounds < 1:
+        raise UserError("--rounds takes a number from 1 up.")
     table = Table(
         "map", "C', C, L", "pass", "unfold", "band", "faster", "unfold MiB", "band MiB", "value maps", box=None
     )
@@ -100,7 +109,8 @@ def main() -> None:
                 f"{maps:.2f}",
             )
     console.print(table, f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

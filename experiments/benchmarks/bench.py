@@ -106,7 +106,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--parts", metavar="NAME", choices=tuple(PARTS), nargs="+", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     options = parser.parse_args(words)
-    return exit_code_of(lambda: _run(options, console))
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:

@@ -48,9 +48,9 @@ def attention(device: str, channels: int) -> Iterator[Measured]:
 
 
 def _with_gradients(inputs: list[Tensor], window: int) -> list[Tensor]:
-    tensors = [x.clone().requires_grad_() for x in inputs]
-    out = local_attention(*tensors, window)
-    return [out.detach(), *torch.autograd.grad(out.sum(), tensors)]
+    query, key, value = (x.clone().requires_grad_() for x in inputs)
+    out = local_attention(query, key, value, window)
+    return [out.detach(), *torch.autograd.grad(out.square().sum(), (query, key, value))]
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:

@@ -20,7 +20,8 @@ from experiments.costs.speed import Measured
 from experiments.costs.timing import bench
 from mila.attention import local_attention
 from mila.cost.latency import Subject, measure
-from mila.data.worlds.clips import World, WorldClips
+from mila.data.worlds.clips import WorldClips
+from mila.data.worlds.rendering import World
 from mila.streaming.optimise import optimise
 
 _SLACK = 1.1

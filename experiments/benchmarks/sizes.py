@@ -12,7 +12,7 @@ import torch
 
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2
-from experiments.models import build
+from experiments.models import build, without_weights
 from experiments.plan import usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.runs import embedded_plan
@@ -75,7 +75,7 @@ def model_of(published: str, sizes: Sizes, grid: Grid = TABLE2) -> VideoModel:
     plan = embedded_plan(replace(grid, rows=rows), sizes.networks)
     train = plan.rows[0].evaluations[0][0].train
     torch.manual_seed(0)
-    return build(train.model, plan.suite, dict(train.arguments))
+    return build(train.model, plan.suite, without_weights(train.arguments))
 
 
 def pack_clips(sizes: Sizes, folder: Path) -> PackedClips:

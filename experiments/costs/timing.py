@@ -11,7 +11,7 @@ import torch
 from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE2
-from experiments.models import build
+from experiments.models import build, without_weights
 from experiments.plan import Plan, RowPlan
 from experiments.profiles import PROFILES, Profile
 from experiments.runs import Runs, embedded_plan, finished_runs
@@ -89,7 +89,7 @@ class _Timed:
         self._height, self._width = profile.size(plan.suite)
         train = row.evaluations[0][0].train
         torch.manual_seed(0)
-        self.model = build(train.model, plan.suite, dict(train.arguments)).eval()
+        self.model = build(train.model, plan.suite, without_weights(train.arguments)).eval()
         self.model.for_inference()
         costs = [count(self.model, self._height, self._width, convention) for convention in (PUBLISHED, COMPLETE)]
         self._gflops = [cost.gflops for cost in costs]

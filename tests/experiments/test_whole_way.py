@@ -34,7 +34,7 @@ def whole_way(source: ClipSource, folder: Path) -> None:
     curve = train(model, clips, Recipe(one_part(epochs=3, batch=2, lr=1e-3), 0), Checkpoint(folder / "c", "x"))
     assert all(math.isfinite(value) for point in curve for value in point.values())
     for offset in range(5):
-        metrics = evaluate(model, clips, offset)
+        metrics = evaluate(model, clips, offset).metrics()
         assert set(metrics) == METRICS
         assert all(math.isfinite(value) for value in metrics.values())
         assert 0 <= metrics["miou"] < 1

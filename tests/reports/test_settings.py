@@ -33,12 +33,12 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
     assert table6["Keyframe interval K"] == "5"
     assert table6["FlowNet-S"] == (
         "channels × 0.5, half-resolution frames; "
-        "Adam (0.9, 0.99), learning rate 0.001, cosine decay, 6 epochs, batch 4, 8 pairs of frames"
+        "Adam (0.9, 0.99), learning rate 0.001, cosine decay, 6 epochs (12 steps), batch 4, 8 pairs of frames"
     )
     table2 = {s.name: s.ours for s in settings(make_plan(TABLE2, profile, "street", mode="video"))}
     started = table2["Rows that start from trained networks"]
     assert started.startswith("MTAN*, MultiNet++, MILA w/o MF&TS, MILA w/o TS, MILA (ours): from multi-task-trained")
     assert started.endswith("Cross-Stitch*: from single-task-trained encoders")
-    assert table2["Their schedule"] == "Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs, batch 4"
+    assert table2["Their schedule"] == "Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs (5 steps), batch 4"
     assert "learning rate 0.004, cosine decay, 4.5 epochs" in table2["Schedule of all other networks"]
     assert "Keyframe interval K" not in {s.name for s in settings(plan_of(0, grid=TABLE8))}

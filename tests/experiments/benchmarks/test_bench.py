@@ -13,6 +13,7 @@ import torch
 from experiments.benchmarks import bench, checks
 from experiments.benchmarks.bench import PARTS, Bench
 from experiments.costs.speed import Measured, read_speed
+from mila import attention
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
 
 def test_checks_find_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(one.holds for one in checks.attention("cpu", 8))
-    real = checks.local_attention
+    real = attention.local_attention
 
     def off(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int) -> torch.Tensor:
         out = real(query, key, value, window)

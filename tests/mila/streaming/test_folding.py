@@ -53,7 +53,8 @@ class Shared(Before):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv1(x)
-        return out + self.bn1(out)
+        normed: Tensor = self.bn1(out)
+        return normed + out
 
 
 class Twice(Before):
