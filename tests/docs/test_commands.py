@@ -36,6 +36,7 @@ SET_UP = {
     ("source", f"{noxfile.BIN.relative_to(ROOT)}/activate"),
 }
 SMALLER: dict[str, Words] = {
+    "experiments.benchmarks.bench": ("--sizes", "small", "--parts", "checks"),
     "experiments.benchmarks.attention": ("--rounds", "1"),
     "experiments.benchmarks.reading": ("--rounds", "1", "--batch", "1"),
     "experiments.benchmarks.rendering": ("--repeats", "1", "--clips", "1", "--sizes", "16x32"),
