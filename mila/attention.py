@@ -2,13 +2,16 @@
 
 - `"reference"` (`mila.kernels.reference`): plain tensor operations, which any exporter and compiler knows.
 - `"band"` (`mila.kernels.band`): banded matrix products, which never unfold the value map; the fast one on a CPU.
+- `"triton"` (`mila.kernels.fused`): one launch forward, two backward, on an NVIDIA GPU.
 
-`"auto"` takes `"reference"` while something traces (torch.export, ONNX export, torch.compile), and `"band"`
-otherwise. The paths differ by rounding alone, and in how far a value reaches that is not finite: see there.
+`"auto"` takes `"reference"` while something traces (torch.export, ONNX export, torch.compile), otherwise `"triton"` for
+tensors on a GPU that the kernels can take, and `"band"` for all others. The paths differ by rounding alone, and in how
+far a value reaches that is not finite: see there.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal, get_args
 
 import torch
@@ -16,28 +19,47 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mila.kernels import band, reference
+from mila.kernels import band, fused, reference
 from mila.propagation import Propagation, Relation
 
 Window = int | Literal["global"]
-AttentionPath = Literal["auto", "reference", "band"]
+AttentionPath = Literal["auto", "reference", "band", "triton"]
 
 GLOBAL_SCORES = 1 << 24
 """Attention scores that global attention holds at once (64 MiB in float32); queries are taken in chunks of that."""
 
 
-def choose_path(path: AttentionPath) -> AttentionPath:
-    """The path that `"auto"` stands for now; any other as it is.
-
-    Raises:
-        ValueError: there is no path of that name.
-    """
+def check_path(path: AttentionPath) -> None:
+    """Raise `ValueError` unless there is a path of this name."""
     if path not in get_args(AttentionPath):
         raise ValueError(f"the path of attention is one of {', '.join(get_args(AttentionPath))}, not {path!r}")
-    if path != "auto":
-        return path
-    traced = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
-    return "reference" if traced else "band"
+
+
+def choose_path(path: AttentionPath, query: Tensor, key: Tensor, value: Tensor, window: int) -> AttentionPath:
+    """The path that `"auto"` stands for here and now; any other as it is.
+
+    Raises:
+        ValueError: there is no path of that name, or it cannot take these tensors.
+    """
+    check_path(path)
+    if path == "auto":
+        if _is_traced():
+            return "reference"
+        return "triton" if query.is_cuda and fused.refusal(query, key, value, window) is None else "band"
+    refusal = fused.refusal(query, key, value, window) if path == "triton" else None
+    if refusal:
+        raise ValueError(f"attention's path 'triton' cannot be taken here: {refusal}; take 'auto'")
+    return path
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+
+
+def _in_halves(path: AttentionPath) -> ModuleType:
+    """Where the two sums are by themselves; path `triton` computes them at once, or those of `band`."""
+    check_path(path)
+    return reference if path == "reference" or (path == "auto" and _is_traced()) else band
 
 
 def attention_weights(query: Tensor, key: Tensor, window: int, path: AttentionPath = "auto") -> Tensor:
@@ -53,9 +75,8 @@ def attention_weights(query: Tensor, key: Tensor, window: int, path: AttentionPa
         `[B, H, W, L, L]`, float32 at least; entry (dy, dx) belongs to the neighbour at (y + dy - L // 2,
         x + dx - L // 2).
     """
-    if choose_path(path) == "reference":
-        return reference.softmax_over_window(reference.similarity(query, key, window))
-    return band.attention_weights(query, key, window)
+    weights: Tensor = _in_halves(path).attention_weights(query, key, window)
+    return weights
 
 
 def aggregate(weights: Tensor, value: Tensor, path: AttentionPath = "auto") -> Tensor:
@@ -69,9 +90,8 @@ def aggregate(weights: Tensor, value: Tensor, path: AttentionPath = "auto") -> T
     Returns:
         `[B, C, H, W]` in the type of `value` (not necessarily contiguous).
     """
-    if choose_path(path) == "reference":
-        return reference.aggregate(weights, value)
-    return band.aggregate(weights, value)
+    total: Tensor = _in_halves(path).aggregate(weights, value)
+    return total
 
 
 def _global_attention(query: Tensor, key: Tensor, value: Tensor, traced: bool) -> Tensor:
@@ -117,10 +137,11 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, window: Window, p
         `f_{t->k}`, shape and type of `value` (not necessarily contiguous).
 
     Raises:
-        ValueError: a window that is neither odd nor `"global"`, an unknown path, or shapes that do not belong together.
+        ValueError: a window that is neither odd nor `"global"`, shapes that do not belong together, or a path that is
+            unknown or cannot take these tensors.
     """
     check_window(window)
-    chosen = choose_path(path)
+    check_path(path)
     if query.dim() not in (4, 5) or query.shape != key.shape:
         raise ValueError(
             f"query and key must be [B, C', H, W] or [B, T, C', H, W] of one shape, not {tuple(query.shape)} and "
@@ -129,12 +150,17 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, window: Window, p
     if value.dim() != key.dim() or value.shape[:-3] != key.shape[:-3] or value.shape[-2:] != key.shape[-2:]:
         raise ValueError(f"value {tuple(value.shape)} must share batch, height and width with key {tuple(key.shape)}")
     if query.dim() == 5:
-        merged = local_attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), window, chosen)
+        merged = local_attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), window, path)
         out: Tensor = merged.unflatten(0, query.shape[:2])
         return out
     if window == "global":
-        return _global_attention(query, key, value, traced=chosen == "reference")
-    return aggregate(attention_weights(query, key, window, chosen), value, chosen)
+        return _global_attention(query, key, value, traced=path == "reference" or (path == "auto" and _is_traced()))
+    chosen = choose_path(path, query, key, value, window)
+    if chosen == "triton":
+        return fused.attention(query, key, value, window)
+    if chosen == "reference":
+        return reference.attention(query, key, value, window)
+    return band.attention(query, key, value, window)
 
 
 class InterFrameLocalAttention(Propagation):
@@ -158,7 +184,7 @@ class InterFrameLocalAttention(Propagation):
     ) -> None:
         super().__init__()
         check_window(window)
-        choose_path(path)
+        check_path(path)
         self.window, self.path = window, path
         self.scale = embedding**-0.5 if scaled else 1.0
         self.h = nn.Conv2d(channels, embedding, 3, padding=1, bias=False)

@@ -231,3 +231,23 @@ def aggregate(weights: Tensor, value: Tensor) -> Tensor:
     """Eq. 1: `[B, C, H, W]` in the type of `value`, from weights `[B, H, W, L, L]` of any type."""
     total: Tensor = Aggregate.apply(weights.to(value.dtype), value)
     return total
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
+    """Eqs. 1 and 2: `[B, C, H, W]` in the type of `value`, from query and key `[B, C', H, W]` and `value`."""
+    return aggregate(attention_weights(query, key, window), value)
+
+
+def attention_gradients(
+    query: Tensor, key: Tensor, value: Tensor, grad: Tensor, window: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value, themselves differentiable, from that of `attention`'s result."""
+    weights = attention_weights(query, key, window)
+    kept: Tensor = weights.to(value.dtype)
+    grad_weights = Similarity.apply(grad, value, window).to(weights.dtype)
+    products = weights * grad_weights
+    grad_scores = (products - weights * products.sum((-1, -2), keepdim=True)).to(query.dtype)
+    grad_query: Tensor = Aggregate.apply(grad_scores, key)
+    grad_key: Tensor = Aggregate.apply(_Transpose.apply(grad_scores), query)
+    grad_value: Tensor = Aggregate.apply(_Transpose.apply(kept), grad)
+    return grad_query, grad_key, grad_value

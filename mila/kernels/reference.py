@@ -85,3 +85,13 @@ def _outside(height: int, width: int, window: int, device: torch.device) -> Tens
     y = torch.arange(height, device=device)[:, None] + shift  # [H, L]
     x = torch.arange(width, device=device)[:, None] + shift  # [W, L]
     return ((y < 0) | (y >= height))[:, None, :, None] | ((x < 0) | (x >= width))[None, :, None, :]
+
+
+def attention_weights(query: Tensor, key: Tensor, window: int) -> Tensor:
+    """The weights of Eq. 2, `[B, H, W, L, L]`, float32 at least, from maps `[B, C', H, W]`."""
+    return softmax_over_window(similarity(query, key, window))
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
+    """Eqs. 1 and 2: `[B, C, H, W]` in the type of `value`, from query and key `[B, C', H, W]` and `value`."""
+    return aggregate(attention_weights(query, key, window), value)

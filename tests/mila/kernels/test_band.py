@@ -114,7 +114,7 @@ def test_branches_at_once(path: AttentionPath) -> None:
 
 def test_unknown_paths_are_refused() -> None:
     query, key, value = maps(1, 2, 2, 3, 3)
-    with pytest.raises(ValueError, match="the path of attention is one of auto, reference, band"):
+    with pytest.raises(ValueError, match="the path of attention is one of auto, reference, band, triton, not 'fast'"):
         local_attention(query, key, value, 3, "fast")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not 'fast'"):
         InterFrameLocalAttention(4, path="fast")  # type: ignore[arg-type]
