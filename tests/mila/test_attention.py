@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.benchmarks.attention import peak_memory, unfold_attention
+from experiments.benchmarks.attention_contenders import unfold_attention
+from experiments.benchmarks.taking_turns import peak_memory
 from mila.attention import InterFrameLocalAttention, Window, attention_weights, local_attention
 from tests.support.attention_loop import maps, per_pixel
 
