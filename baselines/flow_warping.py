@@ -62,6 +62,7 @@ class FlowWarping(Propagation):
 
     compares: ClassVar[Compared] = "frame"
     chained: ClassVar[bool] = True
+    pretrained: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -158,6 +159,10 @@ class Accel(VideoModel):
             }
         )
         self.score_fusion = nn.ModuleDict({t.name: _average(t.channels) for t in suite.tasks})
+
+    def pretrained(self) -> list[nn.Module]:
+        """See `VideoModel.pretrained`: both networks and FlowNet-S."""
+        return [self.slow, self.fast, self.warping]
 
     def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
         """See `VideoModel.forward`; the flow of all pairs of frames is estimated in one batch."""

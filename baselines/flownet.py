@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mila.backbone import OUTPUT_STRIDE, scaled_channels
+from mila.carried import find_weights
 from mila.common.weights import read_weight_file, weights_by_name
 from mila.data.clips import denormalise
 from mila.errors import UserError
@@ -133,7 +134,7 @@ def _level(name: str) -> int:
 
 
 def load_flownet_weights(network: FlowNetS, path: str | Path, bgr: bool = False) -> None:
-    """Load a file of published FlowNet-S weights in any of the three layouts in use.
+    """Load a file of published FlowNet-S weights in any of the three layouts in use, or weights of this module itself.
 
     - Convolutions with biases, deconvolutions and heads without; the file may hold the network's `state_dict` beside
       `arch` and `div_flow`. It goes with the normalisation `"mean"`.
@@ -144,17 +145,21 @@ def load_flownet_weights(network: FlowNetS, path: str | Path, bgr: bool = False)
 
     Args:
         network: takes the weights.
-        path: the file.
+        path: the file, or a name of `mila.carried`.
         bgr: the weights were trained on BGR frames, as those are that were converted from the authors' own; the first
             convolution's channels are turned round, since ours are RGB.
 
     Raises:
         UserError: unreadable file, or weights of another network.
     """
-    path = Path(path)
+    path = find_weights(path) or Path(path)
     stored = read_weight_file(path)
+    found = weights_by_name(stored, path)
+    if found.keys() == network.state_dict().keys():
+        _load_own(network, found, path)
+        return
     try:
-        state = _translate(weights_by_name(stored, path))
+        state = _translate(found)
         if bgr:
             state["encoder.conv1.weight"] = state["encoder.conv1.weight"][:, [2, 1, 0, 5, 4, 3]]
         state["heads.2.weight"] *= stored.get("div_flow", DIVISOR) / DIVISOR
@@ -165,6 +170,17 @@ def load_flownet_weights(network: FlowNetS, path: str | Path, bgr: bool = False)
         raise UserError(
             f"{path} does not hold the weights of this FlowNet-S ({reason}); "
             "give a FlowNet-S file, and width 1 for published ones."
+        ) from error
+
+
+def _load_own(network: FlowNetS, found: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights that have this module's own names, as `mila.carried` has them."""
+    try:
+        network.load_state_dict(dict(found))
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not hold the weights of this FlowNet-S ({str(error).splitlines()[-1].strip()}); "
+            "give those of the same width."
         ) from error
 
 
@@ -206,7 +222,7 @@ class FlowNet(VideoModel):
         width: see `FlowNetS`.
         half_resolution: whether the network sees frames of half the size, averaged 2x2, as in Accel (note 4.5); the
             cost in Table 7 at 1024x2048 is of that, too (note 1.8).
-        weights: file for `load_flownet_weights`; None for random initialisation.
+        weights: file or name for `load_flownet_weights`; None for random initialisation.
         bgr: see `load_flownet_weights`.
         normalisation: see `FlowNetS`.
 

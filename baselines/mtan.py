@@ -12,10 +12,10 @@ from mila.backbone import DeepLabResNet
 from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.tasks import Suite
-from mila.video_model import FrameModel
+from mila.video_model import EncodedFrameModel
 
 
-class MTAN(FrameModel):
+class MTAN(EncodedFrameModel):
     """One attention network a task along the four stages of a shared DeepLab-ResNet.
 
     At each stage the task's mask is computed from the features before the stage's last block, from the second stage
@@ -67,13 +67,20 @@ class MTAN(FrameModel):
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
 
-    def predict(self, frame: Tensor) -> dict[str, Tensor]:
-        """See `FrameModel.predict`."""
+    def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """See `EncodedFrameModel.encode`: of each stage, the map before its last block and the one after it."""
         x = self.encoder.stem(frame)
-        carried: dict[str, Tensor] = {}
-        for index, stage in enumerate(self.encoder.stages):
+        maps: list[Tensor] = []
+        for stage in self.encoder.stages:
             before = stage[:-1](x)
             x = stage[-1](before)  # [B, C, h, w], as `before`
+            maps += [before, x]
+        return tuple(maps)
+
+    def decode(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> dict[str, Tensor]:
+        """See `EncodedFrameModel.decode`."""
+        carried: dict[str, Tensor] = {}
+        for index, (before, x) in enumerate(zip(maps[::2], maps[1::2], strict=True)):
             attended = {}
             for task in self.suite.tasks:
                 source = torch.cat([before, carried[task.name]], 1) if index > 0 else before
@@ -83,7 +90,7 @@ class MTAN(FrameModel):
                 carried = {name: self.carry[index](a) for name, a in attended.items()}  # [B, next C, h, w]
             if index == 0:  # stage 2 halves the resolution, the later ones keep it
                 carried = {name: self.pool(c) for name, c in carried.items()}
-        return self.decoders.predict(attended, (frame.shape[-2], frame.shape[-1]))
+        return self.decoders.predict(attended, size)
 
 
 def attention_mask(inputs: int, middle: int, channels: int) -> nn.Sequential:

@@ -8,10 +8,10 @@ from mila.backbone import DeepLabResNet
 from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.tasks import Suite
-from mila.video_model import FrameModel
+from mila.video_model import EncodedFrameModel
 
 
-class MultiTask(FrameModel):
+class MultiTask(EncodedFrameModel):
     """A shared DeepLab-ResNet with task-specific decoders; also the first training stage of the SlowFast models.
 
     Args:
@@ -37,7 +37,10 @@ class MultiTask(FrameModel):
         self.encoder = DeepLabResNet(depth, width, weights, zero_init_residual)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
 
-    def predict(self, frame: Tensor) -> dict[str, Tensor]:
-        """See `FrameModel.predict`."""
-        features = self.encoder(frame)
-        return self.decoders.predict({t.name: features for t in self.suite.tasks}, (frame.shape[-2], frame.shape[-1]))
+    def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """See `EncodedFrameModel.encode`."""
+        return (self.encoder(frame),)
+
+    def decode(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> dict[str, Tensor]:
+        """See `EncodedFrameModel.decode`."""
+        return self.decoders.predict({t.name: maps[0] for t in self.suite.tasks}, size)

@@ -8,10 +8,10 @@ from mila.backbone import DeepLabResNet
 from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.tasks import Suite
-from mila.video_model import FrameModel
+from mila.video_model import EncodedFrameModel
 
 
-class SingleTask(FrameModel):
+class SingleTask(EncodedFrameModel):
     """One DeepLab-ResNet a task, held in one module.
 
     No parameter is shared and Adam works parameter by parameter, so with equal weights (a plain sum of the losses)
@@ -44,7 +44,10 @@ class SingleTask(FrameModel):
         assert isinstance(first, DeepLabResNet)
         self.decoders = TaskDecoders(suite, first.channels, width, decoder_norm)
 
-    def predict(self, frame: Tensor) -> dict[str, Tensor]:
-        """See `FrameModel.predict`."""
-        features = {t.name: self.encoders[t.name](frame) for t in self.suite.tasks}
-        return self.decoders.predict(features, (frame.shape[-2], frame.shape[-1]))
+    def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """See `EncodedFrameModel.encode`; a map a task."""
+        return tuple(self.encoders[t.name](frame) for t in self.suite.tasks)
+
+    def decode(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> dict[str, Tensor]:
+        """See `EncodedFrameModel.decode`."""
+        return self.decoders.predict({t.name: x for t, x in zip(self.suite.tasks, maps, strict=True)}, size)

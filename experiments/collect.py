@@ -7,11 +7,12 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from experiments.plan import Plan, RowPlan
+from experiments.records import DamagedRecordError, Record
 from experiments.results import (
     AttentionResult,
     FlowResult,
@@ -25,15 +26,18 @@ from experiments.results import (
 )
 from experiments.stage_files import DamagedFileError, read_bytes
 from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
-from experiments.store import DamagedRecordError, Record, Store
+from experiments.store import Store
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 
 _LOG_LINES = 40
 
+Shown = TypeVar("Shown", Evaluate, Record)
+
 
 def collect(plan: Plan, store: Store) -> Results:
-    """All that is known of a plan. What is large is not read yet: arrays and clips, which few pages need."""
+    """All that is known of a plan. What is large is not kept: arrays and clips are read by the pages that show them."""
+    _check_arrays(plan, store)
     rows = collect_rows(plan, store)
     splits = [plan.train_data, plan.test_data]
     splits += [data for stage in plan.flow[:1] for data in (stage.train.data, stage.data)]
@@ -185,10 +189,24 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
+def _check_arrays(plan: Plan, store: Store) -> None:
+    """See that what can be shown is what was written; a stage of which that is not true has no number either."""
+    for row in plan.rows:
+        for stage in row.visuals:
+            store.check_arrays(stage)
+        for seed in _complete(row.evaluations, store):
+            if all(store.check_arrays(stage) for stage in _shown(seed)):
+                break  # the first seed that is whole is the one that is shown
+
+
+def _shown(seed: tuple[Shown, ...]) -> tuple[Shown, ...]:
+    """Of a seed's scores the one at the first and the one at the last offset; once, where these are the same."""
+    return (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
+
+
 def _pictures(row: RowResult) -> RowPictures:
-    """Of its first seed, at the first and at the last offset; once, where these are the same."""
-    seed = row.evaluations[0]
-    records = (seed[0], seed[-1]) if len(seed) > 1 else (seed[0],)
+    """Of its first seed, at the first and at the last offset."""
+    records = _shown(row.evaluations[0])
     kept = [_kept(record, "pictures.npz") for record in records]
     return RowPictures(
         label=row.plan.label,

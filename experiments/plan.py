@@ -27,6 +27,7 @@ from experiments.stages import (
     in_order,
 )
 from mila.errors import UserError
+from mila.schedule import Schedule
 from mila.tasks import FLOW, Suite
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def make_plan(
     height, width = profile.size(suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
-    source = Source(data, "train", height, width, mode, suite, clips[0], root)
+    stride = profile.stride if embedded else 1
+    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root)
     length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
@@ -223,7 +225,7 @@ class _RowMaker:
 
     def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
         starts = tuple(Start(start.ours, self._pretraining(start, paper, seed), start.theirs) for start in row.starts)
-        schedule = self.profile.method if starts else self.profile.encoder
+        schedule = self.profile.method if starts else self._from_weights(row.model)
         started = frozenset(str(start.depth) for start in row.starts)
         return Train(
             self._title(row.label, seed),
@@ -253,11 +255,19 @@ class _RowMaker:
             "half_resolution": profile.half_resolution,
         }
         sizes |= {
-            name: profile.weights[paper[of]]
+            name: self._named(profile.weights[paper[of]])
             for of, name in WEIGHTS.items()
             if of not in started and paper.get(of) in profile.weights
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
+
+    def _from_weights(self, model: str) -> Schedule:
+        """The schedule of a row that starts from nothing trained here: from the profile's weights, or from none."""
+        return self.profile.encoder if accepted(model) & set(WEIGHTS.values()) else self.profile.scratch
+
+    def _named(self, weights: str) -> str:
+        """The weights' name, with the world in it whose scenes are like those of the data."""
+        return weights.format(world=world_of(self.test_data.source.suite))
 
     def _pretraining(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
@@ -281,12 +291,17 @@ class _RowMaker:
 
     def _flownet(self, seed: int) -> Train:
         data = self._flow_data("train", self.profile.flow_clips)
-        values = arguments(width=self.profile.flow_width, half_resolution=self.profile.half_resolution)
+        weights = self.profile.flow_weights
+        values = arguments(
+            width=self.profile.flow_width,
+            half_resolution=self.profile.half_resolution,
+            **({} if weights is None else {"weights": self._named(weights)}),
+        )
         return Train(f"{data.source.name} FlowNet-S, seed {seed}", "flownet", values, data, seed, self.profile.flow)
 
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
         world = world_of(shown.suite)
-        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips)
+        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, self.profile.stride)
         return Data(f"flow {world} {split}", source, 2)

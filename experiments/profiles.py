@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mila.names import AugmentationName, Norm
-from mila.schedule import Schedule
+from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
 
 
@@ -22,16 +22,22 @@ class Profile:
         width: factor on every channel count.
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         decoder_norm: see `TaskDecoder`; the paper names none.
+        stride: n, clips of a world take every n-th time step of its scene (`WorldClips`): with frames of 1 / n of the
+            paper's size, what moves then moves as many feature cells a frame as at the paper's size.
         train_clips, test_clips: how many clips of an embedded world; real data are used whole.
         flow_clips: on how many pairs of frames of a world FlowNet-S is trained.
         flow_width: factor on FlowNet-S's channel counts.
         half_resolution: whether FlowNet-S looks at half-resolution frames, as in Accel.
         augmentation: of the training clips, see `mila.data.augment`; the paper names none.
-        weights: of the encoders that start from nothing trained here, by the paper's depth: torchvision's names or
-            files, see `DeepLabResNet`; empty for random ones.
+        weights: of the encoders that start from nothing trained here, by the paper's depth: torchvision's names, the
+            suite's (`mila.carried`) or files, see `DeepLabResNet`; empty for random ones. `{world}` in a name is the
+            world whose scenes are like the data's.
+        flow_weights: likewise, of FlowNet-S; None for random ones.
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
             authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
-        encoder, method: schedules of the networks that start from nothing and of the methods that start from them.
+        encoder: schedule of the networks that start from `weights`.
+        scratch: of those that have no such encoder and start from nothing (SegNet).
+        method: of the methods that start from networks that were trained here.
         flow: schedule of FlowNet-S on the exact flow of a world.
     """
 
@@ -42,6 +48,7 @@ class Profile:
     width: float
     zero_init_residual: bool
     decoder_norm: Norm
+    stride: int
     train_clips: int
     test_clips: int
     flow_clips: int
@@ -49,8 +56,10 @@ class Profile:
     half_resolution: bool
     augmentation: AugmentationName
     weights: Mapping[int, str]
+    flow_weights: str | None
     last_epochs: int
     encoder: Schedule
+    scratch: Schedule
     method: Schedule
     flow: Schedule
 
@@ -59,25 +68,53 @@ class Profile:
         return round(suite.height * self.scale), round(suite.width * self.scale)
 
 
+_EIGHTH = {depth: f"{{world}}-resnet{small}" for depth, small in ((101, 50), (50, 34), (34, 34), (18, 18))}
+"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`)."""
+
+
+def _head_start(epochs: float, batch: int = 8, lr: float = 2e-3) -> Part:
+    """The new layers alone, on kept maps: a step costs milliseconds."""
+    return Part(epochs, batch, lr, decay="cosine", name="new layers", encoders="frozen")
+
+
+def _together(epochs: float, lr: float) -> Part:
+    """All layers, at a rate that keeps what the encoders have learned."""
+    return Part(epochs, 4, lr, decay="cosine", encoders="fixed_norm")
+
+
 QUICK = Profile(
     name="quick",
-    about="Minutes on two cores: narrow networks, small frames, a short schedule and a higher learning rate.",
+    about="A quarter of an hour a table on two cores: narrow networks, small frames, short schedules.",
     scale=0.25,
     depths={101: 50, 50: 34, 34: 34, 18: 18},
     width=0.125,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=4,
     train_clips=1000,
-    test_clips=100,
-    flow_clips=3000,
+    test_clips=300,
+    flow_clips=1000,
     augmentation="none",
-    weights={},
+    weights=_EIGHTH,
+    flow_weights="{world}-flownets",
     last_epochs=1,
-    encoder=Schedule(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
+    encoder=Schedule((_head_start(16), _together(1.2, lr=5e-4))),
+    scratch=one_part(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=Schedule(epochs=2.5, batch=4, lr=1e-3, decay="cosine"),
-    flow=Schedule(epochs=6, batch=4, lr=2e-3, decay="cosine"),
+    method=Schedule((_head_start(24), _together(1.2, lr=2e-4))),
+    flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
+)
+
+STUDY = replace(
+    QUICK,
+    name="study",
+    about="A night on a laptop, minutes on a GPU: the networks of quick on more clips, for three seeds.",
+    train_clips=3000,
+    flow_clips=3000,
+    encoder=Schedule((_head_start(8), _together(2, lr=5e-4))),
+    scratch=one_part(epochs=6, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule((_head_start(13.4), _together(1, lr=2e-4))),
 )
 
 SMOKE = Profile(
@@ -88,22 +125,25 @@ SMOKE = Profile(
     width=0.0625,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=4,
     train_clips=8,
     test_clips=4,
     flow_clips=8,
     augmentation="none",
     weights={},
+    flow_weights=None,
     last_epochs=1,
-    encoder=Schedule(epochs=2, batch=4, lr=1e-3),
+    encoder=one_part(epochs=2, batch=4, lr=1e-3),
+    scratch=one_part(epochs=2, batch=4, lr=1e-3),
     flow_width=0.0625,
     half_resolution=True,
-    method=Schedule(epochs=2, batch=4, lr=1e-3),
-    flow=Schedule(epochs=2, batch=4, lr=1e-3),
+    method=one_part(epochs=2, batch=4, lr=1e-3),
+    flow=one_part(epochs=2, batch=4, lr=1e-3),
 )
 
 _DEPTHS = {101: 101, 50: 50, 34: 34, 18: 18}
-_PUBLISHED = Schedule(epochs=50, batch=4, lr=1e-4, decay="step")
-_FLOW = Schedule(epochs=20, batch=8, lr=1e-4, decay="cosine")
+_PUBLISHED = one_part(epochs=50, batch=4, lr=1e-4, decay="step")
+_FLOW = one_part(epochs=20, batch=8, lr=1e-4, decay="cosine")
 """FlowNet-S on the worlds' exact flow; the paper does not say what its own was trained on."""
 
 REFERENCE = Profile(
@@ -114,16 +154,19 @@ REFERENCE = Profile(
     width=1.0,
     zero_init_residual=True,
     decoder_norm="group",
+    stride=1,
     train_clips=2000,
     test_clips=500,
     flow_clips=10000,
     augmentation="none",
     weights={},
+    flow_weights=None,
     last_epochs=1,
-    encoder=Schedule(epochs=20, batch=4, lr=3e-4, decay="cosine"),
+    encoder=one_part(epochs=20, batch=4, lr=3e-4, decay="cosine"),
+    scratch=one_part(epochs=20, batch=4, lr=3e-4, decay="cosine"),
     flow_width=1.0,
     half_resolution=True,
-    method=Schedule(epochs=10, batch=4, lr=1e-4, decay="cosine"),
+    method=one_part(epochs=10, batch=4, lr=1e-4, decay="cosine"),
     flow=_FLOW,
 )
 
@@ -135,17 +178,20 @@ PAPER = Profile(
     width=1.0,
     zero_init_residual=False,
     decoder_norm="none",
+    stride=1,
     train_clips=2975,
     test_clips=500,
     flow_clips=10000,
     augmentation="none",
     weights={depth: f"ResNet{depth}_Weights.IMAGENET1K_V1" for depth in _DEPTHS},
+    flow_weights=None,
     last_epochs=10,
     encoder=_PUBLISHED,
+    scratch=_PUBLISHED,
     flow_width=1.0,
     half_resolution=True,
     method=_PUBLISHED,
     flow=_FLOW,
 )
 
-PROFILES = {profile.name: profile for profile in (QUICK, SMOKE, REFERENCE, PAPER)}
+PROFILES = {profile.name: profile for profile in (QUICK, STUDY, SMOKE, REFERENCE, PAPER)}

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from experiments.plan import Plan, RowPlan
+from experiments.records import DamagedRecordError, Record
 from experiments.stage_files import DamagedFileError, read_bytes
 from experiments.stages import Stage
-from experiments.store import DamagedRecordError, Record, State
+from experiments.store import State
 from mila.common.types import Array
 from mila.data.packed import PackedClips
 

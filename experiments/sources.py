@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the readers need PyTorch; to say which data there are does 
     from mila.data.readers.layouts import ClipMode, Layout
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "pretrain"]
 
 DATA: tuple[DataName, ...] = get_args(DataName)
 EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
@@ -49,10 +49,12 @@ class Source:
 
     Attributes:
         name: which data set.
-        split: `train`, `val` (worlds alone) or `test`, which is what the field scores: of Cityscapes its official val.
+        split: `train`, `val` (worlds alone) or `test`, which is what the field scores: of Cityscapes its official val;
+            `pretrain` (worlds alone) for encoders that other trainings start from.
         height, width: of the frames, pixels.
         mode: where clips come from.
         clips: how many (worlds), or at most how many (real data); None for all there are.
+        stride: time steps a frame of a world's clips; real videos are taken as they are.
         root: the data set's folder; not part of what identifies the data.
         suite: the tasks; for `FLOW`, pairs of a world's frames with their exact optical flow.
     """
@@ -64,6 +66,7 @@ class Source:
     mode: ClipMode
     suite: Suite
     clips: int | None = None
+    stride: int = 1
     root: Path | None = field(default=None, compare=False)
 
     @property
@@ -111,6 +114,7 @@ def _open(source: Source, root: Path | None) -> ClipSource:
     if source.name in ("rooms", "street"):
         if source.clips is None:
             raise UserError(f"the world {source.name!r} has no end: say how many clips.")
+        size["stride"] = source.stride
         if source.suite == FLOW:
             return WorldFlow(source.name, source.split, clips=source.clips, **size)
         return WorldClips(source.name, source.split, clips=source.clips, suite=source.suite, **size)

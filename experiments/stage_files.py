@@ -5,6 +5,7 @@ Whatever is not what the suite writes there is one exception, `DamagedFileError`
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -14,7 +15,7 @@ from typing import Any
 
 from mila.common.files import file_digest
 
-ARRAYS = ("pictures.npz", "attention.npz", "film.npz")
+ARRAYS = ("clips.npz", "pictures.npz", "attention.npz", "film.npz")
 """Arrays that a stage may keep beside its record."""
 FILES = (
     "stage.json",
@@ -158,4 +159,18 @@ def damaged_file(folder: Path, files: Files) -> Path | None:
             return path
         if found.st_size != about["bytes"]:
             return path
+    return None
+
+
+def damaged_arrays(folder: Path, files: Files) -> Path | None:
+    """The first of a stage's `ARRAYS` whose bytes are not those that its record tells the digest of."""
+    for name in ARRAYS:
+        digest = files.get(name, {}).get("sha256")
+        if digest is None:
+            continue
+        try:
+            if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
+                return folder / name
+        except (FileNotFoundError, NotADirectoryError, DamagedFileError):
+            return folder / name
     return None

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 from experiments.models import label_of, module_of
 from experiments.sources import Source
+from mila.carried import find_weights
+from mila.common.files import file_digest
 from mila.common.versions import code_digest
 from mila.names import AugmentationName, WeightingName
 from mila.schedule import Schedule
@@ -148,21 +150,30 @@ class Train(Stage):
         """See `Stage`."""
         if self.schedule is None:
             return 2.0
-        return (0.02 if self.data.source.suite == FLOW else 0.2) * self.schedule.steps(self.data.count)
+        a_step = 0.02 if self.data.source.suite == FLOW else 0.2
+        parts = self.schedule.parts
+        return sum(p.steps(self.data.count) * (a_step / 8 if p.encoders == "frozen" else a_step) for p in parts)
 
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
-        schedule = None if self.schedule is None else vars(self.schedule) | {"betas": list(self.schedule.betas)}
+        parts = [vars(part) | {"betas": list(part.betas)} for part in self.schedule.parts] if self.schedule else None
         return {
             "model": label_of(self.model),
             "arguments": as_json(self.arguments),
             "seed": self.seed,
-            "schedule": schedule,
+            "schedule": parts,
+            "weights": self._digests(),
             "starts": [[start.ours, start.theirs] for start in self.starts],
             "weighting": self.weighting,
             "augmentation": self.augmentation,
             "last_epochs": self.last_epochs,
         }
+
+    def _digests(self) -> dict[str, str]:
+        """What is in the files of initial weights, by the arguments that give them; torchvision's have their names."""
+        given = {name: value for name, value in self.arguments if name.endswith("weights") and value is not None}
+        found = {name: find_weights(value) for name, value in given.items()}
+        return {name: file_digest(path)[:16] for name, path in found.items() if path is not None}
 
     def states(self, clips: int) -> tuple[str, ...]:
         """Files of the states that are scored, the final one last, of a training on `clips` clips."""

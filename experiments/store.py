@@ -12,21 +12,19 @@ All of it is JSON, text, NumPy arrays and tensors: reading a store never runs an
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import Timeout
 
-from experiments.stage_files import DamagedFileError, Files, check_arrays, check_folder, damaged_file, read_object
-from experiments.stages import Data, Stage, hash_of, known_kinds
-from mila.common.files import TOO_MANY_FILES, not_opened, write_json, write_text
+from experiments.records import DamagedRecordError, Record, checksum, damaged, read_record
+from experiments.stage_files import DamagedFileError, check_folder, damaged_arrays, damaged_file, read_object
+from experiments.stages import Data, Stage, known_kinds
+from mila.common.files import not_opened, write_json, write_text
 from mila.common.locks import ProcessLock
 from mila.errors import UserError
 
@@ -46,34 +44,6 @@ _OLD = 60.0
 """Seconds after which what is still half-written belongs to nobody."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """What a finished stage left.
-
-    Attributes:
-        stage: its description (configuration, code, needs) and title.
-        result: what it computed, by kind of stage.
-        seconds: time spent on it, interrupted attempts included.
-        finished: when, ISO 8601 with time zone.
-        environment: where.
-        folder: its files.
-        files: what they were when it was finished, see `experiments.stage_files`.
-    """
-
-    key: str
-    stage: dict[str, Any]
-    result: dict[str, Any]
-    seconds: float
-    finished: str
-    environment: dict[str, Any]
-    folder: Path
-    files: Files = field(default_factory=dict)
-
-
-class DamagedRecordError(UserError):
-    """A record, or another file of a stage, is not what was written."""
-
-
 class Store:
     """All stages' folders under `root`.
 
@@ -89,6 +59,7 @@ class Store:
         self.root, self.command = root, command
         self._folders: dict[tuple[str, str], Path] = {}
         self._records: dict[Path, tuple[_Version, Record | DamagedRecordError]] = {}
+        self._checked: dict[Path, _Version] = {}  # the record whose arrays were found to be right, by folder
         about = root / _ABOUT
         try:
             found = read_object(about)["format"]
@@ -108,7 +79,7 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers are sent no records: they read what they need."""
-        return {**vars(self), "_folders": {}, "_records": {}}
+        return {**vars(self), "_folders": {}, "_records": {}, "_checked": {}}
 
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are."""
@@ -136,15 +107,16 @@ class Store:
             return _unfinished(self.folder(stage))
 
     @staticmethod
-    def state_of(folder: Path) -> State:
-        """The state of the stage in `folder`, read anew."""
+    def state_of(folder: Path, *, contents: bool = False) -> State:
+        """The state of the stage in `folder`, read anew; with `contents` what its arrays hold counts as well."""
         try:
-            record, _ = _read(folder)
+            record = read_record(folder)
         except (FileNotFoundError, NotADirectoryError):
             return _unfinished(folder)
         except DamagedRecordError:
             return "damaged"
-        return "done" if damaged_file(folder, record.get("files", {})) is None else "damaged"
+        found = damaged_file(folder, record.files) or (damaged_arrays(folder, record.files) if contents else None)
+        return "done" if found is None else "damaged"
 
     @staticmethod
     def check(folder: Path) -> None:
@@ -235,7 +207,7 @@ class Store:
         """Write the record; from here on the stage is done."""
         folder = self.folder(stage)
         record = {"result": result, **about}
-        write_json(folder / "record.json", {**record, "checksum": _checksum(record)})
+        write_json(folder / "record.json", {**record, "checksum": checksum(record)})
         (folder / "progress.json").unlink(missing_ok=True)
 
     def fail(self, stage: Stage, reason: str) -> None:
@@ -259,6 +231,26 @@ class Store:
             raise record
         return record
 
+    def check_arrays(self, stage: Stage) -> bool:
+        """Compare what a stage's arrays hold with its record; where they differ it is damaged from here on.
+
+        What is to be shown is looked at, each file once; a plan of thousands of stages asks `state`, which reads none.
+
+        Returns:
+            Whether the stage is done.
+        """
+        if self.state(stage) != "done":
+            return False
+        folder = self.folder(stage)
+        version, record = self._records[folder / "record.json"]
+        if isinstance(record, Record) and self._checked.get(folder) != version:
+            path = damaged_arrays(folder, record.files)
+            if path is not None:
+                self._records[folder / "record.json"] = (version, damaged(path, folder))
+                return False
+            self._checked[folder] = version
+        return True
+
     def _read_cached(self, stage: Stage) -> Record | DamagedRecordError:
         """Read a record, or return what was read before if the file is still the same."""
         folder = self.folder(stage)
@@ -277,20 +269,9 @@ class Store:
             return _with_files(before[1])
         record: Record | DamagedRecordError
         try:
-            values, about = _read(folder)
+            record = read_record(folder)
         except DamagedRecordError as error:
             record = error
-        else:
-            record = Record(
-                key=stage.key,
-                stage=about,
-                result=values["result"],
-                seconds=values["seconds"],
-                finished=values["finished"],
-                environment=values["environment"],
-                folder=folder,
-                files=values.get("files", {}),
-            )
         self._records[path] = (version, record)
         return _with_files(record)
 
@@ -315,10 +296,10 @@ class Store:
             DamagedRecordError: the record is not what was written.
         """
         try:
-            record, _ = _read(self.folder(stage))
+            record = read_record(self.folder(stage))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        digest: str | None = record.get("files", {}).get(name, {}).get("sha256")
+        digest: str | None = record.files.get(name, {}).get("sha256")
         return digest
 
     def earlier_seconds(self) -> dict[tuple[str, str], float]:
@@ -326,11 +307,11 @@ class Store:
         latest: dict[tuple[str, str], tuple[str, float]] = {}
         for folder in self.folders():
             try:
-                record, about = _read(folder)
+                record = read_record(folder)
             except (OSError, DamagedRecordError):
                 continue  # what is not finished, damaged or being removed has nothing to forecast from
-            name = (about["kind"], about["title"])
-            latest[name] = max(latest.get(name, ("", 0.0)), (record["finished"], record["seconds"]))
+            name = (record.stage["kind"], record.stage["title"])
+            latest[name] = max(latest.get(name, ("", 0.0)), (record.finished, record.seconds))
         return {name: seconds for name, (_, seconds) in latest.items()}
 
 
@@ -342,74 +323,9 @@ def _unfinished(folder: Path) -> State:
     return "failed" if (folder / "error.txt").is_file() else "waiting"
 
 
-def _checksum(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _with_files(record: Record | DamagedRecordError) -> Record | DamagedRecordError:
     """A record as long as the files that it is about are there."""
     if isinstance(record, DamagedRecordError):
         return record
     path = damaged_file(record.folder, record.files)
-    return record if path is None else _damaged(path, record.folder)
-
-
-def _damaged(path: Path, folder: Path) -> DamagedRecordError:
-    return DamagedRecordError(
-        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
-    )
-
-
-_IN_RECORD: dict[str, type | tuple[type, ...]] = {
-    "result": dict,
-    "seconds": (int, float),
-    "finished": str,
-    "environment": dict,
-}
-_IN_DESCRIPTION: dict[str, type | tuple[type, ...]] = {"title": str}
-_NOT_HASHED = ("title", "command")
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A finished stage's record and description.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: there is no record.
-        DamagedRecordError: a file of the stage is not what was written.
-        OSError: this machine cannot open a file now.
-    """
-    path = folder / "record.json"
-    path.lstat()
-    try:
-        check_folder(folder)
-        record = _object_of(path, _IN_RECORD)
-        if record.pop("checksum", None) != _checksum(record):
-            raise DamagedFileError(f"{path} is not what was written there")
-        about = _description(folder / "stage.json")
-        check_arrays(folder)
-    except OSError as error:
-        if error.errno in TOO_MANY_FILES:
-            raise not_opened(path, error) from error
-        raise
-    except DamagedFileError as error:
-        raise DamagedRecordError(f"{error} (edited, or damaged); delete {folder} to run the stage again.") from error
-    return record, about
-
-
-def _description(path: Path) -> dict[str, Any]:
-    """What a stage is; its hash is the name of its folder."""
-    try:
-        about = _object_of(path, _IN_DESCRIPTION)
-    except FileNotFoundError as error:
-        raise DamagedFileError(f"{path} is gone") from error
-    if hash_of({name: value for name, value in about.items() if name not in _NOT_HASHED}) != path.parent.name:
-        raise DamagedFileError(f"{path} is not what was written there")
-    return about
-
-
-def _object_of(path: Path, shape: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
-    """The JSON object in a file, which has at least these entries."""
-    values = read_object(path)
-    if not all(isinstance(values.get(name), kind) for name, kind in shape.items()):
-        raise DamagedFileError(f"{path} is not what was written there")
-    return values
+    return record if path is None else damaged(path, record.folder)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from mila.carried import find_weights
 from mila.common.weights import read_weight_file, weights_by_name
 from mila.errors import UserError
 
@@ -37,8 +38,8 @@ class DeepLabResNet(ResNet):  # type: ignore[misc]  # torchvision carries no typ
         depth: 18, 34, 50 or 101.
         width: factor on every channel count; 1 is the paper's network, less makes one for a laptop.
         weights: None for random initialisation; a torchvision weight name such as
-            `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); or the path of a file with them,
-            see `load_imagenet_weights`.
+            `"ResNet101_Weights.IMAGENET1K_V1"` (downloaded by torchvision); the name of weights that the suite
+            carries, such as `"street-resnet18"` (`mila.carried`); or the path of a file; see `load_encoder_weights`.
         zero_init_residual: torchvision's switch: every residual block starts as the identity (its last batch norm at
             0). Of use without `weights`: short trainings get much further.
 
@@ -71,7 +72,7 @@ class DeepLabResNet(ResNet):  # type: ignore[misc]  # torchvision carries no typ
         _dilate(self.layer3, 1, 2)
         _dilate(self.layer4, 2, 4)
         if weights is not None:
-            load_imagenet_weights(self, weights)
+            load_encoder_weights(self, weights)
 
     def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
         """The hook of torchvision's ResNet for a group of blocks, here with `width` on its planes."""
@@ -136,27 +137,27 @@ def _strided(block: nn.Module) -> str:
 _LONGEST_REASON = 200  # characters of PyTorch's list of names that are in excess or amiss
 
 
-def load_imagenet_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
-    """Load a torchvision ResNet's weights, its classifier left out.
+def load_encoder_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
+    """Load a ResNet's weights, its classifier left out.
 
     Args:
         backbone: takes the weights.
-        weights: a torchvision weight name (`ResNet18_Weights.IMAGENET1K_V1`) or a file with a state dict, bare or in
-            one of the wrappings of `mila.common.weights`.
+        weights: a torchvision weight name (`ResNet18_Weights.IMAGENET1K_V1`), a name of `mila.carried`, or a file with
+            a state dict, bare or in one of the wrappings of `mila.common.weights`.
 
     Raises:
         UserError: unknown name, failed download, unreadable file, or weights of another network.
     """
-    path = Path(weights)
-    if path.is_file():
+    path = find_weights(weights)
+    if path is not None:
         state = weights_by_name(read_weight_file(path), path)
     else:
         try:
             entry = get_weight(str(weights))
         except ValueError as error:
             raise UserError(
-                f"{weights!r} is neither a file nor a torchvision weight name (such as "
-                "'ResNet101_Weights.IMAGENET1K_V1'); give one of the two."
+                f"{weights!r} is neither a file nor the name of weights that torchvision has (such as "
+                "'ResNet101_Weights.IMAGENET1K_V1') or this suite carries (mila/carried); give one of these."
             ) from error
         try:
             state = dict(entry.get_state_dict(progress=True, check_hash=True))
@@ -174,5 +175,5 @@ def load_imagenet_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
         raise UserError(
             f"the weights {str(weights)!r} do not fit DeepLab-ResNet{backbone.depth} at width {backbone.width:g} "
             f"({reason}); "
-            "choose the weights of the same depth, and width 1 for torchvision's."
+            "choose the weights of the same depth, and width 1 for torchvision's, 0.125 for this suite's."
         ) from error

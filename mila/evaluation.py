@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mila.clip_sums import ClipSums
 from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.errors import DivergedError
@@ -23,8 +24,8 @@ def evaluate(
     batch: int = 8,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
-) -> dict[str, float]:
-    """All metrics of the suite, with every clip's last keyframe `offset` frames before its annotated frame.
+) -> ClipSums:
+    """The sums of every clip, with its last keyframe `offset` frames before its annotated frame.
 
     Args:
         model: put into eval mode.
@@ -35,7 +36,7 @@ def evaluate(
         progress: is called with (clips done, clips in all).
 
     Returns:
-        Metrics in SI units by name, see `mila.metrics`.
+        What `mila.metrics` defines is computed from them: `evaluate(...).metrics()`.
 
     Raises:
         DivergedError: a prediction that counts is not a finite number.
@@ -52,7 +53,7 @@ def evaluate(
             raise DivergedError(f"in clips {indices[0] + 1} to {indices[-1] + 1} of {len(clips)} {error}") from error
         if progress is not None:
             progress(indices.stop, len(clips))
-    return sums.compute()
+    return sums.clips()
 
 
 @torch.no_grad()

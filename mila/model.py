@@ -7,10 +7,11 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mila.attention import InterFrameLocalAttention, Window
@@ -21,7 +22,7 @@ from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.tasks import Suite
-from mila.video_model import Part, VideoModel
+from mila.video_model import Encoded, Part, VideoModel
 
 
 @dataclass(frozen=True)
@@ -266,22 +267,47 @@ class MILA(VideoModel):
     def _is_key(self, frame: int, key: int) -> bool:
         return (frame - key) % self.keyframe_interval == 0
 
-    def _walk(self, clip: Tensor, offset: int, mimic: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Encode every needed frame in one batch a network, walk the light part through time, decode the last."""
-        self.check_clip(clip, offset)
-        last = clip.shape[1] - 1
-        key = last - offset
-        needed = self._needed(clip.shape[1], offset)
+    def pretrained(self) -> list[nn.Module]:
+        """See `VideoModel.pretrained`: both networks, and a propagation that is one itself."""
+        return [*super().pretrained(), *(p for p in self.propagations if isinstance(p, Propagation) and p.pretrained)]
+
+    def encoded_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:
+        """See `VideoModel.encoded_frames`; the networks are `slow` and `fast`."""
+        key, last = length - 1 - offset, length - 1
+        needed = self._needed(length, offset)
         slow = {t for t in needed if self._is_key(t, key)}
         fast = set(needed) - slow
         if self._compares == "fast":
             fast |= slow if self.sources(True) else slow - {last}  # a last frame that receives nothing compares nothing
-        of_slow = self._encode_all(clip, slow | ({key} if mimic else set()), keyframe=True)
-        of_fast = self._encode_all(clip, fast | ({key} if mimic else set()), keyframe=False)
-        own: dict[str, Tensor] = {}
-        if mimic and self.mimicry is not None:
-            own = self.mimicry(of_slow[key], of_fast[key])
+        return {name: sorted(frames) for name, frames in (("slow", slow), ("fast", fast)) if frames}
 
+    def encode_frames(self, network: str, frames: Tensor) -> tuple[Tensor, ...]:
+        """See `VideoModel.encode_frames`; before the slow network's projection."""
+        encoder = self.slow if network == "slow" else self.fast
+        assert encoder is not None
+        return (encoder(frames),)
+
+    def forward_encoded(self, clip: Tensor, offset: int, encoded: Encoded) -> dict[str, Tensor]:
+        """See `VideoModel.forward_encoded`."""
+        self.check_clip(clip, offset)
+        return self._walk(clip, offset, *self._features(encoded))
+
+    def _features(self, encoded: Encoded) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """What each network gave, by frame, the slow one's projected in one batch."""
+        slow = {t: maps[0] for (network, t), maps in encoded.items() if network == "slow"}
+        fast = {t: maps[0] for (network, t), maps in encoded.items() if network == "fast"}
+        if not slow:
+            return slow, fast
+        batch = torch.cat(list(slow.values())) if len(slow) > 1 else next(iter(slow.values()))
+        return dict(zip(slow, self.project(batch).chunk(len(slow)), strict=True)), fast
+
+    def _walk(
+        self, clip: Tensor, offset: int, of_slow: Mapping[int, Tensor], of_fast: Mapping[int, Tensor]
+    ) -> dict[str, Tensor]:
+        """Walk the light part through time from every needed frame's features, and decode the last."""
+        last = clip.shape[1] - 1
+        key = last - offset
+        needed = self._needed(clip.shape[1], offset)
         relations = self._relate_all(clip, range(needed[0], last + 1), key)
         memory = Memory()
         fused: list[Tensor] = []
@@ -295,15 +321,7 @@ class MILA(VideoModel):
                     fused = self.receive(emitted, memory, keyframe)
                 if t != last:
                     self.remember(memory, emitted, fused, keyframe)
-        return self.decode(fused, (clip.shape[-2], clip.shape[-1])), own
-
-    def _encode_all(self, clip: Tensor, frames: set[int], keyframe: bool) -> dict[int, Tensor]:
-        """Features of some frames of a clip by index, in one batch."""
-        order = sorted(frames)
-        if not order:
-            return {}
-        features = self.encode(clip[:, order].flatten(0, 1), keyframe).unflatten(0, (clip.shape[0], len(order)))
-        return dict(zip(order, features.unbind(1), strict=True))
+        return self.decode(fused, (clip.shape[-2], clip.shape[-1]))
 
     def _relate_all(self, clip: Tensor, frames: range, key: int) -> dict[int, Relation]:
         """How each frame that receives relates to the frame before it, in one batch; of chained propagation alone."""
@@ -317,11 +335,21 @@ class MILA(VideoModel):
 
     def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
         """See `VideoModel.forward`."""
-        return self._walk(clip, offset, mimic=False)[0]
+        self.check_clip(clip, offset)
+        return self.forward_encoded(clip, offset, self.encode_clip(clip, self.encoded_frames(clip.shape[1], offset)))
 
     def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predictions, and the losses of Eq. 3 on the keyframe."""
-        return self._walk(clip, offset, mimic=self.mimicry is not None)
+        if self.mimicry is None:
+            return self(clip, offset), {}
+        self.check_clip(clip, offset)
+        key = clip.shape[1] - 1 - offset
+        needed = self.encoded_frames(clip.shape[1], offset)
+        both = {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
+        of_slow, of_fast = self._features(self.encode_clip(clip, both))
+        own = self.mimicry(of_slow[key], of_fast[key])
+        for_fast = {t: x for t, x in of_fast.items() if t in needed.get("fast", ())}
+        return self._walk(clip, offset, of_slow, for_fast), own
 
     def stream(self) -> MILAStream:
         """See `VideoModel.stream`."""

@@ -26,11 +26,13 @@ class Propagation(nn.Module, ABC):
             `"frame"`, the normalised image, `[B, 3, H, W]`.
         chained: features are carried from each frame to the next one, through all frames in between, and not from
             their own frame to the current one at once. Only for what compares `"frame"`.
+        pretrained: whether it is a network that begins trained, and not a new layer (`VideoModel.pretrained`).
         reuse_embeddings: `embed` once a frame, or in every `relate` anew; the result is the same.
     """
 
     compares: ClassVar[Compared] = "features"
     chained: ClassVar[bool] = False
+    pretrained: ClassVar[bool] = False
     reuse_embeddings: bool = True
 
     def embed(self, compared: Tensor) -> Tensor:

@@ -1,24 +1,31 @@
-"""How long and how fast a network is trained. Needs no PyTorch."""
+"""How long and how fast a network is trained, in parts that follow each other. Needs no PyTorch."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+EncoderState = Literal["trained", "fixed_norm", "frozen"]
+"""What becomes of the parts of a model that begin as trained networks (`VideoModel.pretrained`) while it is trained:
+they are trained as everything else; or so, but their batch norms keep the statistics that they have; or they stay as
+they are, and what they give for a frame is kept."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast (Section 4.1: Adam, 1e-4, batch 4, 50 epochs).
+class Part:
+    """One part of a schedule (Section 4.1 has one: Adam, 1e-4, batch 4, 50 epochs).
 
     Attributes:
         epochs: passes over the training clips.
         batch: clips a step.
         lr: learning rate of Adam.
         betas: of Adam; (0.9, 0.99) in the paper.
-        decay: `"none"` keeps the rate, `"cosine"` takes it to 0 over the run, `"step"` divides it by 10 (appendix A)
-            after `decay_at` of the run. When the paper does so it does not say.
+        decay: `"none"` keeps the rate, `"cosine"` takes it to 0 over the part, `"step"` divides it by 10 (appendix A)
+            after `decay_at` of it. When the paper does so it does not say.
         decay_at: of the steps, before the rate of `"step"` falls.
+        name: for people.
+        encoders: see `EncoderState`. While they are frozen only the tasks' losses count, not the model's own.
     """
 
     epochs: float
@@ -27,6 +34,8 @@ class Schedule:
     betas: tuple[float, float] = (0.9, 0.99)
     decay: Literal["none", "cosine", "step"] = "none"
     decay_at: float = 0.8
+    name: str = "all layers"
+    encoders: EncoderState = "trained"
 
     def steps(self, clips: int) -> int:
         """Optimiser steps on a training set of `clips` clips; an incomplete last batch of an epoch is left out."""
@@ -42,7 +51,55 @@ class Schedule:
             return self.lr * 0.5 * (1 + math.cos(math.pi * step / total))
         return self.lr * 0.1 if self.decay == "step" and step >= self.decay_at * total else self.lr
 
+
+class Place(NamedTuple):
+    """Where a step is: in which part, and which step of it."""
+
+    number: int
+    part: Part
+    step: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Parts of a training that follow each other, each with an optimiser of its own.
+
+    Raises:
+        ValueError: there is no part.
+    """
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("a schedule has at least one part")
+
+    def steps(self, clips: int) -> int:
+        """Optimiser steps in all."""
+        return sum(part.steps(clips) for part in self.parts)
+
+    def place(self, step: int, clips: int) -> Place:
+        """Where step number `step` is; from the end on, the end of the last part."""
+        for index, part in enumerate(self.parts[:-1]):
+            if step < part.steps(clips):
+                return Place(index, part, step)
+            step -= part.steps(clips)
+        return Place(len(self.parts) - 1, self.parts[-1], step)
+
     def last_epochs(self, clips: int, count: int) -> list[int]:
-        """The last `count` full epochs, numbered from 1, whose ends are reached."""
-        full = self.steps(clips) // self.steps_an_epoch(clips)
+        """The last `count` full epochs of the last part, numbered from 1, whose ends are reached."""
+        last = self.parts[-1]
+        full = last.steps(clips) // last.steps_an_epoch(clips)
         return list(range(max(1, full - count + 1), full + 1))
+
+
+def one_part(
+    epochs: float,
+    batch: int = 4,
+    lr: float = 1e-4,
+    betas: tuple[float, float] = (0.9, 0.99),
+    decay: Literal["none", "cosine", "step"] = "none",
+    decay_at: float = 0.8,
+) -> Schedule:
+    """A schedule of a single `Part`, in which everything is trained."""
+    return Schedule((Part(epochs, batch, lr, betas, decay, decay_at),))

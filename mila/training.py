@@ -3,10 +3,15 @@
 Everything random is a function of (seed, step) alone: the order of the clips, the offset of the batch, the
 augmentation. A checkpoint therefore holds the network, the weighting, the optimiser, the step and the sums of losses so
 far, and a run that was killed gives the same numbers as any other.
+
+A schedule has parts, each with an optimiser of its own. While the encoders are frozen (`Part.encoders`) what they give
+for a frame is computed once and kept (`mila.kept`), where that can be done: in one process, without augmentation, of a
+model that says which maps depend on single frames. Otherwise they run at every step.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +29,11 @@ from mila.common.types import Progress
 from mila.data.augment import augment
 from mila.data.packed import PackedClips
 from mila.errors import DivergedError, StoppedError, UserError
+from mila.kept import KeptMaps, can_keep
 from mila.losses import annotated, task_loss
 from mila.names import AugmentationName, WeightingName
-from mila.schedule import Schedule
-from mila.video_model import VideoModel
+from mila.schedule import Place, Schedule
+from mila.video_model import Encoded, VideoModel
 from mila.weighting import Weighting, make_weighting
 
 CURVE_POINTS = 50
@@ -39,7 +45,7 @@ class Recipe:
     """How a model is trained: all that the result depends on beside the model and the clips.
 
     Attributes:
-        schedule: length and rate.
+        schedule: lengths and rates.
         seed: of the clips' order, the offsets and the augmentation. (The initial weights are the caller's.)
         weighting: of the tasks' losses; what it learns is trained by the same optimiser.
         augmentation: protocol of `mila.data.augment`.
@@ -72,7 +78,8 @@ class Callbacks:
 
     Attributes:
         progress: after each step, with (steps done, steps in all).
-        end_epoch: after each full epoch, with how many have passed; after an interruption perhaps twice with the same.
+        end_epoch: after each full epoch of the last part, with how many of them have passed; after an interruption
+            perhaps twice with the same.
         stop: at the start and after every step; where it returns true, the checkpoint is written and the training
             stops.
     """
@@ -82,11 +89,12 @@ class Callbacks:
     stop: Callable[[], bool] | None = None
 
 
-def batch_of(step: int, clips: int, batch: int, interval: int, seed: int) -> tuple[list[int], int]:
-    """Which clips, and which offset in 0..K-1, step number `step` trains on; a function of its arguments alone."""
+def batch_of(step: int, clips: int, batch: int, interval: int, seed: int, part: int = 0) -> tuple[list[int], int]:
+    """Which clips, and which offset in 0..K-1, step `step` of a part trains on; a function of its arguments alone."""
     epoch, position = divmod(step, max(1, clips // batch))
-    order = np.random.default_rng((seed, 0, epoch)).permutation(clips)
-    offset = int(np.random.default_rng((seed, 1, step)).integers(interval))
+    more = (part,) if part else ()
+    order = np.random.default_rng((seed, 0, epoch, *more)).permutation(clips)
+    offset = int(np.random.default_rng((seed, 1, step, *more)).integers(interval))
     return order[position * batch : (position + 1) * batch].tolist(), offset
 
 
@@ -132,11 +140,18 @@ class _Losses(nn.Module):
     def __init__(self, model: VideoModel, weigh: Weighting) -> None:
         super().__init__()
         self.model, self.weigh = model, weigh
+        self.is_head_start = False
 
     def forward(
-        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int
+        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        predictions, own = self.model.training_forward(frames, offset)
+        own = dict[str, Tensor]()
+        if encoded is not None:
+            predictions = self.model.forward_encoded(frames, offset, encoded)
+        elif self.is_head_start:
+            predictions = self.model(frames, offset)
+        else:
+            predictions, own = self.model.training_forward(frames, offset)
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
@@ -164,33 +179,55 @@ class Training:
         clips: the training clips.
         recipe: how.
         device: where to compute.
+        folder: where the maps of frozen encoders are kept, `folder / "kept"`.
 
     Attributes:
         done: steps that have been made.
         total: steps in all.
-        epoch: steps of one epoch.
         curve: see `train`.
 
     Raises:
         ValueError: an unknown weighting.
-        UserError: the batch has fewer clips than there are ranks.
+        UserError: a batch has fewer clips than there are ranks.
     """
 
-    def __init__(self, model: VideoModel, clips: PackedClips, recipe: Recipe, device: torch.device | str) -> None:
-        schedule = recipe.schedule
-        distributed.part(min(schedule.batch, len(clips)))  # refuses what cannot be shared
+    def __init__(
+        self, model: VideoModel, clips: PackedClips, recipe: Recipe, device: torch.device | str, folder: Path
+    ) -> None:
+        for part in recipe.schedule.parts:
+            distributed.part(min(part.batch, len(clips)))  # refuses what cannot be shared
         if distributed.world_size() > 1:
             distributed.synchronise_batch_norm(model)
-        model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model, self._clips, self._recipe, self._device = model, clips, recipe, device
+        self._folder = folder / "kept"
         self._weigh = make_weighting(recipe.weighting, [t.name for t in model.suite.tasks]).to(device)
-        parameters = [p for module in (model, self._weigh) for p in module.parameters() if p.requires_grad]
-        self._optimiser = torch.optim.Adam(parameters, lr=schedule.lr, betas=schedule.betas, fused=True)
-        whole = _Losses(model, self._weigh)
-        self._losses = _shared_by_ranks(whole, device) if distributed.world_size() > 1 else whole
-        self.total, self.epoch = schedule.steps(len(clips)), schedule.steps_an_epoch(len(clips))
+        self._trainable = [p for module in (model, self._weigh) for p in module.parameters() if p.requires_grad]
+        self.total = recipe.schedule.steps(len(clips))
         self.done, self.curve = 0, list[dict[str, float]]()
         self._since_point, self._since_epoch = _Means(), _Means()
+        self._enter(recipe.schedule.place(0, len(clips)))
+
+    def _enter(self, place: Place) -> None:
+        """Make ready for a part of the schedule."""
+        model, part = self._model, place.part
+        self._place = place
+        self._part_total = part.steps(len(self._clips))
+        model.train()
+        for parameter in self._trainable:
+            parameter.requires_grad_(True)
+        for module in model.pretrained():
+            module.train(part.encoders == "trained")
+            if part.encoders == "frozen":
+                module.requires_grad_(False)
+        whole = _Losses(model, self._weigh)
+        whole.is_head_start = part.encoders == "frozen"
+        alone = self._recipe.augmentation == "none" and distributed.world_size() == 1
+        self._keeps = whole.is_head_start and alone and can_keep(model)
+        self._kept: KeptMaps | None = None
+        parameters = [p for p in self._trainable if p.requires_grad]
+        self._optimiser = torch.optim.Adam(parameters, lr=part.lr, betas=part.betas, fused=True)
+        self._losses = _shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -209,10 +246,20 @@ class Training:
         """Go on from what `state` gave, of a training with the same recipe."""
         self._model.load_state_dict(state["model"])
         self._weigh.load_state_dict(state["factors"])
+        self.done, self.curve = state["step"], state["curve"]
+        place = self._recipe.schedule.place(max(0, self.done - 1), len(self._clips))  # whose optimiser was saved
+        if place.number != self._place.number:
+            self._enter(place)
         self._optimiser.load_state_dict(state["optimiser"])
         self._since_point.load(state["since_point"], self._device)
         self._since_epoch.load(state["since_epoch"], self._device)
-        self.done, self.curve = state["step"], state["curve"]
+
+    @property
+    def ended_epoch(self) -> int | None:
+        """The epoch of the last part, numbered from 1, that the last step ended; None where it ended none."""
+        place = self._recipe.schedule.place(self.done, len(self._clips))
+        epoch, rest = divmod(place.step, place.part.steps_an_epoch(len(self._clips)))
+        return epoch if epoch and not rest and place.number == len(self._recipe.schedule.parts) - 1 else None
 
     def step(self) -> None:
         """Make the next step.
@@ -220,8 +267,12 @@ class Training:
         Raises:
             DivergedError: a loss is not finite.
         """
+        place = self._recipe.schedule.place(self.done, len(self._clips))
+        if place.number != self._place.number:
+            self._enter(place)
+        self._place = place
         for group in self._optimiser.param_groups:
-            group["lr"] = self._recipe.schedule.rate(self.done, self.total)
+            group["lr"] = place.part.rate(place.step, self._part_total)
         loss, own, losses = self._losses_of_batch()
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
@@ -230,24 +281,34 @@ class Training:
             )
         self._since_point.add({**own, **losses})
         self._since_epoch.add(losses)
-        if (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or self.done + 1 == self.total:
+        if (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
             self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
         self.done += 1
-        if self.done % self.epoch == 0:
+        if (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0:
             self._weigh.end_epoch(self._since_epoch.take())
+
+    def close(self) -> None:
+        """Delete what was kept; after the last step."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _losses_of_batch(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """What the next step minimises, the model's own losses and the tasks' losses."""
-        clips, model, recipe = self._clips, self._model, self._recipe
-        indices, offset = batch_of(self.done, len(clips), recipe.schedule.batch, model.keyframe_interval, recipe.seed)
+        clips, model, recipe, place = self._clips, self._model, self._recipe, self._place
+        indices, offset = batch_of(
+            place.step, len(clips), place.part.batch, model.keyframe_interval, recipe.seed, place.number
+        )
         part = distributed.part(len(indices))
         frames, targets = clips.batch(indices[part], offset, model.history, self._device)
         frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, part.start)
-        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, offset)
+        encoded = None
+        if self._keeps:
+            self._kept = self._kept or KeptMaps(model, clips, self._folder, self._device)
+            encoded = self._kept.of(indices, frames.shape[1], offset)
+        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, offset, encoded)
         return losses
 
 
@@ -290,15 +351,15 @@ def train(
             finished instead.
     """
     callbacks = callbacks or Callbacks()
-    training = Training(model, clips, recipe, device)
+    training = Training(model, clips, recipe, device, checkpoint.path.parent)
     _resume(training, checkpoint, recipe.weighting, device)
     pace = Pace(checkpoint.seconds, 3 * sum(p.nbytes for p in model.parameters()))  # Adam has two averages of each
     if _stops(callbacks, device):
         raise StoppedError
     while training.done < training.total:
         training.step()
-        if callbacks.end_epoch is not None and training.done % training.epoch == 0:
-            callbacks.end_epoch(training.done // training.epoch)
+        if callbacks.end_epoch is not None and training.ended_epoch is not None:
+            callbacks.end_epoch(training.ended_epoch)
         if callbacks.progress is not None:
             callbacks.progress(training.done, training.total)
         stops = _stops(callbacks, device)
@@ -309,6 +370,7 @@ def train(
                 save_checkpoint(checkpoint.path, checkpoint.identity, training.state())
         if stops:
             raise StoppedError
+    training.close()
     return training.curve
 
 

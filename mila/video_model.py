@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy.typing as npt
@@ -13,6 +13,12 @@ from mila.tasks import Suite
 
 Part = Literal["encoder", "propagation", "fusion", "decoders", "other"]
 """The parts that a model's cost is split by; "other" is what the single-frame methods add to their encoders."""
+
+
+Encoded = Mapping[tuple[str, int], tuple[Tensor, ...]]
+"""What networks gave for frames of a clip: maps by (name of the network, index of the frame)."""
+
+_ENCODERS = ("encoder", "encoders", "slow", "fast")
 
 
 class Stream(Protocol):
@@ -73,6 +79,38 @@ class VideoModel(nn.Module, ABC):
         """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
         return self(clip, offset), {}
 
+    def pretrained(self) -> list[nn.Module]:
+        """What may begin as trained networks: the encoders, by the names that the suite's models give them.
+
+        A training of the new layers alone leaves these as they are.
+        """
+        return [module for name, module in self.named_children() if name in _ENCODERS]
+
+    def encoded_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:  # noqa: ARG002
+        """Which frames of a clip each network encodes for a prediction, by the network's name.
+
+        Only networks whose maps depend on the one frame: those can be kept, and shared between offsets. Empty, the
+        default, for a model that has none, or does not say so; it is then run as a whole.
+        """
+        return {}
+
+    def encode_frames(self, network: str, frames: Tensor) -> tuple[Tensor, ...]:
+        """Maps `[B, C, h, w]` that a network of `encoded_frames` gives for frames `[B, 3, H, W]`."""
+        raise NotImplementedError(f"{type(self).__name__} has no network {network!r} whose maps can be kept")
+
+    def forward_encoded(self, clip: Tensor, offset: int, encoded: Encoded) -> dict[str, Tensor]:
+        """As `forward`, with what the networks of `encoded_frames` gave for the frames that it names."""
+        raise NotImplementedError(f"{type(self).__name__} has no network whose maps can be kept")
+
+    def encode_clip(self, clip: Tensor, frames: Mapping[str, Sequence[int]]) -> Encoded:
+        """Encode frames of a clip `[B, T, 3, H, W]`, given by their indices, in one batch a network."""
+        encoded = dict[tuple[str, int], tuple[Tensor, ...]]()
+        for network, order in frames.items():
+            maps = self.encode_frames(network, clip[:, list(order)].flatten(0, 1))
+            by_frame = [m.unflatten(0, (clip.shape[0], len(order))).unbind(1) for m in maps]
+            encoded |= {(network, t): each for t, each in zip(order, zip(*by_frame, strict=True), strict=True)}
+        return encoded
+
     def fit(self, targets: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:  # noqa: ARG002
         """Learn from the training split's target maps alone; only for a model that has nothing to train."""
         raise TypeError(f"{type(self).__name__} is trained, not fitted: it needs a schedule")
@@ -121,6 +159,35 @@ class FrameModel(VideoModel):
         """As `nn.Module`, with the type of `forward`."""
         predictions: dict[str, Tensor] = super().__call__(*args, **kwargs)
         return predictions
+
+
+class EncodedFrameModel(FrameModel):
+    """Base of the single-frame models in which one network looks at the frame, and the rest at its maps alone."""
+
+    @abstractmethod
+    def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """Maps `[B, C, h, w]` of frames `[B, 3, H, W]`."""
+
+    @abstractmethod
+    def decode(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Predictions `[B, C, H, W]` by task from these maps; `size` is (height, width) of the frames."""
+
+    def predict(self, frame: Tensor) -> dict[str, Tensor]:
+        """See `FrameModel.predict`."""
+        return self.decode(self.encode(frame), (frame.shape[-2], frame.shape[-1]))
+
+    def encoded_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:  # noqa: ARG002
+        """See `VideoModel.encoded_frames`."""
+        return {"encoder": (length - 1,)}
+
+    def encode_frames(self, network: str, frames: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """See `VideoModel.encode_frames`; there is one network."""
+        return self.encode(frames)
+
+    def forward_encoded(self, clip: Tensor, offset: int, encoded: Encoded) -> dict[str, Tensor]:
+        """See `VideoModel.forward_encoded`."""
+        self.check_clip(clip, offset)
+        return self.decode(encoded["encoder", clip.shape[1] - 1], (clip.shape[-2], clip.shape[-1]))
 
 
 class _FrameStream:

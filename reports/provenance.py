@@ -11,8 +11,8 @@ from typing import Any
 from experiments.models import file_of
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES
+from experiments.records import Record
 from experiments.results import FlowResult, Results, RowResult, StageResult
-from experiments.store import Record
 from reports.settings import Setting, settings, used_depths
 from reports.titles import DATASET_TITLES
 
@@ -110,7 +110,8 @@ def _differences(plan: Plan) -> tuple[str, ...]:
     facts = {
         f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded,
         f"the tasks are others ({plan.suite.name}, not {plan.grid.suite.name})": plan.suite != plan.grid.suite,
-        "training is much shorter": max(p.encoder.epochs, p.method.epochs) < _PAPER_EPOCHS,
+        "training is much shorter": max(part.epochs for schedule in (p.encoder, p.method) for part in schedule.parts)
+        < _PAPER_EPOCHS,
         "the networks are smaller": p.width < 1 or any(p.depths[depth] < depth for depth in used_depths(plan)),
         "the frames are smaller": p.scale < 1,
         "the clips are no videos": plan.test_data.source.mode != "video",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from experiments.grids.grid import Row
 from experiments.models import DEPTHS, WEIGHTS
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
+from mila.carried import find_weights
+from mila.schedule import Part, Schedule
 from reports.titles import DATASET_TITLES
 
 _NETWORKS = {
@@ -37,12 +38,14 @@ def settings(plan: Plan) -> list[Setting]:
     depths = used_depths(plan)
     trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
     clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
-    title = DATASET_TITLES[paper.name]
+    title, count = DATASET_TITLES[paper.name], plan.train_data.count
     lines = [
         Setting("Input, pixels", f"{height} × {width}", f"{paper.height} × {paper.width}"),
         Setting("Encoders", depths_text(p, depths), f"DeepLab-ResNet{_list([str(depth) for depth in depths])}"),
         Setting("Channels", f"× {p.width:g}", "× 1"),
     ]
+    if plan.embedded:
+        lines.append(Setting("Time steps a frame", f"{plan.test_data.source.stride}", "consecutive frames"))
     intervals = sorted({dict(stage.arguments)["keyframe_interval"] for stage in trains if _has_interval(stage)})
     if intervals:
         numbers = ", ".join(map(str, intervals))
@@ -55,9 +58,11 @@ def settings(plan: Plan) -> list[Setting]:
     if any(row.starts for row in plan.grid.rows):
         lines += [
             Setting("Rows that start from trained networks", _starts(plan.grid.rows), _PAPER_STARTS),
-            Setting("Their schedule", _schedule(p, "method"), _PAPER_SCHEDULE),
+            Setting("Their schedule", schedule_text(p.method, count), _PAPER_SCHEDULE),
         ]
-    lines.append(Setting("Schedule of all other networks", _schedule(p, "encoder"), _PAPER_SCHEDULE))
+    lines.append(Setting("Schedule of all other networks", schedule_text(p.encoder, count), _PAPER_SCHEDULE))
+    if p.scratch != p.encoder and any(row.model.startswith("segnet") for row in plan.grid.rows):
+        lines.append(Setting("Schedule of SegNet, from random weights", schedule_text(p.scratch, count), "not stated"))
     lines += [
         Setting("Task weights", _weightings(plan.grid.rows), "equal; uncertainty and DWA in Table 9 (appendix A.1)"),
         Setting("Decoder normalisation", p.decoder_norm, "none named"),
@@ -117,16 +122,24 @@ def _has_interval(stage: Train) -> bool:
     return "keyframe_interval" in dict(stage.arguments)
 
 
-def _schedule(profile: Profile, of: Literal["encoder", "method", "flow"]) -> str:
-    schedule = {"encoder": profile.encoder, "method": profile.method, "flow": profile.flow}[of]
-    decay = "" if schedule.decay == "none" else f", {schedule.decay} decay"
-    rate, epochs = f"learning rate {schedule.lr:g}{decay}", f"{schedule.epochs:g} epochs"
-    return f"Adam {schedule.betas}, {rate}, {epochs}, batch {schedule.batch}"
+def schedule_text(schedule: Schedule, clips: int) -> str:
+    """A schedule in words, part by part, on a training set of `clips` clips."""
+    return "; then ".join(_part(part, clips, named=len(schedule.parts) > 1) for part in schedule.parts)
+
+
+def _part(part: Part, clips: int, named: bool) -> str:
+    decay = "" if part.decay == "none" else f", {part.decay} decay"
+    rate, epochs = f"learning rate {part.lr:g}{decay}", f"{part.epochs:g} epochs ({part.steps(clips):,} steps)"
+    words = f"Adam {part.betas}, {rate}, {epochs}, batch {part.batch}"
+    encoders = {"trained": "", "fixed_norm": ", batch norm of the encoders fixed", "frozen": ", encoders frozen"}
+    return f"{part.name}: {words}{encoders[part.encoders]}" if named else words
 
 
 def _initial(profile: Profile, trains: list[Train]) -> str:
-    given = {name for stage in trains for name, value in stage.arguments if value is not None}
-    if given & set(WEIGHTS.values()):
+    given = {value for stage in trains for name, value in stage.arguments if name in WEIGHTS.values() and value}
+    if any(find_weights(value) for value in given):
+        return f"encoders trained on other scenes of the worlds: {_list(sorted(map(str, given)))}"
+    if given:
         return "ImageNet"
     return "random, residual branches zero" if profile.zero_init_residual else "random"
 
@@ -154,7 +167,7 @@ def _weightings(rows: tuple[Row, ...]) -> str:
 def _flow(profile: Profile) -> str:
     frames = "half-resolution frames" if profile.half_resolution else "full-resolution frames"
     pairs = f"{profile.flow_clips} pairs of frames"
-    return f"channels × {profile.flow_width:g}, {frames}; {_schedule(profile, 'flow')}, {pairs}"
+    return f"channels × {profile.flow_width:g}, {frames}; {schedule_text(profile.flow, profile.flow_clips)}, {pairs}"
 
 
 def _list(words: list[str]) -> str:

@@ -29,7 +29,7 @@ from experiments.benchmarks.attention_contenders import CONTENDERS, Attention, C
 from experiments.benchmarks.taking_turns import Measured, copy_speed, first_line, measure
 from experiments.runner.workers import find_device
 from mila.attention import Window, local_attention
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
 from mila.common.versions import environment
 from mila.errors import UserError
@@ -78,11 +78,8 @@ def main(words: list[str] | None = None) -> int:
     add("--repeats", metavar="N", type=int, default=9, help="rounds that count (default: 9)")
     add("--patience", metavar="SECONDS", type=float, default=2.0, help="what takes longer is timed once (default: 2)")
     add("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where the record goes")
-    try:
-        return _run(parser.parse_args(words), make_console(width=140))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options, console = parser.parse_args(words), make_console(width=140)
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:

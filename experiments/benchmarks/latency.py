@@ -24,7 +24,7 @@ from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES
 from experiments.runner.workers import find_device
 from experiments.store import Store
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
 from mila.errors import UserError
 from reports.pages.costs import read_counted
 from reports.pages.latency import write_latency
@@ -51,11 +51,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--threads", metavar="N", type=int, help="of the processor (default: one a core)")
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
     options = parser.parse_args(words)
-    try:
-        return _run(options, console)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:

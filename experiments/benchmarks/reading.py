@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
 from mila.data.clips import ClipSource, normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
@@ -43,27 +43,28 @@ def decode_batch(source: ClipSource, indices: list[int], length: int) -> tuple[A
     return np.stack([clip.frames for clip in clips]), targets
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Print one line a data set and set of tasks; returns the exit code."""
     console = make_console(width=160)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="a data set in any layout (not packed)")
     parser.add_argument("--batch", type=int, default=4, help="clips a batch (default: 4)")
     parser.add_argument("--rounds", type=int, default=7, help="batches of each kind (default: 7)")
-    options = parser.parse_args()
-    if min(options.batch, options.rounds) < 1:
-        parser.error("--batch and --rounds take numbers from 1 up")
+    options = parser.parse_args(words)
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    for name in ("batch", "rounds"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} takes a number from 1 up.")
     columns = ("data", "size", "batch", "decoding, ms", "packed, ms", "faster", "by round", "then normalising, ms")
     table = Table(*columns, box=None)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            roots = [options.data_root] if options.data_root else _export(Path(folder), options.batch, console)
-            for root in roots:
-                _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table, console)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+        roots = [options.data_root] if options.data_root else _export(Path(folder), options.batch, console)
+        for root in roots:
+            _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table, console)
     console.print(table, "Medians; one thread; files in the page cache; decoding and packed reads take turns.")
     return 0
 

@@ -26,13 +26,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.synthetic_store import fill, plans_of, seeds_for, stages_of
 from experiments.collect import collect_flow, collect_rows
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
-from mila.common.console import make_console
+from mila.common.console import exit_code_of, make_console
+from mila.errors import UserError
 from reports.report import build_report
 
 _ROUNDS = 3
@@ -118,15 +120,20 @@ def _as_before(stage: Stage, store: Store) -> Iterator[None]:
         away.rename(record)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Print one line a measurement, the bounds beside the numbers; returns the exit code."""
     console = make_console(width=120)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stages", type=int, default=10_000, help="planned and collected (default: 10000)")
     parser.add_argument("--pages", type=int, default=1_000, help="stages with pages (default: 1000)")
-    options = parser.parse_args()
-    if min(options.stages, options.pages) < 1:
-        parser.error("--stages and --pages take numbers from 1 up")
+    options = parser.parse_args(words)
+    return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    for name in ("stages", "pages"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} takes a number from 1 up.")
     table = Table("what", "stages", "seconds", "of all processors", "memory, MB", "bound", box=None)
 
     def add(what: str, stages: int, costs: list[Cost], bound: str) -> None:
@@ -135,8 +142,8 @@ def main() -> int:
         )
         table.add_row(what, str(stages), f"{wall:.2f}", f"{processors:.2f}", f"{memory / 1e6:.0f}", bound)
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         many, some = seeds_for(options.stages), seeds_for(options.pages)
         n = len(stages_of(plans_of(many)))
         add("planning", n, [in_fresh_process(planning, many) for _ in range(_ROUNDS)], "2 s")

@@ -41,7 +41,7 @@ def show(name: str, store: Store, console: Console) -> int:
     about = read_object_or_nothing(folder / "stage.json")
     title, kind = (visible(str(about.pop(name, "?"))) for name in ("title", "kind"))
     console.print(Text.assemble((title, "bold"), f"  {kind} {folder.name}"))
-    console.print(f"state    {Store.state_of(folder)}")
+    console.print(f"state    {Store.state_of(folder, contents=True)}")
     console.print(f"folder   {folder.resolve()}", highlight=False, markup=False)
     for key, value in about.items():
         console.print(f"{visible(key):8} {json.dumps(value)}", highlight=False, markup=False)
@@ -95,6 +95,7 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     (stage,) = found
     if store.state(stage) == "waiting":
         raise UserError(f"{stage.title} is not finished, so there is nothing to verify; run it first.")
+    store.check_arrays(stage)
     recorded = store.record(stage).result["metrics"]
     recomputed = _recompute(stage, store, device)
     table = Table("metric", "recorded", "recomputed", "", box=None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
 from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
@@ -20,7 +21,7 @@ from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
 from experiments.stage_files import describe_files, read_object_or_nothing
 from experiments.stages import Stage, Train
-from experiments.store import DamagedRecordError, Store
+from experiments.store import Store
 from mila.common.files import write_json
 from mila.common.versions import environment
 from mila.errors import DivergedError, LostRankError, StoppedError, UserError

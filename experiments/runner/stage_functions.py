@@ -19,6 +19,7 @@ from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
 from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
+from mila.clip_sums import ClipSums, save_clip_sums
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.files import write_atomic
 from mila.common.types import Progress
@@ -131,7 +132,9 @@ def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]
     from mila.evaluation import predict
 
     clips = store.clips(stage.data)
-    metrics, states, model = _score(stage, store, attempt.device, attempt.progress)
+    sums, model = _score(stage, store, attempt.device, attempt.progress)
+    metrics, states = _metrics(sums)
+    write_atomic(attempt.folder / "clips.npz", lambda file: save_clip_sums(file, sums))
     shown = picture_indices(len(clips), stage.pictures)
     _keep_arrays(attempt.folder / "pictures.npz", predict(model, clips, stage.offset, shown, attempt.device))
     return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}
@@ -141,13 +144,11 @@ def score(
     stage: Evaluate, store: Store, device: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
-    return _score(stage, store, device, progress)[:2]
+    return _metrics(_score(stage, store, device, progress)[0])
 
 
-def _score(
-    stage: Evaluate, store: Store, device: str, progress: Progress
-) -> tuple[dict[str, float], dict[str, dict[str, float]], VideoModel]:
-    """What `score` returns, and the model in its final state."""
+def _score(stage: Evaluate, store: Store, device: str, progress: Progress) -> tuple[dict[str, ClipSums], VideoModel]:
+    """The sums of every clip by state, and the model in its final state."""
     from mila.evaluation import evaluate
 
     clips = store.clips(stage.data)
@@ -160,8 +161,13 @@ def _score(
 
         model = load_model(stage.train, store, name)
         states[name] = evaluate(model, clips, stage.offset, device=device, progress=progress_of_all)
+    return states, model
+
+
+def _metrics(sums: Mapping[str, ClipSums]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    states = {name: clips.metrics() for name, clips in sums.items()}
     first = next(iter(states.values()))
-    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states, model
+    return {metric: statistics.fmean(state[metric] for state in states.values()) for metric in first}, states
 
 
 def picture_indices(clips: int, pictures: int) -> list[int]:

@@ -35,8 +35,12 @@ def make_console(*, width: int | None = None) -> Console:
     return _Console(width=width, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
-def exit_code_of(command: Callable[[], int]) -> int:
+def exit_code_of(command: Callable[[], int], remedy: str = "the same command continues.") -> int:
     """Run a command of the command line: its own exit code, or that of what it raises, which is said in one line.
+
+    Args:
+        command: what to run.
+        remedy: what to do where it was cut off, which is the end of the line.
 
     Returns:
         2 for bad input, 130 where it was interrupted, 1 where another process or the machine let it down.
@@ -50,14 +54,14 @@ def exit_code_of(command: Callable[[], int]) -> int:
     except LostRankError as error:
         code, text = 1, f"error: {error}"
     except KeyboardInterrupt:
-        code, text = 130, "\ninterrupted; the same command continues."
+        code, text = 130, f"\ninterrupted; {remedy}"
     except BrokenPipeError:
         _drop_output()
-        code, text = 1, "error: whoever read the output has ended; the same command continues."
+        code, text = 1, f"error: whoever read the output has ended; {remedy}"
     except OSError as error:  # of the machine: a full disk, a folder that may not be written to, too many open files
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""
-        code, text = 1, f"error: {where}{error.strerror or error}; the same command continues."
+        code, text = 1, f"error: {where}{error.strerror or error}; {remedy}"
     print(visible(text), file=sys.stderr)
     return code
 

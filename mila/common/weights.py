@@ -1,4 +1,8 @@
-"""Weight files as people have them: bare, in a training's checkpoint, or of a network that holds the one wanted."""
+"""Weight files: those that the suite carries, and those that people have.
+
+What people have is bare, in a training's checkpoint, or of a network that holds the one wanted. What the suite carries
+is in `mila.carried`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mila.common.files import write_atomic
 from mila.errors import UserError
 
 _PLACES = ("state_dict", "model")
@@ -16,6 +21,15 @@ _PLACES = ("state_dict", "model")
 
 _WRAPPERS = ("module.", "backbone.")
 """What DataParallel, and networks around a ResNet (torchvision's segmentation models, detectors), put before names."""
+
+
+def write_carried(folder: Path, name: str, weights: Mapping[str, Tensor]) -> Path:
+    """Write a network's weights as the suite carries them, floating-point numbers in half precision; gives the file."""
+    path = folder / f"{name}.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    write_atomic(path, lambda file: torch.save(half, file))
+    return path
 
 
 def read_weight_file(path: Path) -> Any:

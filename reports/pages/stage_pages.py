@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.records import Record
 from experiments.results import StageResult
 from experiments.sources import EMBEDDED
 from experiments.stages import Attend, Data, Evaluate, Measure, Stage, Train, Visual
-from experiments.store import Record, State
+from experiments.store import State
 from reports.digests import code, combined, made_from
 from reports.files import WRITERS, update
 from reports.plots.drawing import Figure

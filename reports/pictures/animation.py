@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.records import DamagedRecordError
 from experiments.results import Results
-from experiments.store import DamagedRecordError
 from mila.common.files import write_atomic
 from mila.common.types import Array
 from mila.data.colours import Pixels, depth_limits, paint

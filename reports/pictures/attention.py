@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
+from experiments.records import DamagedRecordError
 from experiments.results import AttentionResult, Results
-from experiments.store import DamagedRecordError
 from mila.common.types import Array
 from mila.tasks import Task
 from reports.csv_text import csv_text

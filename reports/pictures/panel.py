@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from experiments.records import DamagedRecordError
 from experiments.results import KeptArrays, Results, RowPictures
-from experiments.store import DamagedRecordError
 from mila.common.types import Array
 from mila.data.colours import (
     NOT_ANNOTATED,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.records import Record
 from experiments.results import FlowResult, RowResult
-from experiments.store import Record
 from reports.tables.flow import ANCHOR
 from reports.tables.table import Column, ResultTable, stage_href
 

@@ -24,7 +24,7 @@ from mila.errors import UserError
 from mila.evaluation import evaluate
 from mila.losses import task_loss
 from mila.modules import upsample
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import CITYSCAPES, FLOW
 from mila.training import Checkpoint, Recipe, train
 
@@ -365,9 +365,9 @@ def test_two_pairs_are_learnt(tmp_path: Path) -> None:
     assert frames.shape == (2, 2, 3, 24, 48)
     torch.manual_seed(0)
     model = FlowNet(FLOW, width=0.0625, half_resolution=False)
-    recipe = Recipe(Schedule(epochs=60, batch=2, lr=4e-3, decay="cosine"), 0)
+    recipe = Recipe(one_part(epochs=60, batch=2, lr=4e-3, decay="cosine"), 0)
     curve = train(model, clips, recipe, Checkpoint(tmp_path / "model.pt", "flow"))
-    scores = evaluate(model, clips, 0)
+    scores = evaluate(model, clips, 0).metrics()
     truth = targets["flow"].double().numpy()
     assert scores["epe_zero"] == pytest.approx(np.hypot(truth[:, 0], truth[:, 1]).mean(), rel=1e-6)
     assert scores["epe"] < 0.35 * scores["epe_zero"]

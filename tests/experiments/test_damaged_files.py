@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.run import main
+from experiments.records import DamagedRecordError
 from experiments.results import KeptArrays
 from experiments.runner.run_stage import run_stage
+from experiments.stage_files import describe_files
 from experiments.stages import Evaluate
-from experiments.store import DamagedRecordError, Store
+from experiments.store import Store
 from mila.errors import UserError
 from tests.support.fake_results import fill, plan_of
 
@@ -104,8 +106,47 @@ def test_the_page_marks_the_stage(name: str, damage: Callable[[Path], None], sto
         assert "damaged" in page.read_text()
 
 
+@pytest.fixture
+def flipped(store: Store) -> Path:
+    """A file of pictures whose zip is intact and whose arrays are not what was written."""
+    stage = a_score()
+    record = store.record(stage)
+    files, about = describe_files(record.folder), ("seconds", "finished", "environment")
+    store.finish(stage, record.result, files=files, **{name: getattr(record, name) for name in about})
+    path = record.folder / "pictures.npz"
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    return path
+
+
+def test_flipped_bytes_in_an_intact_zip_are_damage_where_they_are_shown(
+    store: Store, flipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage, fresh = a_score(), Store(store.root)
+    other = plan_of(0).rows[1].evaluations[0][0]
+    assert (fresh.state(stage), fresh.state_of(flipped.parent)) == ("done", "done")  # no array is read for these
+    assert fresh.check_arrays(other)
+    assert not fresh.check_arrays(stage)
+    assert (fresh.state(stage), fresh.state_of(flipped.parent, contents=True)) == ("damaged", "damaged")
+    with pytest.raises(DamagedRecordError, match=r"pictures\.npz is not what was written there .*; delete"):
+        fresh.record(stage)
+    assert main(["--show", stage.key, "--results", str(store.root.parent)]) == 0
+    assert "state    damaged" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_damage_within_pictures_leaves_a_page_without_them(store: Store) -> None:
+def test_flipped_bytes_mark_the_stage_on_the_page(store: Store, flipped: Path) -> None:
+    stage, results = a_score(), store.root.parent
+    assert main([*WORDS, "--report", "--results", str(results)]) == 0
+    for page in ("table1-smoke.html", f"stages/{stage.key}.html"):
+        text = (results / "reports" / page).read_text()
+        assert str(flipped) in text
+        assert "damaged" in text
+
+
+@pytest.mark.slow
+def test_pictures_that_no_record_vouches_for_are_left_out_where_they_cannot_be_read(store: Store) -> None:
     stage, results = a_score(), store.root.parent
     path = store.folder(stage) / "pictures.npz"
     middle = bytearray(path.read_bytes())

@@ -8,7 +8,7 @@ from experiments.grids import GRIDS
 from experiments.plan import make_plan
 from experiments.profiles import PAPER, QUICK, SMOKE
 from experiments.stages import Data, Evaluate, Train, in_order
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import FLOW
 from tests.support.smoke_plans import smoke_plan, trains_of
 
@@ -63,7 +63,7 @@ def test_the_papers_protocol() -> None:
     assert not [name for name in dict(ours.arguments) if "weights" in name]  # it starts from encoders trained here
     assert dict(ours.starts[1].stage.arguments)["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
     for train in (single, ours):
-        assert train.schedule == Schedule(epochs=50, batch=4, lr=1e-4, betas=(0.9, 0.99), decay="step")
+        assert train.schedule == one_part(epochs=50, batch=4, lr=1e-4, betas=(0.9, 0.99), decay="step")
         assert train.states(2975) == (*(f"epoch-{epoch:04d}.pt" for epoch in range(41, 50)), "model.pt")
     assert (whole.test_data.source.height, whole.test_data.source.width) == (256, 512)
     assert dict(ours.arguments)["width"] == 1

@@ -15,7 +15,7 @@ from mila.tasks import CITYSCAPES, NYUV2
 
 def test_cityscapes_is_scored_on_its_official_val_split(tmp_path: Path) -> None:
     def source(split: Any) -> Source:
-        return Source("cityscapes", split, 32, 64, "pan", CITYSCAPES, None, tmp_path)
+        return Source("cityscapes", split, 32, 64, "pan", CITYSCAPES, root=tmp_path)
 
     for split in ("train", "val", "test"):
         (tmp_path / "gtFine" / split).mkdir(parents=True)

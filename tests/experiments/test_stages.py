@@ -9,6 +9,7 @@ import pytest
 
 from experiments.stages import Evaluate
 from mila.common import versions
+from mila.schedule import one_part
 from tests.support.paths import ROOT
 from tests.support.smoke_plans import smoke_plan
 
@@ -23,7 +24,7 @@ def test_hash_covers_what_matters_and_nothing_else() -> None:
     different = [
         replace(stage, offset=2),
         replace(stage, train=replace(train, seed=1)),
-        replace(stage, train=replace(train, schedule=replace(train.schedule, lr=3e-4))),
+        replace(stage, train=replace(train, schedule=one_part(epochs=2, lr=3e-4))),
         replace(stage, train=replace(train, arguments=(("slow", 18), ("fast", 18)))),
         replace(stage, train=replace(train, starts=())),
         replace(stage, train=replace(train, weighting="dwa")),

@@ -16,7 +16,7 @@ from mila.data.worlds.clips import WorldClips
 from mila.evaluation import evaluate
 from mila.metrics import SuiteSums
 from mila.model import MILA
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import CITYSCAPES
 from mila.training import Checkpoint, Recipe, train
 from tests.support.fake_files import open_cities, sample
@@ -31,10 +31,10 @@ def whole_way(source: ClipSource, folder: Path) -> None:
     assert clips.suite is CITYSCAPES
     torch.manual_seed(0)
     model = MILA(CITYSCAPES, 18, 18, width=0.0625)
-    curve = train(model, clips, Recipe(Schedule(epochs=3, batch=2, lr=1e-3), 0), Checkpoint(folder / "c", "x"))
+    curve = train(model, clips, Recipe(one_part(epochs=3, batch=2, lr=1e-3), 0), Checkpoint(folder / "c", "x"))
     assert all(math.isfinite(value) for point in curve for value in point.values())
     for offset in range(5):
-        metrics = evaluate(model, clips, offset)
+        metrics = evaluate(model, clips, offset).metrics()
         assert set(metrics) == METRICS
         assert all(math.isfinite(value) for value in metrics.values())
         assert 0 <= metrics["miou"] < 1

@@ -97,7 +97,7 @@ def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "torn.pth").write_bytes((tmp_path / "r18.pth").read_bytes()[:1000])
     with pytest.raises(UserError, match=r"torn\.pth cannot be read"):
         DeepLabResNet(18, weights=tmp_path / "torn.pth")
-    with pytest.raises(UserError, match="neither a file nor a torchvision weight name"):
+    with pytest.raises(UserError, match="neither a file nor the name of weights"):
         DeepLabResNet(18, weights="ImageNet")
 
     def offline(*_: object, **__: object) -> None:

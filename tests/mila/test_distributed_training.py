@@ -22,7 +22,7 @@ from mila.distributed import rank
 from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 from mila.model import MILA
 from mila.names import AugmentationName, WeightingName
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import NYUV2, VOID
 from mila.training import Callbacks, Checkpoint, Recipe, train
 from mila.video_model import VideoModel
@@ -78,7 +78,7 @@ def train_case(
 ) -> Result:
     """The curve; the final state, and the last gradients under the parameters' names with `.grad`."""
     model = case.model()
-    schedule = Schedule(epochs=STEPS / (6 // case.batch), batch=case.batch, lr=1e-3)
+    schedule = one_part(epochs=STEPS / (6 // case.batch), batch=case.batch, lr=1e-3)
 
     def widened(*words: Any) -> tuple[Tensor, dict[str, Tensor]]:
         frames, targets = augment(*words)
@@ -195,7 +195,7 @@ def infinite(folder: Path, checkpoint: Path) -> None:
     if rank() == 0:
         with torch.no_grad():
             model.get_parameter("decoders.depth.layers.4.bias").fill_(torch.inf)
-    train(model, Patchy(folder), Recipe(Schedule(epochs=1, batch=2), 5), Checkpoint(checkpoint, "me"))
+    train(model, Patchy(folder), Recipe(one_part(epochs=1, batch=2), 5), Checkpoint(checkpoint, "me"))
 
 
 def test_divergence_is_said_on_all(folder: Path, tmp_path: Path) -> None:

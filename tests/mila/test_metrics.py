@@ -109,7 +109,7 @@ def test_end_point_error_at_known_distances() -> None:
     assert sums.compute() == pytest.approx({"epe": (3 + 1 + 2) / 3, "epe_zero": (5 + 0 + 13) / 3})
     for _ in range(2):
         sums.update(torch.zeros(1, 2, 1, 4), torch.full((1, 2, 1, 4), float("inf")))
-    assert sums.pixels == 3
+    assert sums.arrays()["flow_pixels"].tolist() == [3, 0, 0]
     assert math.isnan(FlowSums().compute()["epe"])
 
 

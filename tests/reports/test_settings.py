@@ -9,7 +9,7 @@ from experiments.grids.multi_task import TABLE2, TABLE8
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from reports.settings import settings
 from tests.support.fake_results import plan_of
 
@@ -24,21 +24,21 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
     profile = replace(
         SMOKE,
         flow_width=0.5,
-        encoder=Schedule(epochs=4.5, lr=4e-3, decay="cosine"),
-        method=Schedule(epochs=2.5, lr=1e-3),
-        flow=Schedule(epochs=6, lr=1e-3, decay="cosine"),
+        encoder=one_part(epochs=4.5, lr=4e-3, decay="cosine"),
+        method=one_part(epochs=2.5, lr=1e-3),
+        flow=one_part(epochs=6, lr=1e-3, decay="cosine"),
     )
     table6 = {s.name: s.ours for s in settings(make_plan(TABLE6[0], profile, "street", mode="video"))}
     assert table6["Encoders"] == "DeepLab-ResNet50 for 101, 18 for 18"
     assert table6["Keyframe interval K"] == "5"
     assert table6["FlowNet-S"] == (
         "channels × 0.5, half-resolution frames; "
-        "Adam (0.9, 0.99), learning rate 0.001, cosine decay, 6 epochs, batch 4, 8 pairs of frames"
+        "Adam (0.9, 0.99), learning rate 0.001, cosine decay, 6 epochs (12 steps), batch 4, 8 pairs of frames"
     )
     table2 = {s.name: s.ours for s in settings(make_plan(TABLE2, profile, "street", mode="video"))}
     started = table2["Rows that start from trained networks"]
     assert started.startswith("MTAN*, MultiNet++, MILA w/o MF&TS, MILA w/o TS, MILA (ours): from multi-task-trained")
     assert started.endswith("Cross-Stitch*: from single-task-trained encoders")
-    assert table2["Their schedule"] == "Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs, batch 4"
+    assert table2["Their schedule"] == "Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs (5 steps), batch 4"
     assert "learning rate 0.004, cosine decay, 4.5 epochs" in table2["Schedule of all other networks"]
     assert "Keyframe interval K" not in {s.name for s in settings(plan_of(0, grid=TABLE8))}

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mila.data.clips import Clip
 from mila.data.readers.checks import check_folder, check_length, check_options
 from mila.data.readers.cityscapes_files import FRAMES_TO_ANNOTATION, Item, SplitFiles, metres_times_pixels
-from mila.data.readers.cityscapes_labels import HIGHEST_TRAIN_ID, UNKNOWN, class_table
+from mila.data.readers.cityscapes_labels import HIGHEST_TRAIN_ID, HIGHEST_UNTRAINED_ID, UNKNOWN, class_table
 from mila.data.readers.images import check_size, fingerprint, nearest, read_depth, read_labels, read_rgb, resize_rgb
 from mila.data.readers.stills import clip_from_still
 from mila.errors import UserError
@@ -186,12 +186,18 @@ class Cityscapes:
     @cached_property
     def _warnings(self) -> list[str]:
         """What a whole split shows: where the labels are right, the first of them already ends the search."""
+        highest = -1
         for item in self._items:
             try:
-                if int(read_labels(item.labels).max()) > HIGHEST_TRAIN_ID:
-                    return []
+                highest = max(highest, int(read_labels(item.labels).max()))
             except UserError:  # `clip` says it
                 continue
+            if highest > HIGHEST_TRAIN_ID:
+                return []
+        if highest < 0:
+            return []
+        if highest <= HIGHEST_UNTRAINED_ID:
+            return [f"split {self.split} has no labels but void ones, as the test split, whose labels are not public"]
         return [
             f"no label id above {HIGHEST_TRAIN_ID} occurs in split {self.split}: these are no complete labelIds "
             "(trainIds look so)"

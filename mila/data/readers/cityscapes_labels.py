@@ -15,6 +15,10 @@ HIGHEST_TRAIN_ID = 18
 """Of the 19 classes. Traffic signs, vegetation, sky, people and cars all have higher label ids: a street has some."""
 
 
+HIGHEST_UNTRAINED_ID = 6
+"""Of the label ids before road, which are void to every suite; the published test split holds no other ones."""
+
+
 def class_table(suite: Suite) -> npt.NDArray[np.int64]:
     """Class index by the value of an 8-bit `labelIds` image, `[256]`: `VOID` where the suite ignores the label.
 

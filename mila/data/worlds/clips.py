@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from mila.common.types import Array, Progress
 from mila.data.clips import Clip
-from mila.data.worlds.ray_casting import View, cast, flow
+from mila.data.worlds.ray_casting import View, cast, motion
 from mila.data.worlds.rendering import (
     VERSION,
     Split,
     World,
     check_length,
+    check_reach,
     check_world,
     disparity,
     labels_of,
@@ -38,19 +39,23 @@ class _WorldSource:
 
     _source: ClassVar[str]
 
-    def __init__(self, world: World, split: Split, *, clips: int, height: int, width: int, seed: int = 0) -> None:
+    def __init__(
+        self, world: World, split: Split, *, clips: int, height: int, width: int, seed: int = 0, stride: int = 1
+    ) -> None:
         check_world(world, split, seed, height, width)
-        if clips < 1:
-            raise UserError(f"a world needs at least 1 clip, not {clips}")
-        self._world, self._split, self._seed = world, split, seed
+        for what, value in (("clip", clips), ("time step a frame", stride)):
+            if value < 1:
+                raise UserError(f"a world needs at least 1 {what}, not {value}")
+        self._world, self._split, self._seed, self._stride = world, split, seed, stride
         self._clips, self.height, self.width = clips, height, width
 
     def __len__(self) -> int:
         return self._clips
 
     def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
-        """`UserError` where `length` is not positive: a world's videos are as long as one wants."""
+        """`UserError` where `length` is not positive, or a clip of it would begin before the scene does."""
         check_length(length)
+        check_reach(self._world, (length - 1) * self._stride)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """None: clips are rendered.
@@ -67,10 +72,10 @@ class _WorldSource:
 
     def _render(self, index: int, length: int, progress: Progress | None = None) -> _Rendered:
         self._check_index(index)
-        check_length(length)
+        self.check(length)
         scene = scene_of(self._world, self._split, self._seed, index)
         frames = np.empty((length, 3, self.height, self.width), np.uint8)
-        for place, time in enumerate(range(1 - length, 1)):
+        for place, time in enumerate(range((1 - length) * self._stride, 1, self._stride)):
             view = view_at(self._world, scene, time, self.height, self.width)
             surface, depth = cast(view, self.height, self.width)
             normals, clean = shade(scene, view, surface, depth)
@@ -90,6 +95,7 @@ class _WorldSource:
             "clips": self._clips,
             "height": self.height,
             "width": self.width,
+            "stride": self._stride,
         }
 
 
@@ -113,6 +119,8 @@ class WorldClips(_WorldSource):
         clips: how many clips it has.
         height, width: resolution.
         seed: which set of scenes.
+        stride: n, a clip takes every n-th time step of its scene, so that frames of a smaller size move as many
+            feature cells as the paper's do.
         suite: of *street*, `CITYSCAPES` (depth is disparity), `CITYSCAPES_METRES` or `CITYSCAPES7`; of *rooms*,
             `NYUV2`. None for the first.
 
@@ -132,9 +140,10 @@ class WorldClips(_WorldSource):
         height: int,
         width: int,
         seed: int = 0,
+        stride: int = 1,
         suite: Suite | None = None,
     ) -> None:
-        super().__init__(world, split, clips=clips, height=height, width=width, seed=seed)
+        super().__init__(world, split, clips=clips, height=height, width=width, seed=seed, stride=stride)
         known = (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7) if world == "street" else (NYUV2,)
         self._suite = known[0] if suite is None else suite
         if self._suite not in known:
@@ -158,16 +167,16 @@ class WorldClips(_WorldSource):
 
         Raises:
             IndexError: `index` is not in 0..len - 1.
-            UserError: `length` is not positive.
+            UserError: see `check`.
         """
         rendered = self._render(index, length, progress)
         targets: dict[str, Array] = {"segmentation": labels_of(rendered.scene, rendered.surface)}
         if self._suite == CITYSCAPES:
             targets["depth"] = disparity(rendered.depth)[None]
-        elif self._suite == CITYSCAPES_METRES:
+        elif self._suite in (CITYSCAPES_METRES, NYUV2):  # 0, undefined, where a ray meets nothing
             targets["depth"] = np.where(np.isfinite(rendered.depth), rendered.depth, 0)[None].astype(np.float32)
-        elif self._suite == NYUV2:
-            targets |= {"depth": rendered.depth[None], "normals": rendered.normals}
+        if self._suite == NYUV2:
+            targets["normals"] = rendered.normals
         return Clip(rendered.frames, targets)
 
 
@@ -177,7 +186,7 @@ class WorldFlow(_WorldSource):
     Points that the frame before does not show, hidden or outside, have their flow as well.
 
     Args:
-        world, split, clips, height, width, seed: as in `WorldClips`; the frames are the same.
+        world, split, clips, height, width, seed, stride: as in `WorldClips`; the frames are the same.
 
     Raises:
         UserError: as in `WorldClips`.
@@ -197,9 +206,11 @@ class WorldFlow(_WorldSource):
 
         Raises:
             IndexError: `index` is not in 0..len - 1.
-            UserError: `length` is not positive.
+            UserError: see `check`.
         """
         rendered = self._render(index, length)
-        before = view_at(self._world, rendered.scene, -1, self.height, self.width)
-        motion, _ = flow(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)
-        return Clip(rendered.frames, {"flow": motion})
+        before = view_at(self._world, rendered.scene, -self._stride, self.height, self.width)
+        return Clip(
+            rendered.frames,
+            {"flow": motion(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)},
+        )

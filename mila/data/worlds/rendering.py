@@ -21,10 +21,14 @@ from mila.data.worlds.scene import Scene
 from mila.data.worlds.shading import shade
 from mila.data.worlds.street import street_scene
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES
+from mila.tasks import CITYSCAPES, VOID
 
 World = Literal["street", "rooms"]
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "pretrain"]
+"""Splits share no scene. `pretrain` is what encoders are trained on before any of the others is looked at."""
+
+STREET_REACH = 48
+"""Time steps before the annotated frame from which the fastest car's camera, 30 m back, still sees built ground."""
 
 VERSION = 1
 """Raise it with every change of what is rendered: it tells the stages that read a world that the data differs."""
@@ -135,6 +139,15 @@ def check_length(length: int) -> None:
         raise UserError(f"a clip needs at least 1 frame, not {length}")
 
 
+def check_reach(world: World, steps: int) -> None:
+    """`UserError` where a clip would begin `steps` time steps back, where its scene is not built."""
+    if world == "street" and steps > STREET_REACH:
+        raise UserError(
+            f"a clip that begins {steps} time steps before its last frame is too long for a street, which is built for "
+            f"{STREET_REACH}; take fewer frames or a smaller stride"
+        )
+
+
 def _digest(*identity: str | int) -> int:
     """A seed that is the same on every platform and in every process."""
     text = "/".join(str(part) for part in ("mila world", VERSION, *identity))
@@ -159,16 +172,27 @@ def view_at(world: str, scene: Scene, time: int, height: int, width: int) -> Vie
 
 
 def labels_of(scene: Scene, surface: Array) -> npt.NDArray[np.int64]:
-    """Class index `[H, W]` of what `ray_casting.cast` found."""
-    sky = CITYSCAPES.task("segmentation").classes.index("sky")
-    return np.where(surface < 0, sky, scene.label[surface]).astype(np.int64)
+    """Class index `[H, W]` of what `ray_casting.cast` found.
+
+    Where a ray meets nothing: sky in a street; in a room, whose walls let one in a million through where they meet,
+    `VOID`.
+    """
+    nothing = CITYSCAPES.task("segmentation").classes.index("sky") if scene.sky is not None else VOID
+    return np.where(surface < 0, nothing, scene.label[surface]).astype(np.int64)
 
 
 def sensor_image(clean: Array, scene: Scene, identity: tuple[str | int, ...]) -> npt.NDArray[np.uint8]:
     """Gaussian noise whose variance grows with the light, then 8 bits; a function of the identity alone."""
     rng = np.random.default_rng(_digest("noise", *identity))
     offset, slope = scene.noise
-    noise = rng.standard_normal(clean.shape, np.float32)
-    noise *= np.sqrt(clean * np.float32(slope) + np.float32(offset))
-    noise += clean
-    return (np.clip(noise, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = np.empty(clean.shape, np.uint8)
+    for channel, light in zip(image, clean, strict=True):
+        noise, spread = rng.standard_normal(light.shape, np.float32), light * np.float32(slope)
+        spread += np.float32(offset)
+        noise *= np.sqrt(spread, out=spread)
+        noise += light
+        np.clip(noise, 0, 1, out=noise)
+        noise *= 255
+        noise += 0.5
+        channel[:] = noise
+    return image

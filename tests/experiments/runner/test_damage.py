@@ -14,6 +14,7 @@ from experiments.commands.run import main
 from experiments.runner.run_stage import run_stage
 from experiments.stages import Evaluate, Stage, in_order
 from experiments.store import Store
+from mila.clip_sums import load_clip_sums
 from tests.support.smoke_plans import smoke_plan
 
 
@@ -106,8 +107,18 @@ def test_a_record_knows_the_files_of_its_stage(store: Store) -> None:
     kept = store.record(stage.data).files
     assert {"clips/frames.npy", "clips/checksums.npy", "clips/manifest.json"} < set(kept)
     assert kept["clips/frames.npy"] == {"bytes": (store.folder(stage.data) / "clips/frames.npy").stat().st_size}
-    assert sorted(store.record(stage).files) == ["pictures.npz"]
+    assert sorted(store.record(stage).files) == ["clips.npz", "pictures.npz"]
     digest = store.digest(stage.train, "model.pt")
     assert digest is not None
     assert len(digest) == 64
     assert store.digest(stage.train, "epoch-0001.pt") is None
+
+
+def test_a_score_is_what_its_kept_sums_of_every_clip_say(store: Store) -> None:
+    stage = score()
+    result = store.record(stage).result
+    with (store.folder(stage) / "clips.npz").open("rb") as file:
+        states = load_clip_sums(file)
+    assert {name: sums.metrics() for name, sums in states.items()} == result["states"]
+    assert states["model.pt"].metrics() == result["metrics"]  # the only state
+    assert len(states["model.pt"]) == result["clips"] > 1

@@ -18,7 +18,7 @@ from experiments.sources import Source
 from experiments.stages import Data, Stage, Train, arguments
 from experiments.store import Store
 from mila.errors import LostRankError, UserError
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import NYUV2
 from tests.support.fake_ranks import start, watch
 
@@ -29,7 +29,7 @@ def make_stages() -> dict[str, Stage]:
     """Data and two trainings of it, by key."""
     data = Data("data", SOURCE, 1)
     switches = arguments(depth=18, width=0.0625)
-    schedule = Schedule(epochs=2, batch=2, lr=1e-3)
+    schedule = one_part(epochs=2, batch=2, lr=1e-3)
     trainings = [Train(f"seed {seed}", "multi_task", switches, data, seed, schedule) for seed in (0, 1)]
     return {stage.key: stage for stage in (data, *trainings)}
 

@@ -23,7 +23,7 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError, UserError
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import NYUV2
 from mila.training import Callbacks, Checkpoint, Recipe, train
 from tests.support.smoke_plans import smoke_plan
@@ -79,7 +79,7 @@ def test_limit_that_something_else_makes_bad_input_of_is_still_the_limit() -> No
 def test_training_saves_before_it_ends_at_its_limit(tmp_path: Path) -> None:
     pack(WorldClips("rooms", "train", clips=2, height=24, width=32), 4, tmp_path / "clips")
     clips, path = PackedClips(tmp_path / "clips"), tmp_path / "checkpoint.pt"
-    recipe = Recipe(Schedule(epochs=10**6, batch=2), 0)
+    recipe = Recipe(one_part(epochs=10**6, batch=2), 0)
     done = 0
 
     def count(step: int, _total: int) -> None:

@@ -26,7 +26,7 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError, UserError
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import NYUV2
 from mila.training import Callbacks, Checkpoint, Recipe, train
 from tests.support.paths import ROOT
@@ -250,7 +250,7 @@ def test_a_damaged_submission_is_named(submitted: tuple[Submission, Submissions]
 
 def test_a_told_training_stops_after_its_step_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     pack(WorldClips("rooms", "train", clips=4, height=24, width=32), 1, tmp_path / "clips")
-    clips, recipe = PackedClips(tmp_path / "clips"), Recipe(Schedule(epochs=3, batch=2, lr=1e-3), 0)  # 6 steps
+    clips, recipe = PackedClips(tmp_path / "clips"), Recipe(one_part(epochs=3, batch=2, lr=1e-3), 0)  # 6 steps
 
     def model() -> MultiTask:
         torch.manual_seed(0)

@@ -16,7 +16,7 @@ from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.losses import task_loss
 from mila.names import AugmentationName
-from mila.schedule import Schedule
+from mila.schedule import one_part
 from mila.tasks import NYUV2
 from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
 
@@ -40,7 +40,7 @@ def run(
 ) -> tuple[MultiTask, list[dict[str, float]]]:
     torch.manual_seed(seed)
     model = MultiTask(NYUV2, 18, width=0.0625)
-    recipe = Recipe(Schedule(epochs=2, batch=2, lr=1e-3), 5, augmentation=augmentation)  # 6 steps
+    recipe = Recipe(one_part(epochs=2, batch=2, lr=1e-3), 5, augmentation=augmentation)  # 6 steps
     return model, train(model, clips, recipe, Checkpoint(path, "me", seconds), callbacks=Callbacks(progress))
 
 

@@ -119,3 +119,12 @@ def test_a_split_without_high_label_ids_is_warned_of(
     assert f"Warning: {warning}." in capsys.readouterr().out
     save(cities / LABELS, np.broadcast_to(np.arange(64, dtype=np.uint8) % 20, (32, 64)))  # one traffic light
     assert "warnings" not in open_cities(cities).manifest()
+
+
+@pytest.mark.parametrize("highest", [3, 6])
+def test_a_split_without_annotations_is_not_taken_for_train_ids(highest: int, cities: Path) -> None:
+    write_ids(cities, range(highest + 1))
+    sentence = "split train has no labels but void ones, as the test split, whose labels are not public"
+    assert open_cities(cities).manifest()["warnings"] == [sentence]
+    write_ids(cities, [7])
+    assert "trainIds look so" in open_cities(cities).manifest()["warnings"][0]

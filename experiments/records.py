@@ -1,0 +1,113 @@
+"""What a finished stage left, read from its folder as if anybody had written there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.stage_files import DamagedFileError, Files, check_arrays, check_folder, read_object
+from experiments.stages import hash_of
+from mila.common.files import TOO_MANY_FILES, not_opened
+from mila.errors import UserError
+
+_Types = dict[str, type | tuple[type, ...]]
+_IN_RECORD: _Types = {"result": dict, "seconds": (int, float), "finished": str, "environment": dict}
+_IN_DESCRIPTION: _Types = {"title": str}
+_NOT_HASHED = ("title", "command")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished stage left.
+
+    Attributes:
+        stage: its description (configuration, code, needs) and title.
+        result: what it computed, by kind of stage.
+        seconds: time spent on it, interrupted attempts included.
+        finished: when, ISO 8601 with time zone.
+        environment: where.
+        folder: its files.
+        files: what they were when it was finished, see `experiments.stage_files`.
+    """
+
+    key: str
+    stage: dict[str, Any]
+    result: dict[str, Any]
+    seconds: float
+    finished: str
+    environment: dict[str, Any]
+    folder: Path
+    files: Files = field(default_factory=dict)
+
+
+class DamagedRecordError(UserError):
+    """A record, or another file of a stage, is not what was written."""
+
+
+def checksum(record: dict[str, Any]) -> str:
+    """Of what a record says, without the checksum itself."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def damaged(path: Path, folder: Path) -> DamagedRecordError:
+    """The error for a file of the stage in `folder` that is not what was written."""
+    return DamagedRecordError(
+        f"{path} is not what was written there (edited, or damaged); delete {folder} to run the stage again."
+    )
+
+
+def read_record(folder: Path) -> Record:
+    """A finished stage's record; of the files that it is about, only what describes the stage is read.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no record.
+        DamagedRecordError: a file of the stage is not what was written.
+        OSError: this machine cannot open a file now.
+    """
+    path = folder / "record.json"
+    path.lstat()
+    try:
+        check_folder(folder)
+        record = _object_of(path, _IN_RECORD)
+        if record.pop("checksum", None) != checksum(record):
+            raise DamagedFileError(f"{path} is not what was written there")
+        about = _description(folder / "stage.json")
+        check_arrays(folder)
+    except OSError as error:
+        if error.errno in TOO_MANY_FILES:
+            raise not_opened(path, error) from error
+        raise
+    except DamagedFileError as error:
+        raise DamagedRecordError(f"{error} (edited, or damaged); delete {folder} to run the stage again.") from error
+    return Record(
+        key=folder.name,
+        stage=about,
+        result=record["result"],
+        seconds=record["seconds"],
+        finished=record["finished"],
+        environment=record["environment"],
+        folder=folder,
+        files=record.get("files", {}),
+    )
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """What a stage is; its hash is the name of its folder."""
+    try:
+        about = _object_of(path, _IN_DESCRIPTION)
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"{path} is gone") from error
+    if hash_of({name: value for name, value in about.items() if name not in _NOT_HASHED}) != path.parent.name:
+        raise DamagedFileError(f"{path} is not what was written there")
+    return about
+
+
+def _object_of(path: Path, shape: _Types) -> dict[str, Any]:
+    """The JSON object in a file, which has at least these entries."""
+    values = read_object(path)
+    if not all(isinstance(values.get(name), kind) for name, kind in shape.items()):
+        raise DamagedFileError(f"{path} is not what was written there")
+    return values

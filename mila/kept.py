@@ -1,0 +1,103 @@
+"""What frozen networks give for the frames of clips: computed once, kept in files, read a batch at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mila.common.files import write_text
+from mila.data.clips import frames_needed
+from mila.data.packed import PackedClips
+from mila.video_model import Encoded, VideoModel
+
+_CHUNK = 16
+"""Clips that are encoded at a time. Fixed, so that what is kept does not depend on where a run was interrupted."""
+
+_FINISHED = "finished"
+
+
+class KeptMaps:
+    """Maps of all clips by every network of `VideoModel.encoded_frames`, in half precision.
+
+    Args:
+        model: its networks are in eval mode while they encode, and in the mode they were in afterwards.
+        clips: the clips.
+        folder: where the maps are kept; what is finished there is taken as it is, so it should belong to one training.
+        device: where the networks are.
+
+    Raises:
+        ValueError: the model has no network whose maps can be kept.
+    """
+
+    def __init__(self, model: VideoModel, clips: PackedClips, folder: Path, device: torch.device | str) -> None:
+        self._model, self._device = model, device
+        wanted = _wanted(model)
+        if not wanted:
+            raise ValueError(f"{type(model).__name__} has no network whose maps can be kept")
+        self._maps: dict[tuple[str, int], list[npt.NDArray[np.float16]]] = {}
+        if not (folder / _FINISHED).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self._encode(clips, folder, wanted)
+            write_text(folder / _FINISHED, "")
+        for network, back in wanted:
+            files = sorted(folder.glob(f"{network}-{back}-*.npy"), key=lambda path: int(path.stem.split("-")[-1]))
+            self._maps[network, back] = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
+
+    @torch.no_grad()
+    def _encode(self, clips: PackedClips, folder: Path, wanted: Sequence[tuple[str, int]]) -> None:
+        """Encode every frame that any offset needs, each once by each network."""
+        modes = {module: module.training for module in self._model.modules()}
+        self._model.eval()
+        files = dict[tuple[str, int], list[npt.NDArray[np.float16]]]()
+        for start in range(0, len(clips), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(clips)))
+            frames, _ = clips.batch(indices, 0, max(back for _, back in wanted), self._device)
+            for network, back in wanted:
+                maps = self._model.encode_frames(network, frames[:, -1 - back])
+                if start == 0:
+                    files[network, back] = [
+                        np.lib.format.open_memmap(
+                            folder / f"{network}-{back}-{i}.npy", "w+", np.float16, (len(clips), *x.shape[1:])
+                        )
+                        for i, x in enumerate(maps)
+                    ]
+                for file, x in zip(files[network, back], maps, strict=True):
+                    file[start : indices.stop] = x.half().cpu().numpy()
+        for module, mode in modes.items():
+            module.training = mode
+
+    def of(self, indices: Sequence[int], length: int, offset: int) -> Encoded:
+        """What the networks give for clips `indices` of `length` frames with the last keyframe `offset` before the end.
+
+        Float32, by (network, index of the frame in the clip).
+        """
+        encoded = dict[tuple[str, int], tuple[Tensor, ...]]()
+        for network, frames in self._model.encoded_frames(length, offset).items():
+            for t in frames:
+                kept = self._maps[network, length - 1 - t]
+                maps = (torch.from_numpy(np.stack([file[index] for index in indices])) for file in kept)
+                encoded[network, t] = tuple(
+                    x.to(self._device).float().contiguous(memory_format=torch.channels_last) for x in maps
+                )
+        return encoded
+
+
+def _wanted(model: VideoModel) -> list[tuple[str, int]]:
+    """The networks, and how far before the end of a clip lie the frames that they encode at any offset."""
+    wanted = set[tuple[str, int]]()
+    for offset in range(model.keyframe_interval):
+        length = frames_needed(offset, model.history)
+        wanted |= {(n, length - 1 - t) for n, frames in model.encoded_frames(length, offset).items() for t in frames}
+    return sorted(wanted)
+
+
+def can_keep(model: VideoModel) -> bool:
+    """Whether a model has a network whose maps can be kept."""
+    return bool(_wanted(model))

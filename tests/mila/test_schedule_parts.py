@@ -1,0 +1,137 @@
+"""Schedules of several parts, and the maps that are kept while encoders are frozen."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from baselines.cross_stitch import CrossStitch
+from baselines.mtan import MTAN
+from baselines.multi_task import MultiTask
+from baselines.multinetpp import MultiNetPP
+from baselines.single_task import SingleTask
+from baselines.slow_fast import SlowFast
+from mila.data.packed import PackedClips
+from mila.data.prepare import pack
+from mila.data.worlds.clips import WorldClips
+from mila.errors import StoppedError
+from mila.kept import KeptMaps, can_keep
+from mila.model import MILA
+from mila.schedule import Part, Schedule
+from mila.tasks import NYUV2
+from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.video_model import VideoModel
+
+HEAD = Part(epochs=2, batch=2, lr=2e-3, name="new layers", encoders="frozen")
+BODY = Part(epochs=1, batch=3, lr=1e-3, encoders="fixed_norm")
+SIZES: dict[str, Any] = {"width": 0.0625, "decoder_norm": "group"}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    folder = tmp_path_factory.mktemp("clips")
+    pack(WorldClips("rooms", "train", clips=6, height=24, width=32, stride=4), 4, folder / "train")
+    return PackedClips(folder / "train")
+
+
+def small(kind: str = "mila") -> VideoModel:
+    torch.manual_seed(1)
+    pair: dict[str, Any] = {"slow": 18, "fast": 18, "keyframe_interval": 3, **SIZES}
+    makers: dict[str, Any] = {
+        "mila": lambda: MILA(NYUV2, **pair),
+        "mila without MF": lambda: MILA(NYUV2, multi_frame=False, **pair),
+        "svc": lambda: SlowFast(NYUV2, propagation="svc", **pair),
+        "flow": lambda: SlowFast(NYUV2, propagation="flow", flow_width=0.0625, half_resolution=False, **pair),
+        "multinet++": lambda: MultiNetPP(NYUV2, **pair),
+        "multi-task": lambda: MultiTask(NYUV2, 18, **SIZES),
+        "single-task": lambda: SingleTask(NYUV2, 18, **SIZES),
+        "mtan": lambda: MTAN(NYUV2, 18, **SIZES),
+        "cross-stitch": lambda: CrossStitch(NYUV2, 18, **SIZES),
+    }
+    model: VideoModel = makers[kind]()
+    return model
+
+
+KINDS = ("mila", "mila without MF", "svc", "flow", "multinet++", "multi-task", "single-task", "mtan", "cross-stitch")
+
+
+def test_places_follow_the_parts() -> None:
+    schedule = Schedule((HEAD, BODY))
+    assert schedule.steps(6) == 6 + 2
+    assert [schedule.place(step, 6)[::2] for step in (0, 5, 6, 7, 8)] == [(0, 0), (0, 5), (1, 0), (1, 1), (1, 2)]
+    with pytest.raises(ValueError, match="at least one"):
+        Schedule(())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_maps_give_the_predictions_of_the_whole_model(kind: str, clips: PackedClips, tmp_path: Path) -> None:
+    model = small(kind).eval()
+    if kind == "cross-stitch":  # its encoders look at each other's maps
+        assert not can_keep(model)
+        return
+    kept = KeptMaps(model, clips, tmp_path / "kept", "cpu")
+    indices = [4, 1]
+    with torch.no_grad():
+        for offset in range(model.keyframe_interval):
+            frames, _ = clips.batch(indices, offset, model.history)
+            expected = model(frames, offset)
+            found = model.forward_encoded(frames, offset, kept.of(indices, frames.shape[1], offset))
+            for task, prediction in expected.items():
+                torch.testing.assert_close(found[task], prediction, rtol=0, atol=0.02)  # half precision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_frozen_encoders_stay_as_they_are_and_all_else_learns(kind: str, clips: PackedClips, tmp_path: Path) -> None:
+    model = small(kind)
+    encoders = {id(x) for m in model.pretrained() for x in (*m.parameters(), *m.buffers())}
+    before = {name: value.clone() for name, value in model.state_dict(keep_vars=True).items()}
+    own = {name: id(value) for name, value in model.state_dict(keep_vars=True).items()}
+    curve = train(model, clips, Recipe(Schedule((HEAD,)), 5), Checkpoint(tmp_path / "c.pt", "x"))
+    assert not any(name.startswith("mimicry") for name in curve[-1])
+    for name, value in model.state_dict().items():
+        if name.endswith("num_batches_tracked") or name.startswith("mimicry") or ".se." in name:
+            continue  # the few units of so narrow an SE may all be off
+        changed = not torch.equal(value, before[name])
+        assert changed != (own[name] in encoders), name
+    assert not (tmp_path / "kept").exists()
+    assert all(p.requires_grad for p in model.parameters()) == (not model.pretrained())
+
+
+@pytest.mark.slow
+def test_the_second_part_trains_everything_but_statistics(clips: PackedClips, tmp_path: Path) -> None:
+    model = small()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    curve = train(model, clips, Recipe(Schedule((HEAD, BODY)), 5), Checkpoint(tmp_path / "c.pt", "x"))
+    assert "mimicry_l1" in curve[-1]
+    assert all(p.requires_grad for p in model.parameters())
+    for name, value in model.state_dict().items():
+        if name.startswith(("slow.", "fast.")):
+            assert torch.equal(value, before[name]) == ("running" in name or "num_batches" in name), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [3, 6, 7])
+def test_interrupted_anywhere_the_numbers_are_the_same(stop_at: int, clips: PackedClips, tmp_path: Path) -> None:
+    """In the first part, between the parts, and in the second one; also where what was kept has been lost."""
+    recipe = Recipe(Schedule((HEAD, BODY)), 5)
+    whole, parted = small(), small()
+    expected = train(whole, clips, recipe, Checkpoint(tmp_path / "a" / "c.pt", "x"))
+    done: list[int] = []
+
+    def stop() -> bool:
+        return len(done) == stop_at
+
+    place = Checkpoint(tmp_path / "b" / "c.pt", "x")
+    with pytest.raises(StoppedError):
+        train(parted, clips, recipe, place, callbacks=Callbacks(lambda *_: done.append(0), stop=stop))
+    if stop_at == 3:
+        shutil.rmtree(tmp_path / "b" / "kept")
+    again = small()
+    assert train(again, clips, recipe, place) == expected
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
