@@ -243,7 +243,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])
 def bench_attention(session: nox.Session) -> None:
-    """Local attention against the unfold formulation, side by side: time and memory."""
+    """Local attention by each of its paths and as others write it: `-- --device cpu --maps 33x65 --windows 5`."""
     _run(session, "-m", "experiments.benchmarks.attention", *session.posargs)
 
 

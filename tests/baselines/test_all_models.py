@@ -15,7 +15,6 @@ from baselines.segnet import SegNetCrossStitch, SegNetMTAN
 from baselines.single_task import SingleTask
 from mila.losses import task_loss
 from mila.names import WeightingName
-from mila.switches import Architecture
 from mila.tasks import NYUV2, VOID
 from mila.weighting import make_weighting
 from tests.support.all_models import MODELS
