@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from experiments.benchmarks import reading as bench_reading
-from experiments.benchmarks.attention import unfold_attention
+from experiments.benchmarks.attention_contenders import unfold_attention
 from experiments.benchmarks.sizes import ROWS, Sizes, model_of, take_turns
 from experiments.costs.latency import LatencyRow, find_row
 from experiments.costs.speed import Measured
