@@ -311,6 +311,33 @@ class PredictVideo(Visual):
         return {}
 
 
+@dataclass(frozen=True)
+class FollowMotion(Visual):
+    """How what a model carries from the keyframe agrees with the exact motion of a world's clips, by offset.
+
+    Attributes:
+        interval: K; offsets 1 to K - 1 are looked at.
+        clips: how many.
+    """
+
+    kind: ClassVar[str] = "motion"
+    interval: int
+    clips: int = 64
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 0.02 * self.clips * (self.interval - 1)
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"interval": self.interval, "clips": self.clips}
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.train.model), "mila.motion", *self.data.source.modules)
+
+
 def hash_of(description: dict[str, Any]) -> str:
     """The hash of a stage that is described like this."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]

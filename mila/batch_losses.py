@@ -18,48 +18,44 @@ from mila.weighting import Weighting
 class BatchLosses(nn.Module):
     """From a rank's part of a batch to the losses of the whole batch; what DistributedDataParallel wraps.
 
-    Gives what is to be minimised, the model's own losses and the tasks' losses.
+    Gives what is to be minimised, the model's own losses with what it watches, and the tasks' losses.
 
     Args:
         model: gives predictions.
         weigh: the tasks' losses.
         precision: `"float32"`; or `"bfloat16"`, in which the model then computes what loses little by it (PyTorch's
             autocast). Its parameters, its predictions and all losses are float32 either way.
-
-    Attributes:
-        is_head_start: whether the model is run without its own losses.
     """
 
     def __init__(self, model: VideoModel, weigh: Weighting, precision: Precision = "float32") -> None:
         super().__init__()
         self.model, self.weigh, self.precision = model, weigh, precision
-        self.is_head_start = False
 
     def forward(
         self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        predictions, own = self._run(frames, offset, encoded)
+        predictions, own, watched = self._run(frames, offset, encoded)
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
             counts: dict[str, Tensor | int] = {name: annotated(name, targets[name]).sum() for name in tasks}
-            losses = distributed.mean_over_ranks({**own, **losses}, counts | dict.fromkeys(own, len(frames)))
-            own = {name: losses.pop(name) for name in own}
-        return torch.stack([*own.values(), self.weigh(losses)]).sum(), own, losses
+            shown = {**own, **watched}
+            losses = distributed.mean_over_ranks({**shown, **losses}, counts | dict.fromkeys(shown, len(frames)))
+            own, watched = ({name: losses.pop(name) for name in names} for names in (own, watched))
+        return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
 
-    def _run(self, frames: Tensor, offset: int, encoded: Encoded | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Predictions, and the model's own losses."""
-        own = dict[str, Tensor]()
+    def _run(self, frames: Tensor, offset: int, encoded: Encoded | None) -> tuple[dict[str, Tensor], ...]:
+        """Predictions, the model's own losses, and what it watches."""
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             if encoded is not None:
-                predictions = self.model.forward_encoded(frames, offset, encoded)
-            elif self.is_head_start:
-                predictions = self.model(frames, offset)
+                predictions, own = self.model.training_encoded(frames, offset, encoded)
             else:
                 predictions, own = self.model.training_forward(frames, offset)
-        if self.precision == "bfloat16":
-            predictions, own = ({name: x.float() for name, x in found.items()} for found in (predictions, own))
-        return predictions, own
+            watched = self.model.watched()
+        found = (predictions, own, watched)
+        if self.precision == "float32":
+            return found
+        return tuple({name: x.float() for name, x in each.items()} for each in found)
 
 
 def shared_by_ranks(losses: BatchLosses, device: torch.device | str) -> nn.Module:

@@ -11,7 +11,7 @@ from mila.errors import DivergedError
 
 
 class Divergence:
-    """Looks at the loss of every step, and keeps the first that is not finite where the loss is: on its device.
+    """Keeps the losses of the steps since the last check, where they are: on their device.
 
     Nothing is read until `check`, which waits for the device. Only what was checked may be written or shown.
 
@@ -21,30 +21,17 @@ class Divergence:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._names: tuple[str, ...] = ()
-        self._first: Tensor | None = None  # number of the first bad step since the last check, or 0
-        self._values: Tensor | None = None  # its losses
+        self._unchecked: list[tuple[int, Tensor, dict[str, Tensor]]] = []
 
-    @torch.no_grad()
     def watch(self, step: int, loss: Tensor, losses: Mapping[str, Tensor]) -> None:
-        """Look at a step.
+        """Take note of a step.
 
         Args:
             step: its number, from 1.
             loss: what it minimises, a scalar.
             losses: what that is made of, by name; for the sentence.
         """
-        names = tuple(losses)
-        if names != self._names:
-            self.check()
-            self._names = names
-        values = torch.stack([each.detach().double() for each in losses.values()])
-        bad = torch.where(loss.detach().isfinite(), 0, step)
-        if self._first is None or self._values is None:
-            self._first, self._values = bad, values
-            return
-        self._values = torch.where(self._first > 0, self._values, values)
-        self._first = torch.where(self._first > 0, self._first, bad)
+        self._unchecked.append((step, loss.detach(), {name: each.detach() for name, each in losses.items()}))
 
     def check(self) -> None:
         """See whether every step so far was finite.
@@ -52,11 +39,12 @@ class Divergence:
         Raises:
             DivergedError: one was not; names the first, and its losses.
         """
-        first, values = self._first, self._values
-        self._first = self._values = None
-        if first is None or values is None or not first.item():
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
             return
-        losses = ", ".join(f"{name} {value:.4g}" for name, value in zip(self._names, values.tolist(), strict=True))
-        raise DivergedError(
-            f"training diverged at step {int(first.item())} of {self._total} ({losses}); lower the learning rate."
-        )
+        finite = torch.stack([loss for _, loss, _ in unchecked]).isfinite().tolist()
+        if all(finite):
+            return
+        step, _, losses = unchecked[finite.index(False)]
+        values = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+        raise DivergedError(f"training diverged at step {step} of {self._total} ({values}); lower the learning rate.")

@@ -16,20 +16,20 @@ class LossMeans:
     """
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps: dict[str, int] = {}
         self.sums: dict[str, Tensor] = {}
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count one step's losses (scalars)."""
-        self.steps += 1
+        """Count one step's losses (scalars); not every step has every loss."""
         for name, loss in losses.items():
             value = loss.detach().double()
+            self.steps[name] = self.steps.get(name, 0) + 1
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def take(self) -> dict[str, float]:
         """The means; and start anew."""
-        means = {name: value.item() / self.steps for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
+        means = {name: value.item() / self.steps[name] for name, value in self.sums.items()}
+        self.steps, self.sums = {}, {}
         return means
 
     def state(self) -> dict[str, Any]:
@@ -38,5 +38,5 @@ class LossMeans:
 
     def load(self, state: Mapping[str, Any], device: torch.device | str) -> None:
         """Go on from what `state` gave."""
-        self.steps = state["steps"]
+        self.steps = dict(state["steps"])
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}

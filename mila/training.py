@@ -16,14 +16,14 @@ GPU one that was continued gives the same to rounding, as sums there have no fix
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mila import distributed
 from mila.batch_losses import BatchLosses, shared_by_ranks
@@ -46,8 +46,8 @@ from mila.weighting import make_weighting
 CURVE_POINTS = 50
 """About how many points a training curve keeps."""
 
-_CHECK_EVERY = 20
-"""Steps on a GPU until their losses are read: to read a number is to wait for the GPU."""
+CHECK_EVERY = {"cpu": 1, "cuda": 20}
+"""Steps until their losses are looked at, by kind of device: to read a number is to wait for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,17 @@ def batch_of(step: int, clips: int, batch: int, interval: int, seed: int, part: 
     return order[position * batch : (position + 1) * batch].tolist(), offset
 
 
+def _by_rate(model: VideoModel, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameter groups of an optimiser, each with its `factor` on the learning rate (`VideoModel.rate_factors`)."""
+    factors = {
+        p: factor for name, factor in model.rate_factors().items() for p in model.get_submodule(name).parameters()
+    }
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
+    return [{"params": group, "factor": factor} for factor, group in groups.items()]
+
+
 class Training:
     """A training between two steps: its state, and the next step.
 
@@ -146,9 +157,10 @@ class Training:
         self.done, self.curve = 0, list[dict[str, float]]()
         self._since_point, self._since_epoch = LossMeans(), LossMeans()
         self._divergence = Divergence(self.total)
-        # several ranks must find it at the same step, or one waits for the others that do not come
-        self._waits = torch.device(device).type != "cuda" or distributed.world_size() > 1
-        on_gpu = torch.device(device).type == "cuda"
+        kind = torch.device(device).type
+        # Ranks must all find it at the same step, whichever of them writes a checkpoint.
+        self._check_every = CHECK_EVERY.get(kind, 1) if distributed.world_size() == 1 else 1
+        on_gpu = kind == "cuda"
         self._reader = BatchReader(self._read, ahead=on_gpu, pin=on_gpu)
         self._enter(recipe.schedule.place(0, len(clips)))
 
@@ -165,12 +177,12 @@ class Training:
             if part.encoders == "frozen":
                 module.requires_grad_(False)
         whole = BatchLosses(model, self._weigh, self._recipe.precision)
-        whole.is_head_start = part.encoders == "frozen"
         alone = self._recipe.augmentation == "none" and distributed.world_size() == 1
-        self._keeps = whole.is_head_start and alone and can_keep(model)
+        self._keeps = part.encoders == "frozen" and alone and can_keep(model)
         self._kept: KeptMaps | None = None
         parameters = [p for p in self._trainable if p.requires_grad]
-        self._optimiser = torch.optim.Adam(parameters, lr=part.lr, betas=part.betas, fused=True)
+        groups = _by_rate(model, parameters)
+        self._optimiser = torch.optim.Adam(groups, lr=part.lr, betas=part.betas, fused=True)
         self._losses = shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
 
     def state(self) -> dict[str, Any]:
@@ -221,12 +233,13 @@ class Training:
             self._enter(place)
         self._place = place
         for group in self._optimiser.param_groups:
-            group["lr"] = place.part.rate(place.step, self._part_total)
+            group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)
+        self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
         loss, own, losses = self._losses_of_batch()
         ends_point = (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total
         ends_epoch = (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
         self._divergence.watch(self.done + 1, loss, {**own, **losses})
-        if self._waits or ends_point or ends_epoch or (self.done + 1) % _CHECK_EVERY == 0:
+        if ends_point or ends_epoch or (self.done + 1) % self._check_every == 0:
             self.check()
         self._since_point.add({**own, **losses})
         self._since_epoch.add(losses)
@@ -306,8 +319,9 @@ def train(
         callbacks: what is called on the way.
 
     Returns:
-        The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
-        factors, `weight_<task>`, those that step was trained with.
+        The training curve: `step`; mean losses by name, unweighted, since the point before, over the steps that had
+        them, and so what the model watches; and where the weighting has factors, `weight_<task>`, those that step was
+        trained with.
 
     Raises:
         ValueError: an unknown weighting or augmentation.

@@ -18,7 +18,8 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
-from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
+from experiments.stage_files import CLIP_SUMS
+from experiments.stages import Attend, Data, Evaluate, FollowMotion, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
 from mila.clip_sums import ClipSums, save_clip_sums
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
@@ -141,7 +142,7 @@ def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]
         states = {name: by_offset[each.offset] for name, by_offset in scored.items()}
         sums = {name: state.sums for name, state in states.items()}
         metrics, by_state = _metrics(sums)
-        write_atomic(folder / "clips.npz", partial(save_clip_sums, states=sums))
+        write_atomic(folder / CLIP_SUMS, partial(save_clip_sums, states=sums))
         _keep_arrays(folder / "pictures.npz", states["model.pt"].pictures)
         attempt.results[each.key] = {
             "offset": each.offset,
@@ -226,6 +227,24 @@ def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
 
 
+def _follow_motion(stage: FollowMotion, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.data.worlds.clips import WorldClips
+    from mila.motion import follow
+
+    clips, world = store.clips(stage.data), stage.data.source.open()
+    assert isinstance(world, WorldClips)
+    shown = picture_indices(len(clips), stage.clips)
+    found = follow(
+        load_model(stage.train, store),
+        clips,
+        shown,
+        lambda index: world.motion(index, stage.interval - 1),
+        attempt.device,
+        attempt.progress,
+    )
+    return {"clips": len(shown), "interval": stage.interval, "agreement": found}
+
+
 def _predict_video(stage: PredictVideo, store: Store, attempt: Attempt) -> dict[str, Any]:
     from mila.visualisation import predict_video
 
@@ -247,6 +266,7 @@ STAGE_FUNCTIONS: dict[type[Stage], StageFunction] = {
     Evaluate: _evaluate,
     Measure: _measure,
     Attend: _attend,
+    FollowMotion: _follow_motion,
     PredictVideo: _predict_video,
 }
 """What does each kind of stage."""

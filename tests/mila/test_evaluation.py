@@ -20,7 +20,8 @@ from mila.data.worlds.clips import WorldClips
 from mila.errors import DivergedError
 from mila.evaluation import evaluate, evaluate_offsets
 from mila.metrics import SuiteSums
-from mila.model import MILA, Architecture
+from mila.model import MILA
+from mila.switches import Architecture
 from mila.tasks import NYUV2
 from mila.video_model import Stream, VideoModel
 
