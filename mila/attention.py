@@ -202,6 +202,14 @@ class InterFrameLocalAttention(Propagation):
             current, older = self.h(current), self.h(older)
         return current * self.scale if self.scale != 1.0 else current, older
 
+    def weights(self, relation: Relation) -> Tensor:
+        """The weights of Eq. 2, `[B, H, W, L, L]`; of global attention `[B, H, W, H, W]`."""
+        query, key = relation
+        if self.window != "global":
+            return attention_weights(query, key, self.window)
+        scores = torch.einsum("bcyx,bcij->byxij", query, key)
+        return scores.flatten(3).softmax(-1).view_as(scores)
+
     def move(self, relation: Relation, value: Tensor) -> Tensor:
         """Eqs. 1 and 2: `f_{t->k}`, `[B, C, H, W]`."""
         query, key = relation
