@@ -17,6 +17,7 @@ from experiments.results import (
     AttentionResult,
     FlowResult,
     KeptArrays,
+    KeptClipSums,
     Results,
     RowPictures,
     RowResult,
@@ -109,7 +110,15 @@ def _row(row: RowPlan, store: Store) -> RowResult:
         trains=tuple(store.record(seed[0].train) for seed in complete),
         evaluations=evaluations,
         measure=measure,
+        clips=tuple(_clip_sums(seed) for seed in evaluations),
     )
+
+
+def _clip_sums(seed: tuple[Record, ...]) -> tuple[KeptClipSums, ...]:
+    """Of every offset, or of none: scores of earlier versions kept none."""
+    if not all("clips.npz" in record.files for record in seed):
+        return ()
+    return tuple(KeptClipSums(r.folder / "clips.npz", str(r.files["clips.npz"]["sha256"])) for r in seed)
 
 
 def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:

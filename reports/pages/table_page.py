@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from experiments.models import is_mila
 from experiments.results import Results, StageResult
+from reports.differences import ONE_SEED, TEST
 from reports.files import update, update_all
 from reports.pages.index import Card, write_card
 from reports.pictures.animation import Animation, make_animation
@@ -27,7 +28,7 @@ from reports.tables import row_order
 from reports.tables.csv_file import to_csv
 from reports.tables.flow import Flow
 from reports.tables.latex_markdown import to_latex, to_markdown
-from reports.tables.row_order import TEST, Order, orders
+from reports.tables.row_order import Order, orders
 from reports.tables.scores_by_seed import RowScores, scores_by_seed
 from reports.tables.table import COST, ResultTable, stage_href
 
@@ -95,6 +96,7 @@ class TablePage:
 
     cost_key: ClassVar[str] = COST
     test: ClassVar[str] = TEST
+    one_seed: ClassVar[str] = ONE_SEED
     interval_method: ClassVar[str] = METHOD
 
     digest: str
@@ -151,7 +153,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         attention=attention_sections(results, drawn),
         animation=make_animation(results),
         first_seed=plan.seeds[0],
-        orders=orders(table, rows),
+        orders=orders(table),
         panel=make_panel(results),
         scores=scores_by_seed(table, rows, results.flow),
         provenance=provenance_of(results),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments.plan import Plan
 from experiments.results import RowResult
 from mila.tasks import Suite, TaskName
+from reports.differences import Family, families, measured_marks
 from reports.published.numbers import PublishedCell, dataset_of, read_published
-from reports.statistics import Better, Mark, interval, measured_marks, published_marks
+from reports.statistics import Better, Mark, interval, published_marks
 from reports.tables.table import COST, Bar, Cell, Check, Column, Line, ResultTable, stage_href
 from reports.titles import TASK_TITLES
 
@@ -32,6 +33,8 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
     constant = next((r for r in results if r.plan.is_constant), None)
     marks = {c.key: _published_marks(c.key, c.better, printed) for c in columns}
     marks[COST] = _published_marks(COST, "lower", printed)
+    by_metric = families(results)
+    measured_best = {c.key: _measured_marks(c, by_metric[c.key], results) for c in columns if c.key in by_metric}
     lines = []
     for place, result in enumerate(results):
         name, anchor = result.plan.published, f"row-{place + 1}"
@@ -39,7 +42,7 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
             key: Cell(cell.value, cell.text, mark=marks[key].get(name or "", ""))
             for key, cell in ({} if name is None else printed[name]).items()
         }
-        measured = _measured(result, columns, results, anchor)
+        measured = _measured(result, columns, measured_best, anchor)
         same = {COST} | (set() if plan.embedded else {c.key for c in columns})
         lines.append(
             Line(
@@ -60,7 +63,7 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
             )
         )
     spread = any(cell.std is not None for line in lines for cell in line.measured.values())
-    return ResultTable(columns, tuple(lines), bars, spread, _left_out(plan))
+    return ResultTable(columns, tuple(lines), bars, spread, _left_out(plan), by_metric)
 
 
 def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
@@ -121,18 +124,19 @@ def _needed_decimals(values: list[float]) -> int:
     return 0 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
 
 
+def _measured_marks(column: Column, family: Family, results: Sequence[RowResult]) -> dict[str, Mark]:
+    means = {r.plan.label: r.values[column.key].mean for r in results if r.plan.label in family.samples}
+    return measured_marks(family, means, column.better)
+
+
 def _measured(
-    result: RowResult, columns: tuple[Column, ...], results: Sequence[RowResult], anchor: str
+    result: RowResult, columns: tuple[Column, ...], marks: Mapping[str, Mapping[str, Mark]], anchor: str
 ) -> dict[str, Cell]:
-    rivals = [r for r in results if not r.plan.is_constant]
     cells = {}
     for column in columns:
         value = result.values.get(column.key)
         if value is None or math.isnan(value.mean):
             continue
-        marks = measured_marks(
-            [(r.plan.label, r.values[column.key]) for r in rivals if column.key in r.values], column.better
-        )
         std = None if value.std is None else column.scale * value.std
         mean, digits = column.scale * value.mean, column.decimals
         low, high = (None, None) if std is None else interval(mean, std, value.seeds)
@@ -142,7 +146,7 @@ def _measured(
             std=std,
             spread="" if std is None else f"±{std:.{digits}f}",
             n=value.seeds,
-            mark=marks.get(result.plan.label, ""),
+            mark=marks.get(column.key, {}).get(result.plan.label, ""),
             low=low,
             high=high,
             interval="" if low is None else f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.differences import ONE_SEED, TEST
 from reports.provenance import About
 from reports.statistics import METHOD
 from reports.tables.table import COST, Cell, Column, ResultTable
@@ -113,11 +114,14 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
         f"{title}: numbers printed in the paper, on {of.paper_data}. Best in bold, second best underlined.",
     )
     spread = (
-        f"; mean ± standard deviation over seeds, best and second best marked only where they are ahead by more than "
-        f"both standard deviations; 95 % intervals ({METHOD}) are in the CSV file"
+        f"; mean ± standard deviation over seeds; 95 % intervals ({METHOD}) are in the CSV file"
         if table.spread
-        else "; one seed, so no spread and no marks"
+        else "; one seed, so no spread"
     )
+    spread += f"; best and second best marked only where they are told apart from the others: {TEST}" * bool(
+        table.tells_apart
+    )
+    spread += f" ({ONE_SEED})" * (table.tells_apart == "networks")
     measured = _Block(
         "Measured",
         _headers(table.headline, cost=True),

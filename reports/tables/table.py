@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from reports.differences import Family
 from reports.statistics import Better, Mark
+
+TellsApart = Literal["methods", "networks", ""]
 
 COST = "gflops"
 """Key of the cost column; its unit is 10^9 multiply-accumulates a frame, which the paper calls GFLOPs."""
@@ -140,6 +144,7 @@ class ResultTable:
         bars: what must beat the constant predictor by how much.
         spread: whether any measured cell has a standard deviation.
         left_out: which published numbers are not shown, and why; empty where all are.
+        families: by metric, all rows with a number, in SI units: what tells them apart.
     """
 
     columns: tuple[Column, ...]
@@ -147,6 +152,13 @@ class ResultTable:
     bars: tuple[Bar, ...]
     spread: bool
     left_out: str = ""
+    families: Mapping[str, Family] = field(default_factory=dict)
+
+    @property
+    def tells_apart(self) -> TellsApart:
+        """What the runs can tell apart: methods where two rows have several seeds, networks with one, or nothing."""
+        pairs = [d for family in self.families.values() for d in family.pairs.values() if d.p is not None]
+        return "" if not pairs else "methods" if any(d.n > 1 for d in pairs) else "networks"
 
     @property
     def headline(self) -> tuple[Column, ...]:
