@@ -25,7 +25,7 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stage_files import DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES, CLIP_SUMS, DamagedFileError, read_bytes
 from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
@@ -116,9 +116,10 @@ def _row(row: RowPlan, store: Store) -> RowResult:
 
 def _clip_sums(seed: tuple[Record, ...]) -> tuple[KeptClipSums, ...]:
     """Of every offset, or of none: scores of earlier versions kept none."""
-    if not all("clips.npz" in record.files for record in seed):
-        return ()
-    return tuple(KeptClipSums(r.folder / "clips.npz", str(r.files["clips.npz"]["sha256"])) for r in seed)
+    for name in (CLIP_SUMS, CLIP_SHARES):
+        if all(name in record.files for record in seed):
+            return tuple(KeptClipSums(r.folder / name, str(r.files[name]["sha256"])) for r in seed)
+    return ()
 
 
 def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:

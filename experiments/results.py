@@ -16,9 +16,10 @@ import numpy as np
 
 from experiments.plan import Plan, RowPlan
 from experiments.records import DamagedRecordError, Record
-from experiments.stage_files import DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES, DamagedFileError, read_bytes
 from experiments.stages import Stage
 from experiments.store import State
+from mila.clip_shares import load_clip_shares
 from mila.clip_sums import load_clip_sums
 from mila.common.types import Array
 from mila.data.packed import PackedClips
@@ -51,7 +52,7 @@ class KeptClipSums:
     """The sums of every clip that a score kept; read when they are asked for.
 
     Attributes:
-        path: the file.
+        path: the file, of sums or of what is passed on of them.
         digest: SHA-256 of it, as the record says.
     """
 
@@ -60,6 +61,8 @@ class KeptClipSums:
 
     def jackknife(self) -> Mapping[str, Array]:
         """What each clip contributes to each metric, `[N]`, see `ClipSums.jackknife`: means over the states scored.
+
+        Of what is passed on, less its mean.
 
         Raises:
             DamagedRecordError: the file is not what was written.
@@ -70,8 +73,10 @@ class KeptClipSums:
 @lru_cache(maxsize=4096)  # many tables have rows in common
 def _jackknife(kept: KeptClipSums) -> Mapping[str, Array]:
     try:
-        states = load_clip_sums(io.BytesIO(read_bytes(kept.path))).values()
-        values = [sums.jackknife() for sums in states]
+        file = io.BytesIO(read_bytes(kept.path))
+        if kept.path.name == CLIP_SHARES:
+            return load_clip_shares(file)
+        values = [sums.jackknife() for sums in load_clip_sums(file).values()]
         return {name: np.mean([state[name] for state in values], axis=0) for name in values[0]}
     except (DamagedFileError, FileNotFoundError, *_UNREADABLE) as error:
         raise _damaged(kept.path) from error

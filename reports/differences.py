@@ -19,6 +19,7 @@ apart wrongly at 5 %. Intervals are of 95 % each, without it.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,6 +38,7 @@ TEST = (
     "seeds (crossed random effects), two-sided, p < 0.05 after Holm’s correction over the pairs of the column"
 )
 """How rows are told apart, in words."""
+_NO_CLIPS = "; of runs that kept no sums of clips, the seeds alone count"
 ONE_SEED = "one seed: it tells two trained networks apart, and says nothing of the methods"
 
 
@@ -156,17 +158,19 @@ class Family:
         return None if reverse is None else reverse.times(-1)
 
 
-def measured_marks(family: Family, values: Mapping[str, float], better: Better) -> dict[str, Mark]:
+def test_in_words(found: Iterable[Family]) -> str:
+    """How the rows are told apart; says so where what is known of the clips is missing."""
+    pairs = [difference for family in found for difference in family.pairs.values()]
+    return TEST + _NO_CLIPS * any(d.p is not None and not d.clips for d in pairs)
+
+
+def measured_marks(family: Family, better: Better) -> dict[str, Mark]:
     """Best and second best row of a column, where they are told apart.
 
     The best is ahead of every other row, the second of all rows behind it; without a best there is no second.
-
-    Args:
-        family: the rows.
-        values: the number of each row that is shown.
-        better: which direction is.
     """
-    rows = sorted(values, key=lambda row: values[row], reverse=better == "higher")
+    means = {row: statistics.fmean(sample.by_seed.values()) for row, sample in family.samples.items() if sample.by_seed}
+    rows = sorted(means, key=lambda row: means[row], reverse=better == "higher")
     marks: dict[str, Mark] = {}
     names: tuple[Mark, ...] = ("best", "second")
     for place, name in enumerate(names):
@@ -206,11 +210,9 @@ def _sample(result: RowResult, metric: str, offset: int | None) -> Sample:
         seed = int(train.stage["config"]["seed"])
         numbers = [score.result["metrics"][metric] for score in scores]
         by_seed[seed] = float(np.mean(np.array(numbers)[offsets]))
-        kept = result.clips[place] if result.clips else ()
-        if kept:
-            values = np.stack([sums.jackknife()[metric] for sums in kept])[offsets].mean(0)
-            if np.isfinite(values).all():
-                by_clip[seed] = values
+        kept = [sums.jackknife() for sums in result.clips[place]] if result.clips else []
+        if kept and all(metric in values and np.isfinite(values[metric]).all() for values in kept):
+            by_clip[seed] = np.stack([values[metric] for values in kept])[offsets].mean(0)
     return Sample(result.plan.label, by_seed, by_clip)
 
 

@@ -17,6 +17,7 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
+from experiments.stage_files import CLIP_SUMS
 from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
 from mila.clip_sums import ClipSums, save_clip_sums
@@ -134,7 +135,7 @@ def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]
     clips = store.clips(stage.data)
     sums, model = _score(stage, store, attempt.device, attempt.progress)
     metrics, states = _metrics(sums)
-    write_atomic(attempt.folder / "clips.npz", lambda file: save_clip_sums(file, sums))
+    write_atomic(attempt.folder / CLIP_SUMS, lambda file: save_clip_sums(file, sums))
     shown = picture_indices(len(clips), stage.pictures)
     _keep_arrays(attempt.folder / "pictures.npz", predict(model, clips, stage.offset, shown, attempt.device))
     return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}

@@ -85,8 +85,8 @@ class LatencyPage:
     Attributes:
         parts: what was timed, a part a record.
         folder: name of the folder of plots.
-        published: plots of the mIoU that the paper prints.
-        measured: plots of measured mIoU.
+        published: plots of the mIoU that the paper prints, and of the average over tasks that comes of its numbers.
+        measured: the same of measured ones.
         missing: which plots are not there and why: sentences, of which every second piece is a command.
         costs: whether there is a page of costs.
     """
@@ -106,16 +106,16 @@ def write_latency(
 
     Args:
         latencies: what was timed.
-        runs: finished ones, of any profiles, for the plots of measured mIoU.
+        runs: finished ones, of any profiles, for the plots of measured accuracy.
         counted: GFLOPs as published of Table 2's rows.
         out: the folder.
     """
     path = out / "latency.html"
-    over_time = (over_latency(record) for record in latencies)
+    over_time = (figure for record in latencies for figure in over_latency(record))
     page = LatencyPage(
         parts=tuple(RecordPart(record, PROFILES[record.profile].about, _grids(record)) for record in latencies),
         folder=path.stem,
-        published=(over_gflops(counted), *(figure for figure in over_time if figure is not None)),
+        published=(*over_gflops(counted), *over_time),
         measured=tuple(figure for record in latencies for figure in measured_figures(runs, record)),
         missing=tuple(tuple(sentence.split("`")) for sentence in missing(runs, latencies)),
         costs=(out / "costs.html").is_file(),

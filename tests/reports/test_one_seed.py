@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from experiments.collect import collect_rows
-from experiments.store import DamagedRecordError, Store
+from experiments.records import DamagedRecordError
+from experiments.results import KeptClipSums
+from experiments.stage_files import describe_files
+from experiments.store import Store
+from mila.clip_shares import save_clip_shares
 from reports.differences import families
 from reports.report import build_report
 from tests.support.fake_results import fill, plan_of, score_clips
@@ -66,3 +70,28 @@ def test_damaged_sums_of_clips_are_said(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DamagedRecordError, match=f"clips.npz is not what was written there; delete .*{stage.key}"):
         families(collect_rows(plan, store))
+
+
+@pytest.mark.slow
+def test_what_is_passed_on_of_the_clips_tells_the_same(tmp_path: Path) -> None:
+    plan, store = plan_of(0, 1), Store(tmp_path / "store")
+    fill(store, plan)
+    score_clips(store, plan)
+    rows = collect_rows(plan, store)
+    whole = families(rows)
+    for stage in (stage for row in plan.rows for seed in row.evaluations for stage in seed):
+        record = store.record(stage)
+        kept = KeptClipSums(record.folder / "clips.npz", str(record.files["clips.npz"]["sha256"]))
+        with (record.folder / "shares.npz").open("wb") as file:
+            save_clip_shares(file, kept.jackknife())
+        (record.folder / "clips.npz").unlink()
+        about = {"seconds": record.seconds, "finished": record.finished, "environment": record.environment}
+        store.finish(stage, record.result, files=describe_files(record.folder), **about)
+    passed_on = families(collect_rows(plan, Store(tmp_path / "store")))
+    assert set(passed_on) == set(whole)
+    for metric, family in whole.items():
+        for pair, difference in family.pairs.items():
+            other = passed_on[metric].pairs[pair]
+            assert other.clips == difference.clips == 60
+            assert other.mean == difference.mean
+            assert other.error == pytest.approx(difference.error, rel=0.03)

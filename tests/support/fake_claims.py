@@ -10,9 +10,9 @@ from experiments.costs.values import Cell
 from experiments.grids.multi_task import TABLE2
 from experiments.plan import RowPlan
 from experiments.profiles import SMOKE
+from experiments.records import Record
 from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
-from experiments.store import Record
 from reports.claims.numbers import At, Number, Score, Source
 from reports.claims.statements import Statement, Verdict
 from reports.differences import Family
@@ -59,22 +59,40 @@ def runs(**values: Sequence[float]) -> Runs:
     return Runs(plan, tuple(results))
 
 
-def row_result(row: RowPlan, seeds: Sequence[float | Sequence[float]]) -> RowResult:
-    """A row with its mIoU by seed, of which each may be several by offset."""
-    numbers = [[number] if isinstance(number, float) else list(number) for number in seeds]
-    if not numbers:
+def row_result(
+    row: RowPlan, miou: Sequence[float | Sequence[float]] = (), **others: Sequence[float | Sequence[float]]
+) -> RowResult:
+    """A row with metrics by seed, of which each may be several by offset."""
+    metrics = {
+        name: [[number] if isinstance(number, float) else list(number) for number in seeds]
+        for name, seeds in {"miou": miou, **others}.items()
+        if seeds
+    }
+    if not metrics:
         return RowResult(row, {}, "", None, (), (), None)
+    by_seed = list(next(iter(metrics.values())))
+    trains = tuple(_record({"config": {"seed": seed}}, {}) for seed in range(len(by_seed)))
+    evaluations = tuple(
+        tuple(
+            _record({}, {"metrics": {name: numbers[seed][offset] for name, numbers in metrics.items()}})
+            for offset in range(len(offsets))
+        )
+        for seed, offsets in enumerate(by_seed)
+    )
+    values = {name: _value(numbers) for name, numbers in metrics.items()}
+    return RowResult(row, values, "", None, trains, evaluations, None)
+
+
+def _value(numbers: list[list[float]]) -> Value:
+    """From numbers by seed and offset."""
     means, several = [statistics.fmean(offsets) for offsets in numbers], len(numbers) > 1
-    value = Value(
+    return Value(
         statistics.fmean(means),
         statistics.stdev(means) if several else None,
         len(numbers),
         tuple(map(statistics.fmean, zip(*numbers, strict=True))),
         tuple(map(statistics.stdev, zip(*numbers, strict=True))) if several else None,
     )
-    trains = tuple(_record({"config": {"seed": seed}}, {}) for seed in range(len(numbers)))
-    evaluations = tuple(tuple(_record({}, {"metrics": {"miou": x}}) for x in offsets) for offsets in numbers)
-    return RowResult(row, {"miou": value}, "", None, trains, evaluations, None)
 
 
 def _record(stage: dict[str, object], result: dict[str, object]) -> Record:
