@@ -52,6 +52,7 @@ def collect(plan: Plan, store: Store) -> Results:
         pictures=tuple(_pictures(row) for row in rows if row.evaluations and not row.plan.is_constant),
         attention=_attention(plan, store),
         videos=_videos(plan, store),
+        whose=store.whose,
     )
 
 
@@ -156,7 +157,7 @@ def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Stor
         return "the record of a training is gone"
     if "failed" in states:
         return "a stage failed"
-    return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"
+    return store.why_waiting(needed) if not complete else f"{complete} of {len(seeds)} seeds run"
 
 
 def _stage(stage: Stage, store: Store) -> StageResult:
@@ -176,12 +177,14 @@ def _stage(stage: Stage, store: Store) -> StageResult:
     files += [reason] if reason else []
     return StageResult(
         stage=stage,
+        key=folder.name,
         state=state,
         title=_title(stage, record, found["stage.json"]),
         record=record,
         reason=texts["error.txt"] if state == "failed" else reason,
         log="\n".join(texts["log.txt"].splitlines()[-_LOG_LINES:]),
         files=tuple(files),
+        whose=store.whose,
     )
 
 
