@@ -11,7 +11,8 @@ from typing import Any
 
 from experiments.records import DamagedRecordError, Record, read_record
 from experiments.shipped.archive import ABOUT, not_records, read_archive
-from experiments.stages import Data, Stage, identity_of
+from experiments.stage_files import damaged_arrays
+from experiments.stages import Stage, identity_of
 from experiments.store import FORMAT, Store
 from mila.errors import UserError
 
@@ -36,7 +37,9 @@ class ShippedStore(Store):
         for record in records:
             _identify(record, by_key, identities)
         self._by_identity = {identities[record.key]: record.folder for record in records}
-        self._by_name = {(str(record.stage["kind"]), str(record.stage["title"])): record for record in records}
+        self._configs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for record in records:
+            self._configs.setdefault((record.stage["kind"], record.stage["title"]), []).append(record.stage["config"])
         self.whose = _whose(profile, records)
 
     @property
@@ -49,15 +52,14 @@ class ShippedStore(Store):
         return self._by_identity.get(stage.identity, super().folder(stage))
 
     def why_waiting(self, stages: Sequence[Stage]) -> str:
-        """See `Store`: what differs from the stage that was run under the same name."""
+        """See `Store`: in what the first stage that is not there differs from the one that was run under its name."""
         for stage in stages:
-            record = self._by_name.get((stage.kind, stage.title))
-            if stage.identity not in self._by_identity and record is not None:
-                now, then = json.loads(json.dumps(stage.config())), record.stage["config"]
-                names = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+            there = self._configs.get((stage.kind, stage.title), ())
+            if stage.identity not in self._by_identity and there:
+                now = json.loads(json.dumps(stage.config()))
+                names = min((_differences(now, then) for then in there), key=len)
                 if names:
-                    what = "the data" if isinstance(stage, Data) else f"the {' and '.join(names)}"
-                    return f"not in the records: {what} of {stage.title!r} changed since they were made"
+                    return f"not in the records: they have {stage.title!r} with other settings ({', '.join(names)})"
         return "not in the records"
 
 
@@ -83,7 +85,7 @@ def _about(path: Path, members: dict[str, bytes]) -> dict[str, Any]:
             )
         if not isinstance(about["profile"], str) or not all(isinstance(seed, int) for seed in about["seeds"]):
             raise not_records(path, f"{ABOUT} is not what was written there")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise not_records(path, f"{ABOUT} is not what was written there") from error
     found: dict[str, Any] = about
     return found
@@ -96,9 +98,13 @@ def _unpacked(path: Path, members: dict[str, bytes], about: dict[str, Any], root
     try:
         folders = sorted({(root / name).parent for name in members if name != ABOUT})
         records = [read_record(folder) for folder in folders]
-        return ShippedStore(root, about["profile"], tuple(about["seeds"]), records)
-    except (DamagedRecordError, FileNotFoundError, KeyError) as error:
+        store = ShippedStore(root, about["profile"], tuple(about["seeds"]), records)
+        sound = all(damaged_arrays(record.folder, record.files) is None for record in records)
+    except (DamagedRecordError, FileNotFoundError, KeyError, TypeError) as error:
         raise not_records(path, "a record in it is not what was written there") from error
+    if not sound:
+        raise not_records(path, "what the clips contribute is not what was written there")
+    return store
 
 
 def _identify(record: Record, by_key: dict[str, Record], found: dict[str, str]) -> str:
@@ -107,6 +113,18 @@ def _identify(record: Record, by_key: dict[str, Record], found: dict[str, str]) 
         needs = [_identify(by_key[key], by_key, found) for key in record.stage["needs"]]
         found[record.key] = identity_of(record.stage["kind"], record.stage["config"], needs)
     return found[record.key]
+
+
+def _differences(now: dict[str, Any], then: dict[str, Any], within: str = "") -> list[str]:
+    """Dotted names of what differs."""
+    names = []
+    for name in sorted({*now, *then}):
+        ours, theirs = now.get(name), then.get(name)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            names += _differences(ours, theirs, f"{within}{name}.")
+        elif ours != theirs or (name in now) != (name in then):
+            names.append(f"{within}{name}")
+    return names
 
 
 def _whose(profile: str, records: Sequence[Record]) -> str:

@@ -114,7 +114,7 @@ def test_a_row_that_is_configured_otherwise_now_says_what_changed(file: Path) ->
     for plan in changed.rows:
         row, train = rows[plan.label], plan.evaluations[0][0].train
         if plan in starts:
-            assert row.missing == f"not in the records: the schedule of {train.title!r} changed since they were made"
+            assert row.missing == f"not in the records: they have {train.title!r} with other settings (schedule)"
             assert not row.values
         else:
             assert row.missing == ""
@@ -123,7 +123,7 @@ def test_a_row_that_is_configured_otherwise_now_says_what_changed(file: Path) ->
 def test_other_data_and_other_seeds_are_told_apart(file: Path) -> None:
     with open_records(file) as records:
         (row, *_) = collect_rows(smoke_plan(seeds=(0,), profile=replace(SMOKE, test_clips=5)), records)
-        assert row.missing == "not in the records: the data of 'clips rooms test' changed since they were made"
+        assert row.missing == "not in the records: they have 'clips rooms test' with other settings (manifest.clips)"
         (row, *_) = collect_rows(plan_of(7), records)
         assert row.missing == "not in the records"
         (row, *_) = collect_rows(plan_of(0, 1, 7), records)
@@ -161,7 +161,9 @@ def test_an_empty_store_ships_nothing(plan: Plan, tmp_path: Path) -> None:
         shipped(plan, Store(tmp_path / "store"), tmp_path / "some.tar.xz", partial=True)
 
 
-@pytest.mark.parametrize("what", ["edited", "without its record", "without what it needs", "without a heading"])
+@pytest.mark.parametrize(
+    "what", ["edited", "without its record", "without what it needs", "without a heading", "other clips"]
+)
 def test_a_file_that_somebody_changed_is_one_sentence(what: str, plan: Plan, file: Path, tmp_path: Path) -> None:
     members, train = read_archive(file), plan.rows[0].evaluations[0][0].train
     name = f"train/{train.key}/record.json"
@@ -172,6 +174,9 @@ def test_a_file_that_somebody_changed_is_one_sentence(what: str, plan: Plan, fil
     elif what == "without what it needs":
         for file_name in ("stage.json", "record.json"):
             del members[f"train/{train.key}/{file_name}"]
+    elif what == "other clips":
+        first, second, *_ = (name for name in members if name.endswith("shares.npz"))
+        members[first] = members[second]
     else:
         members[ABOUT] = b"[]"
     changed = tmp_path / "changed.tar.xz"
