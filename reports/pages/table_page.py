@@ -202,7 +202,7 @@ def write_table_page(made_of: TableResults, out: Path) -> None:
 def _failure(result: StageResult) -> Failure:
     lines = result.reason.strip().splitlines()
     reason = result.reason if result.state == "damaged" else lines[-1] if lines else "no reason given"
-    return Failure(result.stage.title, stage_href(result.stage.key), reason)
+    return Failure(result.stage.title, stage_href(result.key), reason)
 
 
 def _card(made_of: TableResults, page: TablePage) -> Card:
@@ -213,6 +213,7 @@ def _card(made_of: TableResults, page: TablePage) -> Card:
     printed = [(line, key) for line in rows for key in line.published if key not in (COST, DELTA)]
     return Card(
         title=page.title,
+        about=about.whose,
         grid=plan.grid.name,
         embedded=about.embedded,
         data=about.data,
