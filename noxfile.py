@@ -247,6 +247,12 @@ def bench_reading(session: nox.Session) -> None:
     _run(session, "-m", "experiments.benchmarks.reading", *session.posargs)
 
 
+@nox.session(name="bench-rendering", venv_backend="none", requires=["env"])
+def bench_rendering(session: nox.Session) -> None:
+    """Milliseconds a frame of the embedded videos: `-- --against FOLDER` beside another checkout of the suite."""
+    _run(session, "-m", "experiments.benchmarks.rendering", *session.posargs)
+
+
 @nox.session(name="bench-runner", venv_backend="none", requires=["env"])
 def bench_runner(session: nox.Session) -> None:
     """Planning and collecting 10,000 stages, the pages of 1,000, and one new record: time and memory, beside bounds."""

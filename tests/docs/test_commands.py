@@ -38,6 +38,7 @@ SET_UP = {
 SMALLER: dict[str, Words] = {
     "experiments.benchmarks.attention": ("--rounds", "1"),
     "experiments.benchmarks.reading": ("--rounds", "1", "--batch", "1"),
+    "experiments.benchmarks.rendering": ("--repeats", "1", "--clips", "1", "--sizes", "16x32"),
     "experiments.benchmarks.latency": ("--rounds", "1", "--frames", "5", "--grids", "table3", "--profile", "smoke"),
 }
 """Further words that make a benchmark short; the others take minutes at least, and only their options are read."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mila.common.types import Array, Progress
 from mila.data.clips import Clip
-from mila.data.worlds.ray_casting import View, cast, flow
+from mila.data.worlds.ray_casting import View, cast, motion
 from mila.data.worlds.rendering import (
     VERSION,
     Split,
@@ -210,5 +210,7 @@ class WorldFlow(_WorldSource):
         """
         rendered = self._render(index, length)
         before = view_at(self._world, rendered.scene, -self._stride, self.height, self.width)
-        motion, _ = flow(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)
-        return Clip(rendered.frames, {"flow": motion})
+        return Clip(
+            rendered.frames,
+            {"flow": motion(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)},
+        )
