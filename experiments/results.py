@@ -211,6 +211,23 @@ class AttentionResult:
 
 
 @dataclass(frozen=True)
+class MotionResult:
+    """How what a row's network carries agrees with the exact motion.
+
+    Attributes:
+        label: of the row.
+        key: hash of the stage.
+        clips: how many were looked at.
+        agreement: by offset and branch, see `mila.motion.follow`.
+    """
+
+    label: str
+    key: str
+    clips: int
+    agreement: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class VideoResult:
     """Predictions along a video that were kept of a row's network, and the clips that they are of.
 
@@ -242,6 +259,7 @@ class Results:
         clips: of the scored split; None where they are not there.
         pictures: of each row that has a number, without the constant predictor.
         attention: what is finished.
+        motion: what is finished.
         videos: what is finished.
     """
 
@@ -253,6 +271,7 @@ class Results:
     clips: PackedClips | None
     pictures: tuple[RowPictures, ...]
     attention: tuple[AttentionResult, ...]
+    motion: tuple[MotionResult, ...]
     videos: tuple[VideoResult, ...]
 
     @property

@@ -36,7 +36,8 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
         KeyError: a row names a published one that the table does not have.
     """
     suite = plan.suite
-    printed = _comparable(plan, read_published(plan.grid.table, dataset_of(plan.grid)))
+    published = {} if plan.grid.beyond else read_published(plan.grid.table, dataset_of(plan.grid))
+    printed = _comparable(plan, published)
     of_tasks = _columns(suite, printed, results)
     by_metric, deltas, columns = families(results), dict[str, float](), of_tasks
     single = single_task_row(plan)

@@ -9,7 +9,18 @@ from experiments.grids.multi_task import TABLE1
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE
 from experiments.stage_files import describe_files
-from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train, Visual, in_order
+from experiments.stages import (
+    Attend,
+    Data,
+    Evaluate,
+    FollowMotion,
+    Measure,
+    PredictVideo,
+    Stage,
+    Train,
+    Visual,
+    in_order,
+)
 from experiments.store import Store
 from mila.clip_sums import ClipSums, save_clip_sums
 from mila.common.types import Array
@@ -136,10 +147,25 @@ def fake_result(stage: Stage, plan: Plan, rows: dict[str, int], store: Store) ->
     return {"metrics": metrics, "offset": stage.offset, "pictures": [0, 1]}
 
 
+def fake_agreement(stage: FollowMotion, plan: Plan) -> list[dict[str, object]]:
+    """A network that is closer than staying put at its first offset alone; of ILA once a task."""
+    propagation = dict(stage.train.arguments).get("propagation", "ila")
+    branches = [task.name for task in plan.suite.tasks] if propagation == "ila" else ["all tasks"]
+    weights = {"entropy": 0.25, "centre": 0.125} if propagation != "flow" else {"entropy": None, "centre": None}
+    known = {"cells": 99, "rms": 1.5, "rms_true": 0.75, "r_x": -0.5, "r_y": None, "lost": 0.015, "epe_zero": 0.5}
+    return [
+        {"offset": offset, "branch": branch, "epe": 0.3 * offset, **known, **weights}
+        for offset in range(1, stage.interval)
+        for branch in branches
+    ]
+
+
 def visual_result(stage: Visual, plan: Plan, store: Store) -> dict[str, object]:
     """Weights that fall from 1 to 24 parts of 300 along the window, and features that rise along a row."""
     height, width = plan.profile.size(plan.suite)
     tasks = len(plan.suite.tasks)
+    if isinstance(stage, FollowMotion):
+        return {"clips": 2, "interval": stage.interval, "agreement": fake_agreement(stage, plan)}
     if isinstance(stage, Attend):
         weights = np.tile((25 - np.arange(25.0)).reshape(5, 5) / 325, (2, tasks, 5, 6, 1, 1))
         features = np.arange(2 * tasks * 5 * 6, dtype=np.float32).reshape(2, tasks, 5, 6)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.costs.latency import SHIPPED, read_records
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import QUICK, SMOKE
 from experiments.runs import Runs, embedded_plan
@@ -17,7 +18,7 @@ from reports.pages.costs import read_counted, write_costs
 from reports.pages.latency import write_latency
 from reports.published.numbers import read_published
 from tests.support.fake_claims import row_result
-from tests.support.fake_costs import CELLS, COSTS, MEMORIES, NASTY, SPLITS, record
+from tests.support.fake_costs import CELLS, COSTS, MEMORIES, NASTY, SPLITS, record, times
 
 
 @pytest.fixture
@@ -34,12 +35,48 @@ def test_realised_savings_stand_beside_those_in_operations(tmp_path: Path) -> No
     write_latency([record()], [], {}, tmp_path)
     html = (tmp_path / "latency.html").read_text()
     page = text_of(html)
-    assert "MILA 25.0 22.5 to 30.0 6.25 5.62 to 7.50 12.5 11.2 to 15.0 80.0 0.0800 20 % −25 % –" in page
+    assert "MILA 25.0 22.5 to 30.0 6.25 5.62 to 7.50 – 12.5 11.2 to 15.0 80.0 0.0800 20 % −25 % –" in page
     assert "MILA against MTAN* 57 % 60 % 38 %" in page
     assert "MILA against D101-MultiTask 25 % 20 % −25 %" in page
     assert "2026-01-02T03:04:05" in page
     assert "Energy: none here" in page
     assert NASTY not in html
+
+
+def test_plain_and_optimised_stand_beside_each_other(tmp_path: Path) -> None:
+    timed = record()
+    rows = tuple(
+        replace(row, optimised=replace(row.latency, stream=times(4.0 if row.interval > 1 else 5.0), worst=times(7.0)))
+        for row in timed.rows
+    )
+    write_latency([replace(timed, rows=rows, optimisation="bfloat16")], [], {}, tmp_path)
+    page = text_of((tmp_path / "latency.html").read_text())
+    assert "MILA 25.0 22.5 to 30.0 6.25 5.62 to 7.50 – 12.5 11.2 to 15.0 80.0 0.0800 20 % −25 % –" in page
+    assert "MILA 25.0 22.5 to 30.0 6.25 5.62 to 7.50 7.00 6.30 to 8.40 4.00 3.60 to 4.80 250 0.0800 20 % 20 % –" in page
+    assert "MILA against D101-MultiTask 25 % 20 % −25 % 20 %" in page
+    assert "Optimised, every model alike: bfloat16." in page
+    lines = points(tmp_path / "latency.csv")
+    (line,) = [x for x in lines if (x["row"], x["how"], x["what"]) == ("MILA", "optimised", "worst")]
+    assert (line["median_ms"], line["whose"]) == ("7", "here")
+
+
+def test_what_ships_with_the_suite_says_whose_it_is(tmp_path: Path) -> None:
+    (shipped,) = read_records(SHIPPED)
+    assert shipped.environment["commit"] == "cd909d3d17dba690e6ef97089d55837a8d8abc6c"
+    assert len(shipped.rows) == 19
+    write_latency([record()], [], {}, tmp_path, [shipped])
+    page = text_of((tmp_path / "latency.html").read_text())
+    own, others = page.split("Not measured here: profile reference on GPU: NVIDIA H100 80GB HBM3")
+    assert "of the code at commit cd909d3d17dba690e6ef97089d55837a8d8abc6c, on 2026-11-26" in others
+    assert "It is the state before there were optimised streams." in others
+    assert "5.82" in others  # MILA at 256x512
+    assert "5.82" not in own
+    assert [p.name for p in (tmp_path / "latency").glob("*.svg")] == ["figure1-gflops.svg"]
+    lines = points(tmp_path / "latency.csv")
+    assert {(x["whose"], x["machine"]) for x in lines if x["profile"] == "reference"} == {
+        ("shipped", "NVIDIA H100 80GB HBM3")
+    }
+    assert {x["whose"] for x in lines if x["profile"] == "quick"} == {"here"}
 
 
 def test_models_of_a_figure_are_shown_as_well(tmp_path: Path) -> None:
