@@ -235,9 +235,15 @@ _reproduce("figure8", "Predictions and an animation, from runs of Table 1.")
 _reproduce("all", "Every table and figure, sharing every common run; 90 minutes on two cores.")
 
 
+@nox.session(venv_backend="none", requires=["env"])
+def bench(session: nox.Session) -> None:
+    """All benchmarks in one run, with ratios: `-- --device cuda` for a GPU, where it takes about four minutes."""
+    _run(session, "-m", "experiments.benchmarks.bench", *session.posargs)
+
+
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])
 def bench_attention(session: nox.Session) -> None:
-    """Local attention against the unfold formulation, side by side: time and memory."""
+    """Local attention by each of its paths and as others write it: `-- --device cpu --maps 33x65 --windows 5`."""
     _run(session, "-m", "experiments.benchmarks.attention", *session.posargs)
 
 

@@ -225,3 +225,12 @@ class AccelStream:
         self.last = frame
         self.frames += 1
         return model.decode(self.reference, frame, keyframe)
+
+    def carried(self) -> dict[str, Tensor]:
+        """See `ResumableStream.carried`."""
+        return {"reference": self.reference, "last": self.last} if self.frames else {}
+
+    def resume(self, carried: Mapping[str, Tensor], frames: int) -> None:
+        """See `ResumableStream.resume`."""
+        self.frames = frames
+        self.reference, self.last = (carried.get(name, torch.empty(0)) for name in ("reference", "last"))

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from mila.backbone import OUTPUT_STRIDE, scaled_channels
 from mila.carried import find_weights
 from mila.common.weights import read_weight_file, weights_by_name
-from mila.data.clips import denormalise
+from mila.data.clips import MEAN, STD
 from mila.errors import UserError
+from mila.modules import wide
 from mila.tasks import FLOW, Suite
 from mila.video_model import Part, Stream, VideoModel
 
@@ -60,6 +61,10 @@ class FlowNetS(nn.Module):
         ValueError: non-positive width or unknown normalisation.
     """
 
+    rgb_scale: Tensor
+    rgb_shift: Tensor
+    rgb_mean: Tensor
+
     def __init__(self, width: float = 1.0, normalisation: Normalisation = "mean") -> None:
         super().__init__()
         if width <= 0:
@@ -67,6 +72,9 @@ class FlowNetS(nn.Module):
         if normalisation not in get_args(Normalisation):
             raise ValueError(f"the normalisation is 'mean' or 'pair', not {normalisation!r}")
         self.normalisation = normalisation
+        # buffers, as a CUDA graph can copy nothing from the host; no weights, so not kept with them
+        for name, values in (("rgb_scale", STD), ("rgb_shift", MEAN), ("rgb_mean", RGB_MEAN)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.encoder, self.heads = nn.ModuleDict(), nn.ModuleDict()
         self.deconvolutions, self.upsamplings = nn.ModuleDict(), nn.ModuleDict()
         channels, at_level = 6, dict[int, int]()
@@ -121,11 +129,8 @@ class FlowNetS(nn.Module):
         return DIVISOR * flow_2
 
     def _input(self, first: Tensor, second: Tensor) -> Tensor:
-        pair = denormalise(torch.stack([first, second], 1))  # [B, 2, 3, h, w]
-        if self.normalisation == "pair":
-            mean = pair.mean((1, 3, 4), keepdim=True)
-        else:
-            mean = torch.tensor(RGB_MEAN, device=pair.device)[:, None, None]
+        pair = torch.addcmul(self.rgb_shift, torch.stack([first, second], 1), self.rgb_scale)  # [B, 2, 3, h, w]
+        mean = pair.mean((1, 3, 4), keepdim=True) if self.normalisation == "pair" else self.rgb_mean
         return (pair - mean).flatten(1, 2)
 
 
@@ -299,7 +304,7 @@ class FlowNet(VideoModel):
     def predict(self, current: Tensor, older: Tensor) -> dict[str, Tensor]:
         """`flow` `[B, 2, H, W]` in pixels for two frames `[B, 3, H, W]`: `estimate`, bilinearly upsampled."""
         height, width = current.shape[-2:]
-        flow = F.interpolate(self.estimate(current, older), scale_factor=self.stride, mode="bilinear")
+        flow = F.interpolate(wide(self.estimate(current, older)), scale_factor=self.stride, mode="bilinear")
         return {"flow": flow[..., :height, :width]}
 
     def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
@@ -320,3 +325,9 @@ class _FlowStream:
     def step(self, frame: Tensor) -> dict[str, Tensor]:
         before, self._before = self._before, frame
         return self._model.predict(frame, frame if before is None else before)
+
+    def carried(self) -> dict[str, Tensor]:
+        return {} if self._before is None else {"before": self._before}
+
+    def resume(self, carried: Mapping[str, Tensor], frames: int) -> None:  # noqa: ARG002
+        self._before = carried.get("before")

@@ -17,6 +17,7 @@ from experiments.results import (
     AttentionResult,
     FlowResult,
     KeptArrays,
+    KeptClipSums,
     MotionResult,
     Results,
     RowPictures,
@@ -25,7 +26,7 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stage_files import DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES, CLIP_SUMS, DamagedFileError, read_bytes
 from experiments.stages import Attend, Data, Evaluate, FollowMotion, PredictVideo, Stage, Visual, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
@@ -111,7 +112,16 @@ def _row(row: RowPlan, store: Store) -> RowResult:
         trains=tuple(store.record(seed[0].train) for seed in complete),
         evaluations=evaluations,
         measure=measure,
+        clips=tuple(_clip_sums(seed) for seed in evaluations),
     )
+
+
+def _clip_sums(seed: tuple[Record, ...]) -> tuple[KeptClipSums, ...]:
+    """Of every offset, or of none: scores of earlier versions kept none."""
+    for name in (CLIP_SUMS, CLIP_SHARES):
+        if all(name in record.files for record in seed):
+            return tuple(KeptClipSums(r.folder / name, str(r.files[name]["sha256"])) for r in seed)
+    return ()
 
 
 def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:

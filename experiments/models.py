@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -40,6 +40,11 @@ _MODELS = {
     "slow_fast": ("baselines.slow_fast", "SlowFast"),
     "mila": ("mila.model", "MILA"),
 }
+
+
+def without_weights(arguments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A stage's arguments for random weights, which neither costs nor times depend on."""
+    return {name: value for name, value in arguments if not name.endswith("weights")}
 
 
 def is_mila(name: str) -> bool:

@@ -26,6 +26,7 @@ from experiments.stages import (
     Visual,
     arguments,
     in_order,
+    score_title,
 )
 from mila.errors import UserError
 from mila.schedule import Schedule
@@ -225,7 +226,7 @@ class _RowMaker:
         return tuple(Evaluate(f"score {t.title}", t, data, 0) for t in map(self._flownet, self.seeds))
 
     def _evaluate(self, train: Train, offset: int) -> Evaluate:
-        return Evaluate(f"score {train.title}, offset {offset}", train, self.test_data, offset)
+        return Evaluate(score_title(train, offset), train, self.test_data, offset)
 
     def _title(self, name: str, seed: int) -> str:
         return f"{self.train_data.source.name} {name}, seed {seed}"

@@ -105,12 +105,17 @@ class TaskDecoders(nn.ModuleDict):
 
 
 def to_predictions(scores: Mapping[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Outputs of decoders, `[B, C, h, w]` by task, to predictions at `size` = (height, width)."""
+    """Outputs of decoders, `[B, C, h, w]` by task, to predictions at `size` = (height, width), float32 at least."""
     predictions: dict[str, Tensor] = {}
     for name, score in scores.items():
-        prediction = upsample(score, size)
+        prediction = upsample(wide(score), size)
         predictions[name] = _unit(prediction) if name == "normals" else prediction
     return predictions
+
+
+def wide(x: Tensor) -> Tensor:
+    """`x`, in float32 if its type has fewer digits."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
 from torch import Tensor, nn
@@ -26,6 +26,19 @@ class Stream(Protocol):
 
     def step(self, frame: Tensor) -> dict[str, Tensor]:
         """Predictions `[B, C, H, W]` by task for the next frame `[B, 3, H, W]` of the video."""
+        ...
+
+
+@runtime_checkable
+class ResumableStream(Stream, Protocol):
+    """A stream whose next step depends on the frame, its place in the video and some tensors, and on nothing else."""
+
+    def carried(self) -> dict[str, Tensor]:
+        """What is carried on to the next frame, by name; which names there are may depend on the place alone."""
+        ...
+
+    def resume(self, carried: Mapping[str, Tensor], frames: int) -> None:
+        """Go on from what `carried` gave after so many frames; only whether they are a multiple of K may matter."""
         ...
 
 
@@ -225,3 +238,9 @@ class _FrameStream:
 
     def step(self, frame: Tensor) -> dict[str, Tensor]:
         return self._model.predict(frame)
+
+    def carried(self) -> dict[str, Tensor]:
+        return {}
+
+    def resume(self, carried: Mapping[str, Tensor], frames: int) -> None:
+        pass

@@ -1,4 +1,4 @@
-"""Latency of the models: keyframes, non-keyframes and whole streams, the models taking turns; record and page.
+"""Latency of the models: keyframes, non-keyframes and whole streams, plain and optimised, in turns; record and page.
 
 python -m experiments.benchmarks.latency                              Tables 1 and 2, narrow networks and small frames
 python -m experiments.benchmarks.latency --profile reference          the same at the paper's size
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from experiments.costs.audit import gflops_as_published
-from experiments.costs.latency import read_records, write_record
+from experiments.costs.latency import SHIPPED, LatencyRow, read_records, write_record
 from experiments.costs.timing import bench, timed_runs
 from experiments.grids import find_grids
 from experiments.grids.multi_task import TABLE2
@@ -81,17 +81,23 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         path = write_record(record, folder)
         console.print(f"Record: {path.resolve()}", highlight=False)
         for row in record.rows:
-            times = row.latency.stream
-            console.print(
-                f"{row.grid:8} {row.label:32} {1e3 * times.median:9.2f} ms a frame "
-                f"({1e3 * times.lower:.2f} to {1e3 * times.upper:.2f})",
-                highlight=False,
-            )
+            console.print(_summary(row), highlight=False)
     records, out = read_records(folder), options.results / "reports"
     counted = read_counted(out, 2) or gflops_as_published(TABLE2)
-    page = write_latency(records, timed_runs(Store(options.results / "store"), records), counted, out)
+    page = write_latency(
+        records, timed_runs(Store(options.results / "store"), records), counted, out, read_records(SHIPPED)
+    )
     console.print(f"Page: {page.resolve()}\nData: {page.with_suffix('.csv').resolve()}", highlight=False)
     return 0
+
+
+def _summary(row: LatencyRow) -> str:
+    times = row.latency.stream
+    line = (
+        f"{row.grid:8} {row.label:32} {1e3 * times.median:9.2f} ms a frame "
+        f"({1e3 * times.lower:.2f} to {1e3 * times.upper:.2f})"
+    )
+    return line if row.optimised is None else f"{line}, optimised {1e3 * row.optimised.stream.median:.2f}"
 
 
 def _show_progress(bar: Progress, task: TaskID, done: int, total: int) -> None:

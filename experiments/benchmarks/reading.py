@@ -15,6 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +64,17 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     table = Table(*columns, box=None)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        roots = [options.data_root] if options.data_root else _export(Path(folder), options.batch, console)
+        roots = [options.data_root] if options.data_root else export_worlds(Path(folder), options.batch, console)
         for root in roots:
-            _measure(root, Path(folder) / "packed" / root.name, options.batch, options.rounds, table, console)
+            packed = Path(folder) / "packed" / root.name
+            for times in measure(root, packed, options.batch, options.rounds, console):
+                table.add_row(*_cells(times))
     console.print(table, "Medians; one thread; files in the page cache; decoding and packed reads take turns.")
     return 0
 
 
-def _export(folder: Path, clips: int, console: Console) -> list[Path]:
+def export_worlds(folder: Path, clips: int, console: Console) -> list[Path]:
+    """Write embedded videos in the official layouts; returns their folders."""
     street, rooms = folder / "street as Cityscapes", folder / "rooms as NYUd v2"
     console.print("Writing embedded videos in the official layouts ...")
     export_street(street, "train", clips, height=512, width=1024)
@@ -77,7 +82,41 @@ def _export(folder: Path, clips: int, console: Console) -> list[Path]:
     return [street, rooms]
 
 
-def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table, console: Console) -> None:
+@dataclass(frozen=True)
+class ReadingTimes:
+    """Seconds a batch, medians.
+
+    Attributes:
+        title: layout and tasks.
+        height, width: of the frames.
+        batch: what it holds, in words.
+        decoding, packed, normalising: from the data set's own files; from the packed store; what follows either.
+        ratios: of decoding to packed, the smallest and the largest of all rounds.
+    """
+
+    title: str
+    height: int
+    width: int
+    batch: str
+    decoding: float
+    packed: float
+    normalising: float
+    ratios: tuple[float, float]
+
+
+def measure(root: Path, packed: Path, batch: int, rounds: int, console: Console) -> Iterator[ReadingTimes]:
+    """Time both ways in turns, for every suite that a data set's layout has.
+
+    Args:
+        root: the data set's own files.
+        packed: where the packed stores go.
+        batch: clips a batch.
+        rounds: batches of each kind.
+        console: shows the progress.
+
+    Raises:
+        UserError: it is packed already, or no data set.
+    """
     layout, length = recognise(root), _KEYFRAME_INTERVAL + 1
     if layout.packed:
         raise UserError(f"{root} is packed already; give the data set's own files.")
@@ -108,16 +147,22 @@ def _measure(root: Path, packed: Path, batch: int, rounds: int, table: Table, co
                     seconds[name].append(spent)
         slow, fast, after = (statistics.median(values) for values in seconds.values())
         ratios = sorted(a / b for a, b in zip(seconds["decoding"], seconds["packed"], strict=True))
-        table.add_row(
-            f"{layout.title}: {suite.name}",
-            f"{suite.height} x {suite.width}",
-            f"{batch} x {length} frames, {layout.modes[0]}",
-            f"{slow * 1e3:.0f}",
-            f"{fast * 1e3:.1f}",
-            f"{slow / fast:.0f}x",
-            f"{ratios[0]:.0f}x to {ratios[-1]:.0f}x",
-            f"{after * 1e3:.1f}",
-        )
+        about = f"{batch} x {length} frames, {layout.modes[0]}"
+        title = f"{layout.title}: {suite.name}"
+        yield ReadingTimes(title, suite.height, suite.width, about, slow, fast, after, (ratios[0], ratios[-1]))
+
+
+def _cells(times: ReadingTimes) -> tuple[str, ...]:
+    return (
+        times.title,
+        f"{times.height} x {times.width}",
+        times.batch,
+        f"{times.decoding * 1e3:.0f}",
+        f"{times.packed * 1e3:.1f}",
+        f"{times.decoding / times.packed:.0f}x",
+        f"{times.ratios[0]:.0f}x to {times.ratios[1]:.0f}x",
+        f"{times.normalising * 1e3:.1f}",
+    )
 
 
 if __name__ == "__main__":

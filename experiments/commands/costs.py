@@ -18,7 +18,7 @@ from rich.console import Console
 
 from experiments.collect import manifest_of
 from experiments.costs.audit import cells, show
-from experiments.costs.latency import read_records
+from experiments.costs.latency import SHIPPED, read_records
 from experiments.costs.rows import row_cost, row_memory, row_split
 from experiments.costs.timing import timed_runs
 from experiments.costs.values import COSTED, REMEMBERED, SPLIT, Cell, PrintedTable, RowCost, RowMemory, RowSplit
@@ -82,7 +82,7 @@ def _count(options: argparse.Namespace, console: Console) -> int:
     pages = (
         write_costs(audit, costs, splits, memories, out),
         write_claims(runs, latencies, about(runs[0].plan, manifest_of(runs[0].plan.test_data, store)), out),
-        write_latency(latencies, timed_runs(store, latencies), counted, out),
+        write_latency(latencies, timed_runs(store, latencies), counted, out, read_records(SHIPPED)),
     )
     show(audit, console)
     for page in pages:

@@ -14,6 +14,9 @@ from mila.errors import UserError
 if TYPE_CHECKING:
     from mila.cost.latency import Latency
 
+SHIPPED = Path(__file__).parents[1] / "shipped" / "latency"
+"""Records that ship with the suite: its authors', on machines that a reader may not have."""
+
 
 @dataclass(frozen=True)
 class LatencyRow:
@@ -26,7 +29,8 @@ class LatencyRow:
         interval: keyframe interval K.
         published_gflops, complete_gflops: of the network that is timed, at the frames that are timed, under
             `mila.cost.conventions.PUBLISHED` and `mila.cost.conventions.COMPLETE`.
-        latency: measured.
+        latency: measured, of the model's own stream.
+        optimised: the same of `mila.streaming.optimise`; None where that was not timed.
     """
 
     grid: str
@@ -38,6 +42,7 @@ class LatencyRow:
     published_gflops: float
     complete_gflops: float
     latency: Latency
+    optimised: Latency | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class LatencyRecord:
         finished: ISO 8601 with time zone.
         environment: machine, versions, threads, commit.
         rows: in the grids' order.
+        optimisation: what was done to the models whose `optimised` latency is given; empty where there is none.
     """
 
     profile: str
@@ -65,6 +71,7 @@ class LatencyRecord:
     finished: str
     environment: dict[str, Any]
     rows: tuple[LatencyRow, ...]
+    optimisation: str = ""
 
     @property
     def name(self) -> str:
@@ -97,12 +104,18 @@ def _read(path: Path) -> LatencyRecord:
 
 
 def _row(row: dict[str, Any]) -> LatencyRow:
+    optimised = row.get("optimised")
+    return LatencyRow(
+        **{**row, "latency": _latency(row["latency"]), "optimised": _latency(optimised) if optimised else None}
+    )
+
+
+def _latency(parts: dict[str, Any]) -> Latency:
     from mila.cost.latency import Latency, Times
 
-    parts = row["latency"]
-    kinds = ("keyframe", "non_keyframe", "stream")
-    times: dict[str, Any] = {kind: Times(**parts[kind]) if parts[kind] else None for kind in kinds}
-    return LatencyRow(**{**row, "latency": Latency(**times, energy=parts["energy"])})
+    kinds = ("keyframe", "non_keyframe", "stream", "worst")
+    times: dict[str, Any] = {kind: Times(**parts[kind]) if parts.get(kind) else None for kind in kinds}
+    return Latency(**times, energy=parts["energy"])
 
 
 def find_row(rows: Iterable[LatencyRow], grid: str, published: str) -> LatencyRow | None:

@@ -11,7 +11,7 @@ import torch
 from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE2
-from experiments.models import build
+from experiments.models import build, without_weights
 from experiments.plan import Plan, RowPlan
 from experiments.profiles import PROFILES, Profile
 from experiments.runs import Runs, embedded_plan, finished_runs
@@ -21,6 +21,7 @@ from mila.common.versions import environment
 from mila.cost.conventions import COMPLETE, PUBLISHED, count
 from mila.cost.energy import find_meter
 from mila.cost.latency import Latency, Subject, measure
+from mila.streaming.optimise import optimise
 
 
 def bench(
@@ -31,9 +32,10 @@ def bench(
     rounds: int,
     frames: int,
     warm_up: int = 1,
+    optimised: bool = True,
     progress: Progress | None = None,
 ) -> LatencyRecord:
-    """Time every model of some grids, with random weights, which time does not depend on.
+    """Time every model of some grids, with random weights, which time does not depend on; plain and optimised in turns.
 
     Args:
         grids: the paper's tables.
@@ -42,6 +44,7 @@ def bench(
         rounds: see `mila.cost.latency.measure`, as for `frames`, `warm_up` and `progress`.
         frames: of a whole stream.
         warm_up: rounds that do not count.
+        optimised: time `mila.streaming.optimise` as well.
         progress: called with (done, total).
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -53,6 +56,9 @@ def bench(
         if not row.is_constant
     ]
     subjects = {one.name: one.subject(device) for one in timed}
+    others = {one.name: optimise(one.model) for one in timed} if optimised else {}
+    for name, other in others.items():
+        subjects[_optimised(name)] = Subject(other, subjects[name].frame)
     meter, energy = find_meter(device)
     latencies = measure(subjects, rounds=rounds, frames=frames, warm_up=warm_up, meter=meter, progress=progress)
     return LatencyRecord(
@@ -65,8 +71,13 @@ def bench(
         load=load,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         environment=environment(device),
-        rows=tuple(one.row(latencies[one.name]) for one in timed),
+        rows=tuple(one.row(latencies[one.name], latencies.get(_optimised(one.name))) for one in timed),
+        optimisation="; ".join(dict.fromkeys(other.about for other in others.values())),
     )
+
+
+def _optimised(name: str) -> str:
+    return f"{name}, optimised"
 
 
 class _Timed:
@@ -78,17 +89,17 @@ class _Timed:
         self._height, self._width = profile.size(plan.suite)
         train = row.evaluations[0][0].train
         torch.manual_seed(0)
-        self._model = build(train.model, plan.suite, dict(train.arguments)).eval()
-        self._model.for_inference()
-        costs = [count(self._model, self._height, self._width, convention) for convention in (PUBLISHED, COMPLETE)]
+        self.model = build(train.model, plan.suite, without_weights(train.arguments)).eval()
+        self.model.for_inference()
+        costs = [count(self.model, self._height, self._width, convention) for convention in (PUBLISHED, COMPLETE)]
         self._gflops = [cost.gflops for cost in costs]
         self._frame = torch.randn(1, 3, self._height, self._width)
 
     def subject(self, device: str) -> Subject:
         """The model and a random frame, both on the device."""
-        return Subject(self._model.to(device), self._frame.to(device))
+        return Subject(self.model.to(device), self._frame.to(device))
 
-    def row(self, latency: Latency) -> LatencyRow:
+    def row(self, latency: Latency, optimised: Latency | None) -> LatencyRow:
         """Its row in the record."""
         return LatencyRow(
             grid=self._grid,
@@ -96,10 +107,11 @@ class _Timed:
             published=self._row.published,
             height=self._height,
             width=self._width,
-            interval=self._model.keyframe_interval,
+            interval=self.model.keyframe_interval,
             published_gflops=self._gflops[0],
             complete_gflops=self._gflops[1],
             latency=latency,
+            optimised=optimised,
         )
 
 

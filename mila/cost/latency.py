@@ -11,13 +11,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mila.common.types import Progress
 from mila.cost.energy import EnergyMeter
-from mila.video_model import Stream, VideoModel
+from mila.video_model import Stream
 
 _ENERGY_SECONDS = 2.0
 """Energy is read off counters that change every 100 ms or so."""
@@ -46,19 +47,34 @@ class Latency:
         keyframe, non_keyframe: one such step in the middle of a stream; None where every frame is a keyframe.
         stream: a frame of whole streams, on average over the stream.
         energy: joules a frame of whole streams, of the device as a whole; None where nothing reports it.
+        worst: the slowest step of a keyframe interval; None in records from before it was kept.
     """
 
     keyframe: Times
     non_keyframe: Times | None
     stream: Times
     energy: float | None
+    worst: Times | None = None
+
+
+class Streaming(Protocol):
+    """What can be timed: a model in eval mode, or one that `mila.streaming.optimise` made."""
+
+    @property
+    def keyframe_interval(self) -> int:
+        """K; 1 where every frame is a keyframe."""
+        ...
+
+    def stream(self) -> Stream:
+        """A fresh stream; its first frame is a keyframe."""
+        ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is timed: a model in eval mode on its device, and a frame `[B, 3, H, W]` there."""
+    """What is timed, and a frame `[B, 3, H, W]` on its device."""
 
-    model: VideoModel
+    model: Streaming
     frame: Tensor
 
 
@@ -122,12 +138,14 @@ class _Timer:
     def forget(self) -> None:
         self._keyframes: list[float] = []
         self._others: list[float] = []
+        self._worst: list[float] = []
         self._streams: list[float] = []
 
     def steps(self) -> None:
-        for index in range(self._model.keyframe_interval):
-            seconds = self._seconds(self._running, 1)
-            (self._others if index else self._keyframes).append(seconds)
+        seconds = [self._seconds(self._running, 1) for _ in range(self._model.keyframe_interval)]
+        self._keyframes.append(seconds[0])
+        self._others += seconds[1:]
+        self._worst.append(max(seconds))
 
     def stream(self, frames: int) -> None:
         self._streams.append(self._seconds(self._model.stream(), frames) / frames)
@@ -154,4 +172,5 @@ class _Timer:
 
     def result(self, energy: float | None) -> Latency:
         others = summarise(self._others) if self._others else None
-        return Latency(summarise(self._keyframes), others, summarise(self._streams), energy)
+        worst = summarise(self._worst)
+        return Latency(summarise(self._keyframes), others, summarise(self._streams), energy, worst)

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from experiments.models import is_mila
 from experiments.results import Results, StageResult
+from reports.differences import ONE_SEED
 from reports.files import update, update_all
 from reports.pages.index import Card, write_card
 from reports.pictures.animation import Animation, make_animation
@@ -28,9 +29,9 @@ from reports.tables import row_order
 from reports.tables.csv_file import to_csv
 from reports.tables.flow import Flow
 from reports.tables.latex_markdown import to_latex, to_markdown
-from reports.tables.row_order import TEST, Order, orders
+from reports.tables.row_order import Order, orders
 from reports.tables.scores_by_seed import RowScores, scores_by_seed
-from reports.tables.table import COST, ResultTable, stage_href
+from reports.tables.table import COST, DELTA, ResultTable, stage_href
 
 _ENDINGS = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md"}
 """Of the files beside the page that hold the table."""
@@ -97,7 +98,7 @@ class TablePage:
     """
 
     cost_key: ClassVar[str] = COST
-    test: ClassVar[str] = TEST
+    one_seed: ClassVar[str] = ONE_SEED
     interval_method: ClassVar[str] = METHOD
 
     digest: str
@@ -158,7 +159,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         motion=make_motion(plan, results.motion, drawn),
         animation=make_animation(results),
         first_seed=plan.seeds[0],
-        orders=orders(table, rows),
+        orders=orders(table),
         panel=make_panel(results),
         scores=scores_by_seed(table, rows, results.flow),
         provenance=provenance_of(results),
@@ -205,7 +206,7 @@ def _card(made_of: TableResults, page: TablePage) -> Card:
     plan, table, about, made = made_of.results.plan, page.table, page.about, page.provenance
     states = [stage.state for stage in made.stages]
     rows = [line for line in table.lines if not line.constant]
-    printed = [(line, key) for line in rows for key in line.published if key != COST]
+    printed = [(line, key) for line in rows for key in line.published if key not in (COST, DELTA)]
     return Card(
         title=page.title,
         grid=plan.grid.name,

@@ -45,7 +45,11 @@ def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str)
 
 def _about_measured(table: ResultTable, about: About) -> str:
     spread = "\nmean ± standard deviation over seeds" if table.spread else ""
-    bold = "; bold: ahead by more than both spreads" if table.spread else "; no best is marked"
+    bold = {
+        "methods": "; bold: told apart from all others",
+        "networks": "; bold: told apart from all others\n(one seed: as a network, not as a method)",
+        "": "; no best is marked",
+    }[table.tells_apart]
     return f"profile {about.profile}, {about.split} split, {about.seeds}{spread}{bold}"
 
 

@@ -36,7 +36,8 @@ SET_UP = {
     ("source", f"{noxfile.BIN.relative_to(ROOT)}/activate"),
 }
 SMALLER: dict[str, Words] = {
-    "experiments.benchmarks.attention": ("--rounds", "1"),
+    "experiments.benchmarks.bench": ("--sizes", "small", "--parts", "checks"),
+    "experiments.benchmarks.attention": ("--repeats=1", "--maps=5x6", "--windows=3", "--contenders=ours-band"),
     "experiments.benchmarks.reading": ("--rounds", "1", "--batch", "1"),
     "experiments.benchmarks.rendering": ("--repeats", "1", "--clips", "1", "--sizes", "16x32"),
     "experiments.benchmarks.latency": ("--rounds", "1", "--frames", "5", "--grids", "table3", "--profile", "smoke"),

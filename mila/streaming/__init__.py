@@ -1,0 +1,1 @@
+"""A trained model on a video, as fast as the machine allows: `optimise(model).stream()`."""

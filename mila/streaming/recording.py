@@ -1,0 +1,197 @@
+"""Steps of a stream recorded once and replayed: frame, memory and predictions stay at the same place (CUDA graphs).
+
+A step is known by the size of the frame, whether it is a keyframe, and what is carried so far: a video's first frames
+carry less than later ones. Each such step is recorded when it comes up for the first time, over one static memory that
+all of them share.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mila.errors import first_line
+from mila.video_model import ResumableStream, Stream
+
+Step = Callable[[], dict[str, Tensor]]
+"""A step over static memory: gives predictions, which stay where they are."""
+
+Record = Callable[[Step, Step], tuple[Callable[[], None], dict[str, Tensor]]]
+"""Records a step: from one that may be run as a rehearsal, and the one to record, to its replay and its predictions."""
+
+_REHEARSALS = 3
+"""Before a recording, so that libraries have chosen their algorithms and kernels are compiled."""
+
+
+class CudaRecorder:
+    """Records steps as CUDA graphs, which share one pool of memory."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None  # PyTorch's handle, which it has no public type for
+
+    def __call__(self, rehearse: Step, step: Step) -> tuple[Callable[[], None], dict[str, Tensor]]:
+        """See `Record`."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_REHEARSALS):
+                rehearse()
+        torch.cuda.current_stream().wait_stream(side)
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            predictions = step()
+        return graph.replay, predictions
+
+
+@dataclass
+class _Memory:
+    """What all recorded steps of a size share: the frame, and what is carried, by name."""
+
+    frame: Tensor
+    carried: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    replay: Callable[[], None]
+    predictions: dict[str, Tensor]
+    carries: frozenset[str]
+
+
+_Key = tuple[torch.Size, bool, frozenset[str]]
+
+
+class Recorder:
+    """The recordings of a model, for one stream at a time.
+
+    Args:
+        new_stream: makes a fresh stream of the model.
+        interval: keyframe interval K.
+        record: how.
+
+    Attributes:
+        failure: why a recording failed, if one has; all streams then go on without.
+    """
+
+    def __init__(self, new_stream: Callable[[], ResumableStream], interval: int, record: Record) -> None:
+        self._new_stream, self.interval, self._record = new_stream, interval, record
+        self._memories: dict[torch.Size, _Memory] = {}
+        self._recordings: dict[_Key, _Recording] = {}
+        self._latest: RecordedStream | None = None
+        self.failure: str | None = None
+
+    def stream(self) -> Stream:
+        """A fresh stream; the one before it has ended."""
+        if self.failure is not None:
+            return self._new_stream()
+        self._latest = RecordedStream(self)
+        return self._latest
+
+    def is_latest(self, stream: RecordedStream) -> bool:
+        """Whether no other stream has begun since."""
+        return stream is self._latest
+
+    def plain(self, size: torch.Size, names: frozenset[str], frames: int) -> ResumableStream:
+        """A stream without recordings that goes on where a recorded one stands."""
+        stream = self._new_stream()
+        held = self._memories[size].carried if names else {}
+        stream.resume({name: held[name].clone() for name in names}, frames)
+        return stream
+
+    def recording(self, key: _Key, frame: Tensor) -> _Recording | None:
+        """The recording of a step, made now if it is new; None where that failed, which one warning says."""
+        if key not in self._recordings:
+            try:
+                self._recordings[key] = self._make(key, frame)
+            except Exception as error:  # drivers, libraries and kernels have errors of their own
+                self.failure = first_line(error)
+                warnings.warn(
+                    f"a step of the optimised stream could not be recorded ({self.failure}); it goes on without "
+                    "recordings, which gives the same predictions, but later",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                return None
+        return self._recordings[key]
+
+    def put(self, frame: Tensor) -> None:
+        """Copy a frame to where the recordings look for it."""
+        self._memories[frame.shape].frame.copy_(frame)
+
+    def _make(self, key: _Key, frame: Tensor) -> _Recording:
+        size, keyframe, names = key
+        memory = self._memories.setdefault(size, _Memory(frame.clone()))
+        memory.frame.copy_(frame)
+
+        def run() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            stream = self._new_stream()
+            stream.resume({name: memory.carried[name] for name in sorted(names)}, 0 if keyframe else 1)
+            predictions = stream.step(memory.frame)
+            return predictions, dict(stream.carried())
+
+        _, after = run()
+        for name, tensor in after.items():
+            memory.carried.setdefault(name, torch.empty_like(tensor))
+
+        def step() -> dict[str, Tensor]:
+            predictions, carried = run()
+            _store(carried, memory.carried)
+            return predictions
+
+        replay, predictions = self._record(lambda: run()[0], step)
+        return _Recording(replay, predictions, frozenset(after))
+
+
+def _store(new: Mapping[str, Tensor], static: Mapping[str, Tensor]) -> None:
+    """Put what is carried into static memory; what stands there already stays, and what only moves is saved first."""
+    changed = {name: tensor for name, tensor in new.items() if tensor is not static[name]}
+    pointers = {tensor.data_ptr() for tensor in static.values()}
+    saved = {name: tensor.clone() if tensor.data_ptr() in pointers else tensor for name, tensor in changed.items()}
+    for name, tensor in saved.items():
+        static[name].copy_(tensor)
+
+
+class RecordedStream:
+    """A stream that replays recordings."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._size: torch.Size | None = None
+        self._names: frozenset[str] = frozenset()
+        self._frames = 0
+        self._plain: Stream | None = None
+
+    def step(self, frame: Tensor) -> dict[str, Tensor]:
+        """See `Stream.step`.
+
+        Raises:
+            RuntimeError: another stream of the same optimised model has begun, in whose memory this one would write.
+            ValueError: a frame of another size than those before it.
+        """
+        recorder = self._recorder
+        if self._plain is not None:
+            return self._plain.step(frame)
+        if not recorder.is_latest(self):
+            raise RuntimeError(
+                "this stream ended when another one of the same optimised model began, as both use one memory; "
+                "call optimise once for each video that runs at the same time"
+            )
+        if self._size not in (None, frame.shape):
+            raise ValueError(f"frames of a video have one size, {list(self._size or ())}, and not {list(frame.shape)}")
+        self._size = frame.shape
+        key = (frame.shape, self._frames % recorder.interval == 0, self._names)
+        recording = recorder.recording(key, frame)
+        if recording is None:
+            self._plain = recorder.plain(frame.shape, self._names, self._frames)
+            return self._plain.step(frame)
+        recorder.put(frame)
+        recording.replay()
+        self._names = recording.carries
+        self._frames += 1
+        return {name: prediction.clone() for name, prediction in recording.predictions.items()}
