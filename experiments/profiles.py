@@ -36,7 +36,7 @@ class Profile:
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
             authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
         encoder: schedule of the networks that start from `weights`.
-        scratch: of those that have no such encoder and start from nothing (SegNet).
+        scratch: of those that start from random weights: SegNet, and encoders of a depth that has no `weights`.
         method: of the methods that start from networks that were trained here.
         flow: schedule of FlowNet-S on the exact flow of a world.
     """
@@ -148,7 +148,7 @@ _FLOW = one_part(epochs=20, batch=8, lr=1e-4, decay="cosine")
 
 REFERENCE = Profile(
     name="reference",
-    about="The paper's networks and frame sizes on the embedded videos; one GPU, about a day for all tables (counted).",
+    about="The paper's networks and frame sizes on the embedded videos; one GPU, some five hours for all tables.",
     scale=1.0,
     depths=_DEPTHS,
     width=1.0,
