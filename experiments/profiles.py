@@ -151,7 +151,7 @@ _FLOW = one_part(epochs=20, batch=8, lr=1e-4, decay="cosine")
 
 REFERENCE = Profile(
     name="reference",
-    about="The paper's networks and frame sizes on the embedded videos; one GPU, about a day for all tables (counted).",
+    about="The paper's networks and frame sizes on the embedded videos; one GPU, some five hours for all tables.",
     scale=1.0,
     depths=_DEPTHS,
     width=1.0,
