@@ -243,7 +243,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-attention", venv_backend="none", requires=["env"])
 def bench_attention(session: nox.Session) -> None:
-    """Local attention against the unfold formulation, side by side: time and memory."""
+    """Local attention by each of its paths and as others write it: `-- --device cpu --maps 33x65 --windows 5`."""
     _run(session, "-m", "experiments.benchmarks.attention", *session.posargs)
 
 
@@ -251,6 +251,12 @@ def bench_attention(session: nox.Session) -> None:
 def bench_reading(session: nox.Session) -> None:
     """Training batches from a packed store against decoding the originals: `-- --data-root FOLDER` for your own."""
     _run(session, "-m", "experiments.benchmarks.reading", *session.posargs)
+
+
+@nox.session(name="bench-rendering", venv_backend="none", requires=["env"])
+def bench_rendering(session: nox.Session) -> None:
+    """Milliseconds a frame of the embedded videos: `-- --against FOLDER` beside another checkout of the suite."""
+    _run(session, "-m", "experiments.benchmarks.rendering", *session.posargs)
 
 
 @nox.session(name="bench-runner", venv_backend="none", requires=["env"])

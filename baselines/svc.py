@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from mila.attention import aggregate
 from mila.backbone import scaled_channels
-from mila.model import MILA, Architecture
+from mila.model import MILA
 from mila.propagation import Compared, Propagation, Relation
+from mila.switches import Architecture
 from mila.tasks import Suite
 
 
@@ -52,6 +53,10 @@ class KernelPrediction(Propagation):
         """Kernels `[B, h, w, 9, 9]` that sum to 1 from features `[B, C, h, w]`."""
         scores = self.predictor(torch.cat([current, older], 1))  # [B, 81, h, w]
         return (scores.permute(0, 2, 3, 1).softmax(-1).unflatten(-1, (self.kernel, self.kernel)),)
+
+    def weights(self, relation: Relation) -> Tensor:
+        """The kernels."""
+        return relation[0]
 
     def move(self, relation: Relation, value: Tensor) -> Tensor:
         """Each pixel's kernel applied to `value` `[B, C, h, w]`."""

@@ -17,6 +17,8 @@ from experiments.results import (
     AttentionResult,
     FlowResult,
     KeptArrays,
+    KeptClipSums,
+    MotionResult,
     Results,
     RowPictures,
     RowResult,
@@ -24,8 +26,8 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stage_files import DamagedFileError, read_bytes
-from experiments.stages import Attend, Data, Evaluate, PredictVideo, Stage, Visual, in_order
+from experiments.stage_files import CLIP_SHARES, CLIP_SUMS, DamagedFileError, read_bytes
+from experiments.stages import Attend, Data, Evaluate, FollowMotion, PredictVideo, Stage, Visual, in_order
 from experiments.store import Store
 from mila.data.packed import PackedClips
 from mila.errors import UserError
@@ -50,6 +52,7 @@ def collect(plan: Plan, store: Store) -> Results:
         clips=_clips(plan.test_data, store) if store.state(plan.test_data) == "done" else None,
         pictures=tuple(_pictures(row) for row in rows if row.evaluations and not row.plan.is_constant),
         attention=_attention(plan, store),
+        motion=_motion(plan, store),
         videos=_videos(plan, store),
     )
 
@@ -109,7 +112,16 @@ def _row(row: RowPlan, store: Store) -> RowResult:
         trains=tuple(store.record(seed[0].train) for seed in complete),
         evaluations=evaluations,
         measure=measure,
+        clips=tuple(_clip_sums(seed) for seed in evaluations),
     )
+
+
+def _clip_sums(seed: tuple[Record, ...]) -> tuple[KeptClipSums, ...]:
+    """Of every offset, or of none: scores of earlier versions kept none."""
+    for name in (CLIP_SUMS, CLIP_SHARES):
+        if all(name in record.files for record in seed):
+            return tuple(KeptClipSums(r.folder / name, str(r.files[name]["sha256"])) for r in seed)
+    return ()
 
 
 def _complete(seeds: tuple[tuple[Evaluate, ...], ...], store: Store) -> list[tuple[Evaluate, ...]]:
@@ -229,6 +241,17 @@ def _attention(plan: Plan, store: Store) -> tuple[AttentionResult, ...]:
             if clips is not None:
                 kept = _kept(record, "attention.npz")
                 found.append(AttentionResult(label, record.key, int(record.result["offset"]), kept, clips))
+    return tuple(found)
+
+
+def _motion(plan: Plan, store: Store) -> tuple[MotionResult, ...]:
+    """What is finished."""
+    found = []
+    for label, stage in _visuals(plan):
+        if isinstance(stage, FollowMotion) and store.state(stage) == "done":
+            record = store.record(stage)
+            agreement = tuple(record.result["agreement"])
+            found.append(MotionResult(label, record.key, int(record.result["clips"]), agreement))
     return tuple(found)
 
 

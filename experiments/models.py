@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -50,6 +50,16 @@ def without_weights(arguments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def is_mila(name: str) -> bool:
     """Whether a model is the paper's own, the one with inter-frame attention and mimicry losses."""
     return name == "mila"
+
+
+def follows_motion(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a model with these arguments carries features by comparing frames, as `mila.motion.carries` has it.
+
+    Of the suite's own models; Accel has no features of the current frame that it could be asked with.
+    """
+    if name == "svc":
+        return True
+    return name in ("mila", "slow_fast") and arguments.get("propagation", "ila") not in ("concat", "none")
 
 
 def module_of(name: str) -> str:

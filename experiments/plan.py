@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.grids.grid import Grid, InitialWeights, Row
-from experiments.models import DEPTHS, WEIGHTS, accepted, is_mila
+from experiments.models import DEPTHS, WEIGHTS, accepted, follows_motion, is_mila
 from experiments.profiles import Profile
 from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split, world_of
 from experiments.stages import (
@@ -17,6 +17,7 @@ from experiments.stages import (
     Attend,
     Data,
     Evaluate,
+    FollowMotion,
     Measure,
     PredictVideo,
     Stage,
@@ -25,6 +26,7 @@ from experiments.stages import (
     Visual,
     arguments,
     in_order,
+    score_title,
 )
 from mila.errors import UserError
 from mila.schedule import Schedule
@@ -121,7 +123,7 @@ def make_plan(
     suite: Suite | None = None,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
-    split: Split = "test",
+    split: Split | None = None,
 ) -> Plan:
     """Lay out all stages of a grid.
 
@@ -133,12 +135,12 @@ def make_plan(
         suite: the tasks; None for the grid's, or what stands in for them on the embedded world.
         seeds: every training and its evaluations once a seed.
         root: folder of a real data set.
-        split: what is scored: `test`, or `val` for choosing settings.
+        split: what is scored: `test`, or `val` for choosing settings; None for the grid's.
 
     Raises:
         UserError: the data cannot be found, or have no clips that are long enough.
     """
-    suite = suite or usual_suite(grid, data)
+    suite, split = suite or usual_suite(grid, data), split or grid.split
     height, width = profile.size(suite)
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
@@ -195,8 +197,14 @@ class _RowMaker:
         """What the grid keeps to be looked at, of a model that has it."""
         if "attention" in self.grid.visuals and is_mila(row.model) and interval > 1:
             yield Attend(f"attention of {train.title}", train, self.test_data, interval - 1)
+        if "motion" in self.grid.visuals and self._knows_motion(row) and interval > 1:
+            yield FollowMotion(f"motion of {train.title}", train, self.test_data, interval)
         if "film" in self.grid.visuals and interval > 1:
             yield PredictVideo(f"film of {train.title}", train, self._video_data())
+
+    def _knows_motion(self, row: Row) -> bool:
+        """Whether the row's model moves features, and the exact motion is known: of the worlds alone."""
+        return self.test_data.source.name in EMBEDDED and follows_motion(row.model, dict(row.arguments))
 
     def _video_data(self) -> Data:
         """The first clip that is scored, with `_VIDEO_FRAMES` frames or as many as the data have."""
@@ -218,7 +226,7 @@ class _RowMaker:
         return tuple(Evaluate(f"score {t.title}", t, data, 0) for t in map(self._flownet, self.seeds))
 
     def _evaluate(self, train: Train, offset: int) -> Evaluate:
-        return Evaluate(f"score {train.title}, offset {offset}", train, self.test_data, offset)
+        return Evaluate(score_title(train, offset), train, self.test_data, offset)
 
     def _title(self, name: str, seed: int) -> str:
         return f"{self.train_data.source.name} {name}, seed {seed}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import numpy as np
 
 from experiments.plan import Plan, RowPlan
 from experiments.records import DamagedRecordError, Record
-from experiments.stage_files import DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES, DamagedFileError, read_bytes
 from experiments.stages import Stage
 from experiments.store import State
+from mila.clip_shares import load_clip_shares
+from mila.clip_sums import load_clip_sums
 from mila.common.types import Array
 from mila.data.packed import PackedClips
 
-_UNREADABLE = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What NumPy raises for files that are not what was written."""
 
 
@@ -45,6 +48,45 @@ class Value:
 
 
 @dataclass(frozen=True)
+class KeptClipSums:
+    """The sums of every clip that a score kept; read when they are asked for.
+
+    Attributes:
+        path: the file, of sums or of what is passed on of them.
+        digest: SHA-256 of it, as the record says.
+    """
+
+    path: Path
+    digest: str
+
+    def jackknife(self) -> Mapping[str, Array]:
+        """What each clip contributes to each metric, `[N]`, see `ClipSums.jackknife`: means over the states scored.
+
+        Of what is passed on, less its mean.
+
+        Raises:
+            DamagedRecordError: the file is not what was written.
+        """
+        return _jackknife(self)
+
+
+@lru_cache(maxsize=4096)  # many tables have rows in common
+def _jackknife(kept: KeptClipSums) -> Mapping[str, Array]:
+    try:
+        file = io.BytesIO(read_bytes(kept.path))
+        if kept.path.name == CLIP_SHARES:
+            return load_clip_shares(file)
+        values = [sums.jackknife() for sums in load_clip_sums(file).values()]
+        return {name: np.mean([state[name] for state in values], axis=0) for name in values[0]}
+    except (DamagedFileError, FileNotFoundError, *_UNREADABLE) as error:
+        raise _damaged(kept.path) from error
+
+
+def _damaged(path: Path) -> DamagedRecordError:
+    return DamagedRecordError(f"{path} is not what was written there; delete {path.parent} to run the stage again.")
+
+
+@dataclass(frozen=True)
 class RowResult:
     """A row and what is known of it.
 
@@ -54,6 +96,7 @@ class RowResult:
         missing: why `values` is empty or incomplete, in words; empty where nothing is missing.
         gflops: at the paper's size, measured; None where it is not.
         trains, evaluations, measure: records behind the numbers, finished seeds only.
+        clips: sums of every clip by seed and offset, like `evaluations`; empty for a seed that kept none.
     """
 
     plan: RowPlan
@@ -63,6 +106,7 @@ class RowResult:
     trains: tuple[Record, ...]
     evaluations: tuple[tuple[Record, ...], ...]
     measure: Record | None
+    clips: tuple[tuple[KeptClipSums, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,10 +171,7 @@ class KeptArrays:
             with np.load(io.BytesIO(read_bytes(self.path))) as file:
                 return {name: file[name] for name in file.files}
         except (DamagedFileError, FileNotFoundError, *_UNREADABLE) as error:
-            folder = self.path.parent
-            raise DamagedRecordError(
-                f"{self.path} is not what was written there; delete {folder} to run the stage again."
-            ) from error
+            raise _damaged(self.path) from error
 
 
 @dataclass(frozen=True)
@@ -170,6 +211,23 @@ class AttentionResult:
 
 
 @dataclass(frozen=True)
+class MotionResult:
+    """How what a row's network carries agrees with the exact motion.
+
+    Attributes:
+        label: of the row.
+        key: hash of the stage.
+        clips: how many were looked at.
+        agreement: by offset and branch, see `mila.motion.follow`.
+    """
+
+    label: str
+    key: str
+    clips: int
+    agreement: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class VideoResult:
     """Predictions along a video that were kept of a row's network, and the clips that they are of.
 
@@ -201,6 +259,7 @@ class Results:
         clips: of the scored split; None where they are not there.
         pictures: of each row that has a number, without the constant predictor.
         attention: what is finished.
+        motion: what is finished.
         videos: what is finished.
     """
 
@@ -212,6 +271,7 @@ class Results:
     clips: PackedClips | None
     pictures: tuple[RowPictures, ...]
     attention: tuple[AttentionResult, ...]
+    motion: tuple[MotionResult, ...]
     videos: tuple[VideoResult, ...]
 
     @property

@@ -15,7 +15,9 @@ from typing import Any
 
 from mila.common.files import file_digest
 
-ARRAYS = ("clips.npz", "pictures.npz", "attention.npz", "film.npz")
+CLIP_SUMS, CLIP_SHARES = "clips.npz", "shares.npz"
+"""Sums of every clip, see `mila.clip_sums`, and what is passed on of them, see `mila.clip_shares`."""
+ARRAYS = (CLIP_SUMS, CLIP_SHARES, "pictures.npz", "attention.npz", "film.npz")
 """Arrays that a stage may keep beside its record."""
 FILES = (
     "stage.json",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -50,6 +50,14 @@ class Stage(ABC):
     @property
     def needs(self) -> tuple[Stage, ...]:
         """Stages that must be finished first."""
+        return ()
+
+    @property
+    def together(self) -> tuple[Stage, ...]:
+        """Other stages that one attempt does along with this one, if they are not done and nobody is at work on them.
+
+        It costs less than one after the other, and every result is the same.
+        """
         return ()
 
     @property
@@ -202,6 +210,15 @@ class Evaluate(Stage):
         """See `Stage`."""
         return (self.train, self.data)
 
+    @cached_property
+    def together(self) -> tuple[Evaluate, ...]:
+        """See `Stage`: the training's scores at the other offsets, which share what its networks make of the frames."""
+        return tuple(
+            replace(self, title=score_title(self.train, offset), offset=offset)
+            for offset in range(dict(self.train.arguments).get("keyframe_interval", 1))
+            if offset != self.offset
+        )
+
     @property
     def work(self) -> float:
         """See `Stage`."""
@@ -214,6 +231,11 @@ class Evaluate(Stage):
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""
         return (module_of(self.train.model), "mila.evaluation")
+
+
+def score_title(train: Train, offset: int) -> str:
+    """Title of a score of a table's row."""
+    return f"score {train.title}, offset {offset}"
 
 
 @dataclass(frozen=True)
@@ -285,6 +307,33 @@ class PredictVideo(Visual):
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
         return {}
+
+
+@dataclass(frozen=True)
+class FollowMotion(Visual):
+    """How what a model carries from the keyframe agrees with the exact motion of a world's clips, by offset.
+
+    Attributes:
+        interval: K; offsets 1 to K - 1 are looked at.
+        clips: how many.
+    """
+
+    kind: ClassVar[str] = "motion"
+    interval: int
+    clips: int = 64
+
+    @property
+    def work(self) -> float:
+        """See `Stage`."""
+        return 0.02 * self.clips * (self.interval - 1)
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"interval": self.interval, "clips": self.clips}
+
+    def modules(self) -> tuple[str, ...]:
+        """See `Stage`."""
+        return (module_of(self.train.model), "mila.motion", *self.data.source.modules)
 
 
 def hash_of(description: dict[str, Any]) -> str:

@@ -86,6 +86,17 @@ class ClipSums:
                 found |= self._ratios(weights, "flow_pixels", epe="flow_error", epe_zero="flow_length")
         return found
 
+    def jackknife(self) -> dict[str, Array]:
+        """Of every metric its pseudo-values `[N]` (Tukey, 1958).
+
+        That of a clip is N times the metric less N - 1 times the metric without it. The metrics of clips that are drawn
+        anew lie about the metric as the means of their pseudo-values do about the mean of all, nearly, so the standard
+        error of that mean is the one of a bootstrap over clips.
+        """
+        clips = len(self)
+        whole, without = self.weighted(np.ones((1, clips))), self.weighted(1 - np.eye(clips))
+        return {name: clips * value - (clips - 1) * without[name] for name, value in whole.items()}
+
     def _segmentation(self, weights: Array) -> dict[str, Array]:
         truth, missed, wrong, on_void = (
             self.arrays[name].astype(np.float64) for name in ("truth", "false_negatives", "false_positives", "on_void")

@@ -23,7 +23,7 @@ _FINISHED = "finished"
 
 
 class KeptMaps:
-    """Maps of all clips by every network of `VideoModel.encoded_frames`, in half precision.
+    """Maps of all clips by every network of `VideoModel.training_frames`, in half precision.
 
     Args:
         model: its networks are in eval mode while they encode, and in the mode they were in afterwards.
@@ -79,7 +79,7 @@ class KeptMaps:
         Float32, by (network, index of the frame in the clip).
         """
         encoded = dict[tuple[str, int], tuple[Tensor, ...]]()
-        for network, frames in self._model.encoded_frames(length, offset).items():
+        for network, frames in self._model.training_frames(length, offset).items():
             for t in frames:
                 kept = self._maps[network, length - 1 - t]
                 maps = (torch.from_numpy(np.stack([file[index] for index in indices])) for file in kept)
@@ -90,11 +90,11 @@ class KeptMaps:
 
 
 def _wanted(model: VideoModel) -> list[tuple[str, int]]:
-    """The networks, and how far before the end of a clip lie the frames that they encode at any offset."""
+    """The networks, and how far before the end of a clip lie the frames that a training encodes at any offset."""
     wanted = set[tuple[str, int]]()
     for offset in range(model.keyframe_interval):
         length = frames_needed(offset, model.history)
-        wanted |= {(n, length - 1 - t) for n, frames in model.encoded_frames(length, offset).items() for t in frames}
+        wanted |= {(n, length - 1 - t) for n, frames in model.training_frames(length, offset).items() for t in frames}
     return sorted(wanted)
 
 

@@ -7,11 +7,14 @@ with the usual sign reversed; note 5. Here the discriminator minimises its cross
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mila.switches import Features, MimicryOptions
 
 
 class _Reverse(torch.autograd.Function):
@@ -29,6 +32,18 @@ def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
     """Identity forward; backward the gradient times -`factor` (Ganin et al. 2016)."""
     same: Tensor = _Reverse.apply(x, factor)
     return same
+
+
+def ramp(progress: float) -> float:
+    """Factor of the reversed gradient at a share of the steps: from 0 at 0 to almost 1 at 1 (Ganin et al. 2016)."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
+def compared(features: Tensor, kind: Features) -> Tensor:
+    """What of features `[B, C, h, w]` is compared, of the same shape; see `mila.switches.Features`."""
+    if kind == "standardised":
+        return F.instance_norm(features)
+    return F.normalize(features, dim=1, eps=1e-6) if kind == "unit" else features
 
 
 class Discriminator(nn.Module):
@@ -67,39 +82,58 @@ class Mimicry(nn.Module):
 
     Args:
         channels: C of the features.
-        alpha: weight of the L1 term; 1 in the paper. 0 leaves the term out.
-        beta: factor of the reversed gradient; 1 in the paper. 0 leaves the discriminator out.
-        detach_slow: treat the slow features as given, so that only the fast network moves towards the slow one
-            ("the Fast network is trained to mimic"); with False both are pulled.
-        widths: see `Discriminator`.
+        options: see `MimicryOptions`.
+
+    Attributes:
+        progress: share of the steps that are made, in [0, 1]; whoever trains sets it.
+        in_head_start: whether the encoders are frozen; likewise.
+        accuracy: share of the latest maps, slow and fast, that the discriminator told rightly (scalar); None before any
+            or without a discriminator.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        detach_slow: bool = True,
-        widths: tuple[int, int] | None = None,
-    ) -> None:
+    def __init__(self, channels: int, options: MimicryOptions = MimicryOptions()) -> None:
         super().__init__()
-        self.alpha, self.beta, self.detach_slow = alpha, beta, detach_slow
-        self.discriminator = Discriminator(channels, widths) if beta else None
+        self.options = options
+        self.discriminator = Discriminator(channels, options.widths) if options.beta else None
+        self.progress, self.in_head_start = 0.0, False
+        self.accuracy: Tensor | None = None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether the losses count in this part of the training, from some step on."""
+        return self.options.head_start or not self.in_head_start
+
+    @property
+    def begins(self) -> bool:
+        """Whether the losses count by now."""
+        return self.takes_part and self.progress >= self.options.begin
+
+    @property
+    def reversal(self) -> float:
+        """What the reversed gradient is multiplied with by now."""
+        options = self.options
+        return options.beta * (ramp((self.progress - options.begin) / (1 - options.begin)) if options.ramp else 1.0)
 
     def forward(self, slow: Tensor, fast: Tensor) -> dict[str, Tensor]:
         """Weighted losses by name (scalars) for features `[B, C, h, w]` of the same images.
 
         `mimicry_l1`: alpha x mean absolute difference. `mimicry_adversarial`: the discriminator's cross-entropy; its
-        gradient reaches the discriminator as it is and the fast features times -beta.
+        gradient reaches the discriminator as it is and the fast features times -`reversal`.
         """
-        if self.detach_slow:
+        options = self.options
+        detached = options.detach_slow and not self.in_head_start
+        if detached:
             slow = slow.detach()
         losses = {}
-        if self.alpha:
-            losses["mimicry_l1"] = self.alpha * (slow - fast).abs().mean()
+        if options.alpha:
+            ours, theirs = (compared(x, options.l1_on) for x in (fast, slow))
+            losses["mimicry_l1"] = options.alpha * (theirs - ours).abs().mean()
         if self.discriminator is not None:
-            real = self.discriminator.logits(slow if self.detach_slow else reverse_gradient(slow, self.beta))
-            fake = self.discriminator.logits(reverse_gradient(fast, self.beta))
+            ours, theirs = (compared(x, options.adversarial_on) for x in (fast, slow))
+            theirs = theirs if detached else reverse_gradient(theirs, self.reversal)
+            real = self.discriminator.logits(theirs)
+            fake = self.discriminator.logits(reverse_gradient(ours, self.reversal))
+            self.accuracy = torch.cat([real > 0, fake < 0]).float().mean()
             # -log D(slow) - log(1 - D(fast)), as softplus of the logits
             losses["mimicry_adversarial"] = (F.softplus(-real) + F.softplus(fake)).mean()
         return losses

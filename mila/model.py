@@ -8,7 +8,6 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -17,37 +16,14 @@ from torch import Tensor, nn
 from mila.attention import InterFrameLocalAttention, Window
 from mila.backbone import DeepLabResNet, scaled_channels
 from mila.branch import Branch, Emitted, Memory, Slot
+from mila.cosine_attention import CosineAttention
 from mila.mimicry import Mimicry
 from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
+from mila.switches import Architecture, MimicryOptions
 from mila.tasks import Suite
 from mila.video_model import Encoded, Part, VideoModel
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What the paper leaves open between the networks; the defaults are architecture A (note 1.5).
-
-    Attributes:
-        embedding: channels of `h`.
-        scaled: divide Eq. 2's inner products by sqrt(embedding).
-        propagate: what is carried on: `"encoded"`, a frame's own features after SE, as Section 3.2 says; `"fused"`,
-            its features after fusion, so that information can travel further than one step.
-        fusion_layers: convolutions of each fusion; 1 is what the cost columns say.
-
-    Raises:
-        ValueError: `propagate` names neither.
-    """
-
-    embedding: int = 36
-    scaled: bool = False
-    propagate: Literal["encoded", "fused"] = "encoded"
-    fusion_layers: int = 1
-
-    def __post_init__(self) -> None:
-        if self.propagate not in ("encoded", "fused"):
-            raise ValueError(f"propagate is 'encoded' or 'fused', not {self.propagate!r}")
 
 
 class MILA(VideoModel):
@@ -66,9 +42,9 @@ class MILA(VideoModel):
         propagation: `"ila"`; `"concat"` for the older features as they are; `"none"` for no older features at all; or
             whatever makes a `Propagation` for a number of channels (`baselines.slow_fast` has optical flow and SVC).
         window: L of Eq. 1, odd, or `"global"`.
-        architecture: see `Architecture`.
-        mimicry: factors (alpha, beta) of Eq. 3, (1, 1) in the paper; None trains without. Both networks are compared
-            on the keyframe, where the slow one has run anyway.
+        architecture: see `mila.switches.Architecture`.
+        mimicry: Eq. 3, see `mila.switches.MimicryOptions`; None trains without. Both networks are compared on the
+            keyframe, where the slow one has run anyway.
         decoder_norm: see `TaskDecoder`.
         slow_weights, fast_weights: ImageNet weights, see `DeepLabResNet`.
         zero_init_residual: see `DeepLabResNet`.
@@ -103,13 +79,13 @@ class MILA(VideoModel):
         propagation: Literal["ila", "concat", "none"] | Callable[[int], Propagation] = "ila",
         window: Window = 5,
         architecture: Architecture = Architecture(),
-        mimicry: tuple[float, float] | None = (1.0, 1.0),
+        mimicry: MimicryOptions | None = MimicryOptions(),
         decoder_norm: Norm = "none",
         slow_weights: str | None = None,
         fast_weights: str | None = None,
         zero_init_residual: bool = False,
     ) -> None:
-        mimics = mimicry is not None and any(mimicry)
+        mimics = mimicry is not None and mimicry.is_on
         if fast is None and (keyframe_interval != 1 or mimics):
             raise ValueError("without a fast network every frame is a keyframe and nothing mimics: K = 1, mimicry None")
         receives = multi_frame and propagation != "none"
@@ -138,7 +114,7 @@ class MILA(VideoModel):
             Branch(channels, sources, task_specific, architecture.fusion_layers) for _ in range(branches)
         )
         self.decoders = TaskDecoders(suite, channels, width, decoder_norm)
-        self.mimicry = Mimicry(channels, *mimicry) if mimicry is not None and mimics else None
+        self.mimicry = Mimicry(channels, mimicry) if mimicry is not None and mimics else None
 
     def branch(self, index: int) -> Branch:
         """One of the branches: a task's, or the one that all share."""
@@ -338,18 +314,52 @@ class MILA(VideoModel):
         self.check_clip(clip, offset)
         return self.forward_encoded(clip, offset, self.encode_clip(clip, self.encoded_frames(clip.shape[1], offset)))
 
+    def training_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:
+        """See `VideoModel.training_frames`; Eq. 3 compares both networks on the keyframe."""
+        needed, key = self.encoded_frames(length, offset), length - 1 - offset
+        if self.mimicry is None or not self.mimicry.takes_part:
+            return needed
+        return {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
+
     def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predictions, and the losses of Eq. 3 on the keyframe."""
-        if self.mimicry is None:
+        if self.mimicry is None or not self.mimicry.begins:
             return self(clip, offset), {}
         self.check_clip(clip, offset)
+        encoded = self.encode_clip(clip, self.training_frames(clip.shape[1], offset))
+        return self.training_encoded(clip, offset, encoded)
+
+    def training_encoded(
+        self, clip: Tensor, offset: int, encoded: Encoded
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `VideoModel.training_encoded`."""
+        self.check_clip(clip, offset)
+        needed = {(network, t) for network, ts in self.encoded_frames(clip.shape[1], offset).items() for t in ts}
+        if self.mimicry is None or not self.mimicry.begins:
+            return self.forward_encoded(clip, offset, {at: maps for at, maps in encoded.items() if at in needed}), {}
         key = clip.shape[1] - 1 - offset
-        needed = self.encoded_frames(clip.shape[1], offset)
-        both = {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
-        of_slow, of_fast = self._features(self.encode_clip(clip, both))
+        of_slow, of_fast = self._features(encoded)
         own = self.mimicry(of_slow[key], of_fast[key])
-        for_fast = {t: x for t, x in of_fast.items() if t in needed.get("fast", ())}
+        for_fast = {t: x for t, x in of_fast.items() if ("fast", t) in needed}
         return self._walk(clip, offset, of_slow, for_fast), own
+
+    def set_progress(self, share: float, head_start: bool = False) -> None:
+        """See `VideoModel.set_progress`; Eq. 3 may begin late, or grow."""
+        if self.mimicry is not None:
+            self.mimicry.progress, self.mimicry.in_head_start = share, head_start
+
+    def watched(self) -> dict[str, Tensor]:
+        """See `VideoModel.watched`: how often the discriminator is right."""
+        mimicry = self.mimicry
+        if mimicry is None or mimicry.accuracy is None or not mimicry.begins:
+            return {}
+        return {"mimicry_accuracy": mimicry.accuracy}
+
+    def rate_factors(self) -> dict[str, float]:
+        """See `VideoModel.rate_factors`: that of the discriminator."""
+        if self.mimicry is None or self.mimicry.discriminator is None:
+            return {}
+        return {"mimicry.discriminator": self.mimicry.options.discriminator_rate}
 
     def stream(self) -> MILAStream:
         """See `VideoModel.stream`."""
@@ -362,6 +372,10 @@ def _propagation_maker(
     if not isinstance(kind, str):
         return kind
     if kind == "ila":
+        if architecture.cosine != "none":
+            return lambda channels: CosineAttention(
+                channels, architecture.embedding, window, architecture.temperature, architecture.cosine == "learned"
+            )
         return lambda channels: InterFrameLocalAttention(channels, architecture.embedding, window, architecture.scaled)
     if kind == "concat":
         return lambda channels: Concatenation()  # noqa: ARG005

@@ -26,12 +26,14 @@ class Propagation(nn.Module, ABC):
             `"frame"`, the normalised image, `[B, 3, H, W]`.
         chained: features are carried from each frame to the next one, through all frames in between, and not from
             their own frame to the current one at once. Only for what compares `"frame"`.
+        moves: whether features can come from another place than their own.
         pretrained: whether it is a network that begins trained, and not a new layer (`VideoModel.pretrained`).
         reuse_embeddings: `embed` once a frame, or in every `relate` anew; the result is the same.
     """
 
     compares: ClassVar[Compared] = "features"
     chained: ClassVar[bool] = False
+    moves: ClassVar[bool] = True
     pretrained: ClassVar[bool] = False
     reuse_embeddings: bool = True
 
@@ -47,6 +49,13 @@ class Propagation(nn.Module, ABC):
     def move(self, relation: Relation, value: Tensor) -> Tensor:
         """The older frame's features `[B, C, h, w]`, brought to the current frame's pixels."""
 
+    def weights(self, relation: Relation) -> Tensor | None:  # noqa: ARG002
+        """With what weight each of the older frame's pixels counts; None where that is not how features are moved.
+
+        `[B, h, w, L, L]` over the window around each pixel, or `[B, h, w, h, w]` over the whole map.
+        """
+        return None
+
     def forward(self, current: Tensor, older: Tensor, value: Tensor) -> Tensor:
         """`value`, features of the older frame, at the pixels of the current one; all three steps in one."""
         return self.move(self.relate(self.embed(current), self.embed(older)), value)
@@ -54,6 +63,8 @@ class Propagation(nn.Module, ABC):
 
 class Concatenation(Propagation):
     """Propagation that moves nothing: the older frame's features as they are (MultiNet++; Table 3 without ILA)."""
+
+    moves: ClassVar[bool] = False
 
     def relate(self, current: Tensor, older: Tensor) -> Relation:  # noqa: ARG002
         """Nothing is compared."""

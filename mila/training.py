@@ -12,7 +12,7 @@ model that says which maps depend on single frames. Otherwise they run at every 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,20 +105,20 @@ class _Means:
     """
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps: dict[str, int] = {}
         self.sums: dict[str, Tensor] = {}
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count one step's losses (scalars)."""
-        self.steps += 1
+        """Count one step's losses (scalars); not every step has every loss."""
         for name, loss in losses.items():
             value = loss.detach().double()
+            self.steps[name] = self.steps.get(name, 0) + 1
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def take(self) -> dict[str, float]:
         """The means; and start anew."""
-        means = {name: value.item() / self.steps for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
+        means = {name: value.item() / self.steps[name] for name, value in self.sums.items()}
+        self.steps, self.sums = {}, {}
         return means
 
     def state(self) -> dict[str, Any]:
@@ -127,38 +127,47 @@ class _Means:
 
     def load(self, state: Mapping[str, Any], device: torch.device | str) -> None:
         """Go on from what `state` gave."""
-        self.steps = state["steps"]
+        self.steps = dict(state["steps"])
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
 
 
 class _Losses(nn.Module):
     """From a rank's part of a batch to the losses of the whole batch; what DistributedDataParallel wraps.
 
-    Gives what is to be minimised, the model's own losses and the tasks' losses.
+    Gives what is to be minimised, the model's own losses with what it watches, and the tasks' losses.
     """
 
     def __init__(self, model: VideoModel, weigh: Weighting) -> None:
         super().__init__()
         self.model, self.weigh = model, weigh
-        self.is_head_start = False
 
     def forward(
         self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        own = dict[str, Tensor]()
         if encoded is not None:
-            predictions = self.model.forward_encoded(frames, offset, encoded)
-        elif self.is_head_start:
-            predictions = self.model(frames, offset)
+            predictions, own = self.model.training_encoded(frames, offset, encoded)
         else:
             predictions, own = self.model.training_forward(frames, offset)
+        watched = self.model.watched()
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
             counts: dict[str, Tensor | int] = {name: annotated(name, targets[name]).sum() for name in tasks}
-            losses = distributed.mean_over_ranks({**own, **losses}, counts | dict.fromkeys(own, len(frames)))
-            own = {name: losses.pop(name) for name in own}
-        return torch.stack([*own.values(), self.weigh(losses)]).sum(), own, losses
+            shown = {**own, **watched}
+            losses = distributed.mean_over_ranks({**shown, **losses}, counts | dict.fromkeys(shown, len(frames)))
+            own, watched = ({name: losses.pop(name) for name in names} for names in (own, watched))
+        return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
+
+
+def _by_rate(model: VideoModel, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameter groups of an optimiser, each with its `factor` on the learning rate (`VideoModel.rate_factors`)."""
+    factors = {
+        p: factor for name, factor in model.rate_factors().items() for p in model.get_submodule(name).parameters()
+    }
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
+    return [{"params": group, "factor": factor} for factor, group in groups.items()]
 
 
 def _shared_by_ranks(losses: _Losses, device: torch.device | str) -> nn.Module:
@@ -221,12 +230,12 @@ class Training:
             if part.encoders == "frozen":
                 module.requires_grad_(False)
         whole = _Losses(model, self._weigh)
-        whole.is_head_start = part.encoders == "frozen"
         alone = self._recipe.augmentation == "none" and distributed.world_size() == 1
-        self._keeps = whole.is_head_start and alone and can_keep(model)
+        self._keeps = part.encoders == "frozen" and alone and can_keep(model)
         self._kept: KeptMaps | None = None
         parameters = [p for p in self._trainable if p.requires_grad]
-        self._optimiser = torch.optim.Adam(parameters, lr=part.lr, betas=part.betas, fused=True)
+        groups = _by_rate(model, parameters)
+        self._optimiser = torch.optim.Adam(groups, lr=part.lr, betas=part.betas, fused=True)
         self._losses = _shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
 
     def state(self) -> dict[str, Any]:
@@ -272,7 +281,8 @@ class Training:
             self._enter(place)
         self._place = place
         for group in self._optimiser.param_groups:
-            group["lr"] = place.part.rate(place.step, self._part_total)
+            group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)
+        self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
         loss, own, losses = self._losses_of_batch()
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
@@ -339,8 +349,9 @@ def train(
         callbacks: what is called on the way.
 
     Returns:
-        The training curve: `step`; mean losses by name, unweighted, since the point before; and where the weighting has
-        factors, `weight_<task>`, those that step was trained with.
+        The training curve: `step`; mean losses by name, unweighted, since the point before, over the steps that had
+        them, and so what the model watches; and where the weighting has factors, `weight_<task>`, those that step was
+        trained with.
 
     Raises:
         ValueError: an unknown weighting or augmentation.

@@ -92,6 +92,25 @@ class VideoModel(nn.Module, ABC):
         """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
         return self(clip, offset), {}
 
+    def set_progress(self, share: float, head_start: bool = False) -> None:
+        """Told before each step of a training, for losses of a model's own that begin late or grow; ignored by default.
+
+        Args:
+            share: of the steps of the schedule's part that are made, in [0, 1).
+            head_start: whether the part freezes the encoders.
+        """
+
+    def watched(self) -> dict[str, Tensor]:
+        """What the training curve keeps beside the losses of the latest `training_forward`: scalars, means over clips.
+
+        They are not minimised. None by default.
+        """
+        return {}
+
+    def rate_factors(self) -> dict[str, float]:
+        """Factors on the learning rate of submodules, by dotted name; of none by default."""
+        return {}
+
     def pretrained(self) -> list[nn.Module]:
         """What may begin as trained networks: the encoders, by the names that the suite's models give them.
 
@@ -114,6 +133,16 @@ class VideoModel(nn.Module, ABC):
     def forward_encoded(self, clip: Tensor, offset: int, encoded: Encoded) -> dict[str, Tensor]:
         """As `forward`, with what the networks of `encoded_frames` gave for the frames that it names."""
         raise NotImplementedError(f"{type(self).__name__} has no network whose maps can be kept")
+
+    def training_frames(self, length: int, offset: int) -> Mapping[str, Sequence[int]]:
+        """As `encoded_frames`, for a step of a training; a model's own losses may look at more frames."""
+        return self.encoded_frames(length, offset)
+
+    def training_encoded(
+        self, clip: Tensor, offset: int, encoded: Encoded
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """As `training_forward`, with what the networks gave for the frames that `training_frames` names."""
+        return self.forward_encoded(clip, offset, encoded), {}
 
     def encode_clip(self, clip: Tensor, frames: Mapping[str, Sequence[int]]) -> Encoded:
         """Encode frames of a clip `[B, T, 3, H, W]`, given by their indices, in one batch a network."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mila.attention import InterFrameLocalAttention, aggregate, attention_weights
+from mila.branch import Emitted, Memory
 from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.model import MILA
@@ -22,6 +23,31 @@ def shows_attention(model: VideoModel) -> bool:
     propagations = list(model.propagations) if isinstance(model, MILA) else []
     local = [p for p in propagations if isinstance(p, InterFrameLocalAttention) and p.window != "global"]
     return bool(local) and len(local) == len(propagations) and model.keyframe_interval > 1
+
+
+def check_offset(model: VideoModel, offset: int) -> None:
+    """Raise `ValueError` unless `offset` is in 1..K-1, so that a frame looks at another one."""
+    if not 1 <= offset < model.keyframe_interval:
+        raise ValueError(
+            f"offset {offset} is not in 1..{model.keyframe_interval - 1}: it looks from one frame at another"
+        )
+
+
+def walk_to(model: MILA, frames: Tensor) -> tuple[Memory, Emitted, Emitted]:
+    """What a model remembers before the last frame of clips, what it has of the keyframe, and of the last frame itself.
+
+    Args:
+        model: in eval mode; features are not chained.
+        frames: `[N, T, 3, H, W]`, with the model's history before the keyframe; the last is no keyframe.
+    """
+    *earlier, frame = frames.unbind(1)
+    stream = model.stream()
+    stream.frames = -model.history % model.keyframe_interval  # so that the keyframe falls where the offset says
+    for before in earlier:
+        stream.step(before)
+    encoded = model.encode(frame, keyframe=False)
+    current = model.emit(frame, encoded, model.compared_fast(frame, encoded, keyframe=False))
+    return stream.memory, stream.memory.slots["key"], current
 
 
 @torch.no_grad()
@@ -48,20 +74,10 @@ def attention(
     """
     if not isinstance(model, MILA) or not shows_attention(model):
         raise ValueError("only a model with ILA of a window and non-keyframes has attention weights to show")
-    if not 1 <= offset < model.keyframe_interval:
-        raise ValueError(
-            f"offset {offset} is not in 1..{model.keyframe_interval - 1}: it looks from one frame at another"
-        )
+    check_offset(model, offset)
     model.to(device).eval()
     frames, _ = clips.batch(indices, offset, model.history, device)
-    *earlier, frame = frames.unbind(1)
-    stream = model.stream()
-    stream.frames = -model.history % model.keyframe_interval  # so that the keyframe falls where the offset says
-    for before in earlier:
-        stream.step(before)
-    key = stream.memory.slots["key"]
-    encoded = model.encode(frame, keyframe=False)
-    current = model.emit(frame, encoded, model.compared_fast(frame, encoded, keyframe=False))
+    memory, key, current = walk_to(model, frames)
     weights, carried = [], []
     for propagation, query, keys, features in zip(
         model.propagations, current.compared, key.compared, key.features, strict=True
@@ -71,7 +87,7 @@ def attention(
         ours, theirs = propagation.relate(query, keys)
         weights.append(attention_weights(ours, theirs, propagation.window))
         carried.append(aggregate(weights[-1], features))
-    fused = model.receive(current, stream.memory, keyframe=False)
+    fused = model.receive(current, memory, keyframe=False)
     maps = {"encoded": current.features, "carried": carried, "fused": fused}
     shown = {name: torch.stack([x.abs().mean(1) for x in branches], 1) for name, branches in maps.items()}
     return {name: x.cpu() for name, x in {"weights": torch.stack(weights, 1), **shown}.items()}

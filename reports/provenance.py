@@ -86,7 +86,7 @@ def about(plan: Plan, manifest: Mapping[str, Any]) -> About:
         parts += [source.mode] if source.mode != "video" else []
     parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
-    parts += [source.split] if source.split != "test" else []
+    parts += [source.split] if source.split != plan.grid.split else []
     usual = PROFILES.get(plan.profile.name, plan.profile).augmentation
     parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual else []
     return About(

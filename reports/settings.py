@@ -90,7 +90,7 @@ def unusual(plan: Plan) -> list[str]:
     usual = {
         "--augmentation": (p.augmentation, PROFILES[p.name].augmentation if p.name in PROFILES else p.augmentation),
         "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
-        "--split": (source.split, "test"),
+        "--split": (source.split, plan.grid.split),
     }
     return [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
 

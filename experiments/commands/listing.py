@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from experiments.grids import FIGURES, NAMES, TABLES
+from experiments.grids import BEYOND, FIGURES, NAMES, TABLES
 from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF
 
@@ -21,7 +21,7 @@ def show(console: Console) -> int:
 
 def _grids() -> Table:
     table = Table("grid", "rows", "what", box=None)
-    for name, grids in (TABLES | FIGURES).items():
+    for name, grids in (TABLES | FIGURES | BEYOND).items():
         if len(grids) > 1:
             table.add_row(name, "", f"both: {' and '.join(grid.name for grid in grids)}")
         for grid in grids:

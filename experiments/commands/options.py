@@ -35,7 +35,7 @@ class Options:
     suite: str | None = None
     mode: str | None = None
     seeds: tuple[int, ...] = (0,)
-    split: Split = "test"
+    split: Split | None = None
     jobs: int | None = None
     device: str = "auto"
     results: Path = Path("results")
@@ -138,7 +138,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", metavar="NAME", help="other tasks than the grid's, as the data set has them")
     parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", help="train once a seed (default: 0)")
-    parser.add_argument("--split", choices=("test", "val"), help="score on this split (default: test)")
+    parser.add_argument("--split", choices=("test", "val"), help="score on this split (default: the grid's)")
 
 
 def _add_how(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Grids: the single description of each table and figure.
+"""Grids: the single description of each table and figure, and of ablations that the paper does not have.
 
 The runner takes its stages from it, the report its rows and columns.
 """
@@ -6,6 +6,7 @@ The runner takes its stages from it, the report its rows and columns.
 from __future__ import annotations
 
 from experiments.grids.ablations import TABLE3, TABLE4, TABLE9, TABLE10
+from experiments.grids.beyond import MATCHING, MIMICRY
 from experiments.grids.figures import FIGURE1, FIGURE4, FIGURE5, FIGURE7, FIGURE8
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2, TABLE8
@@ -35,6 +36,9 @@ FIGURES: dict[str, tuple[Grid, ...]] = {
 }
 """The paper's figures that show results, one grid a data set."""
 
+BEYOND: dict[str, tuple[Grid, ...]] = {grid.name: (grid,) for grid in (MIMICRY, MATCHING)}
+"""Ablations of this suite's own, on which settings are chosen; the validation split is scored."""
+
 NAMES: dict[str, tuple[str, ...]] = {
     "multi_task_nyuv2": ("table1",),
     "multi_task_cityscapes": ("table2",),
@@ -52,17 +56,17 @@ NAMES: dict[str, tuple[str, ...]] = {
 GRIDS = {grid.name: grid for grids in TABLES.values() for grid in grids}
 """The grids of the tables, by their own names."""
 
-ALL_GRIDS = GRIDS | {grid.name: grid for grids in FIGURES.values() for grid in grids}
-"""The grids of tables and figures, by their own names."""
+ALL_GRIDS = GRIDS | {grid.name: grid for grids in (*FIGURES.values(), *BEYOND.values()) for grid in grids}
+"""The grids of tables and figures, and those beyond them, by their own names."""
 
 
 def find_grids(name: str) -> tuple[Grid, ...]:
-    """The grids of a table, a figure, or what `NAMES` calls so, or the one grid of that name.
+    """The grids of a table, a figure, an ablation, or what `NAMES` calls so, or the one grid of that name.
 
     Raises:
         UserError: there is none. Table 7 has none: nothing in it is trained.
     """
-    known = TABLES | FIGURES
+    known = TABLES | FIGURES | BEYOND
     if name in ALL_GRIDS:
         return (ALL_GRIDS[name],)
     names = NAMES.get(name, (name,))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from experiments.grids.grid import ALONE, Grid, InitialWeights, Row, frame_row, pair_row
 from experiments.stages import arguments
+from mila.switches import MimicryOptions
 from mila.tasks import CITYSCAPES
 
+_L1 = MimicryOptions(beta=0.0)
 _LOSSES = "MILA ablation of losses / D101-18"
 _WINDOW = "MILA window / D101-18"
 
@@ -16,9 +18,9 @@ TABLE3 = Grid(
     suite=CITYSCAPES,
     rows=(
         pair_row("Concatenation", f"{_LOSSES} / none", propagation="concat", mimicry=None, **ALONE),
-        pair_row("Concatenation, L1", f"{_LOSSES} / l1", propagation="concat", mimicry=(1.0, 0.0), **ALONE),
+        pair_row("Concatenation, L1", f"{_LOSSES} / l1", propagation="concat", mimicry=_L1, **ALONE),
         pair_row("ILA", f"{_LOSSES} / ila", mimicry=None, **ALONE),
-        pair_row("ILA, L1", f"{_LOSSES} / l1+ila", mimicry=(1.0, 0.0), **ALONE),
+        pair_row("ILA, L1", f"{_LOSSES} / l1+ila", mimicry=_L1, **ALONE),
         pair_row("ILA, L1, adversarial", f"{_LOSSES} / l1+adv+ila", **ALONE),
     ),
 )
@@ -35,6 +37,7 @@ TABLE4 = Grid(
         pair_row("15 × 15", f"{_WINDOW} / 15x15", window=15),
         pair_row("Global", f"{_WINDOW} / global(64)", window="global"),
     ),
+    visuals=("motion",),
 )
 
 TABLE9 = Grid(

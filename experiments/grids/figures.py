@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from experiments.grids.grid import Grid, Row
+from experiments.grids.grid import Grid, Row, VisualKind
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.grids.propagation import TABLE6
 from mila.tasks import CITYSCAPES, NYUV2
@@ -19,11 +19,11 @@ FIGURE1 = Grid("figure1", 2, "mIoU over GFLOPs of multi-task learning on Citysca
 
 _CITY_MILA, _NYU_MILA = _some(TABLE2, "MILA (ours)"), _some(TABLE1, "MILA (ours)")
 
+_FIGURE4: tuple[VisualKind, ...] = ("attention", "motion")
+
 FIGURE4 = (
-    Grid(
-        "figure4a", 2, "Attention weights of ILA, Cityscapes", CITYSCAPES, _CITY_MILA, figure=4, visuals=("attention",)
-    ),
-    Grid("figure4b", 1, "Attention weights of ILA, NYUd v2", NYUV2, _NYU_MILA, figure=4, visuals=("attention",)),
+    Grid("figure4a", 2, "Attention weights of ILA, Cityscapes", CITYSCAPES, _CITY_MILA, figure=4, visuals=_FIGURE4),
+    Grid("figure4b", 1, "Attention weights of ILA, NYUd v2", NYUV2, _NYU_MILA, figure=4, visuals=_FIGURE4),
 )
 
 FIGURE5 = (

@@ -84,8 +84,9 @@ def pair_row(
     return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
-VisualKind = Literal["attention", "film"]
-"""What can be kept of trained models to be looked at: attention weights and features, predictions along a video."""
+VisualKind = Literal["attention", "film", "motion"]
+"""What can be kept of trained models to be looked at: attention weights and features, predictions along a video, and
+how what they carry follows the exact motion (worlds alone)."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ class Grid:
         stand_in: tasks on an embedded world, where no world has those of `suite`.
         figure: number of the paper's figure that it answers; None for a table.
         visuals: what is kept of its models to be looked at, of those that have it.
+        beyond: whether the paper has no such table: rows of this suite's own around a question of table `table`, whose
+            printed numbers are not shown.
+        split: what is scored where nobody says otherwise: `val` where settings are chosen.
     """
 
     name: str
@@ -113,11 +117,14 @@ class Grid:
     stand_in: Suite | None = None
     figure: int | None = None
     visuals: tuple[VisualKind, ...] = ()
+    beyond: bool = False
+    split: Literal["test", "val"] = "test"
 
     @property
     def heading(self) -> str:
         """Its place in the paper and its title, and what a user added."""
         place = f"Table {self.table}" if self.figure is None else f"Figure {self.figure}"
+        place = f"Beyond {place}" if self.beyond else place
         own = [row.label for row in self.own_rows]
         return f"{place}. {self.title}" + (f", with {', '.join(own)}" if own else "")
 

@@ -31,8 +31,8 @@ _ROWS = (
 )
 
 TABLE6 = (
-    Grid("table6a", 6, "Feature propagation with D101-18 on Cityscapes", CITYSCAPES, _ROWS),
-    Grid("table6b", 6, "Feature propagation with D101-18 on NYUd v2", NYUV2, _ROWS),
+    Grid("table6a", 6, "Feature propagation with D101-18 on Cityscapes", CITYSCAPES, _ROWS, visuals=("motion",)),
+    Grid("table6b", 6, "Feature propagation with D101-18 on NYUd v2", NYUV2, _ROWS, visuals=("motion",)),
 )
 
 

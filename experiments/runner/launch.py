@@ -160,15 +160,22 @@ class _Run:
                 self.display.leave_out(stage)
 
     def start(self, submit: Callable[[Stage], Future[Outcome]]) -> None:
-        """Start what can start: its needs are done, there is room, and no suspect is disturbed."""
+        """Start what can start: its needs are done, there is room, and no suspect is disturbed.
+
+        What belongs together waits for the first of it, which does the others as well.
+        """
         busy = {stage.key for stage in self.running.values()}
+        along = {other.key for stage in self.running.values() for other in stage.together}
         for stage in list(self.waiting.values()):
             if len(self.running) >= self.jobs or any(n.key in self.waiting or n.key in busy for n in stage.needs):
+                continue
+            if stage.key in along:
                 continue
             if not self.running or not self.suspects & {stage.key, *busy}:
                 future = submit(stage)
                 self.running[future] = self.waiting.pop(stage.key)
                 busy.add(stage.key)
+                along |= {other.key for other in stage.together}
 
     def end(self, future: Future[Outcome]) -> None:
         """Take note of how a stage ended.
@@ -177,13 +184,14 @@ class _Run:
             BrokenProcessPool: its worker died; the stage then still counts as running.
         """
         outcome = future.result()
-        stage = self.running.pop(future)
-        if outcome.error is None:
-            (self.summary.found if outcome.was_done else self.summary.done).append(stage.title)
-            self.display.end(stage, None)
-        else:
-            self.summary.bad_input |= outcome.bad_input
-            self._fail(stage, outcome.error)
+        ended = [self.running.pop(future), *(self.waiting.pop(key) for key in outcome.along if key in self.waiting)]
+        self.summary.bad_input |= outcome.bad_input
+        for stage in ended:
+            if outcome.error is None:
+                (self.summary.found if outcome.was_done else self.summary.done).append(stage.title)
+                self.display.end(stage, None)
+            else:
+                self._fail(stage, outcome.error)
 
     def take_back(self) -> None:
         """After the death of a worker: let what ran wait again, but what has ended its worker too often."""

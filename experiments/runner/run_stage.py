@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
+from filelock import Timeout
 
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
@@ -36,12 +37,14 @@ class Outcome:
 
     Attributes:
         was_done: whether there was nothing left to do: another runner did it while this one waited.
+        along: keys of other stages that ended the same way in the same attempt.
     """
 
     key: str
     error: str | None = None
     bad_input: bool = False
     was_done: bool = False
+    along: tuple[str, ...] = ()
 
 
 def run_stage(
@@ -54,6 +57,8 @@ def run_stage(
     time_limit: float | None = None,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
+
+    What belongs `Stage.together` with it is done along with it, as far as nobody else holds it.
 
     An error is written into the stage's folder and returned, never raised; an interruption is raised and leaves the
     stage to be continued.
@@ -69,29 +74,49 @@ def run_stage(
     Raises:
         StoppedError: a training was asked to stop.
     """
+    stages = [stage]
     try:
-        with store.lock(stage):
+        with ExitStack() as locks:
+            locks.enter_context(store.lock(stage))
             state = store.state(stage)
             if state == "damaged":
                 store.record(stage)  # says what is wrong
             if state != "done":
+                stages += _take_along(stage, store, locks)
                 with logged(store.begin(stage) / "log.txt"), limited(time_limit) as limit:
-                    _run(stage, store, device, limit.or_stop(stop), where or {})
+                    _run(stages, store, device, limit.or_stop(stop), where or {})
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
-        return _failed(stage, store, str(error), str(error))
+        return _failed(stages, store, str(error), str(error))
     except UserError as error:
-        return _failed(stage, store, str(error), str(error), bad_input=True)
+        return _failed(stages, store, str(error), str(error), bad_input=True)
     except Exception as error:
         if is_out_of_memory(error):
-            return _failed(stage, store, traceback.format_exc(), out_of_memory(stage, device))
+            return _failed(stages, store, traceback.format_exc(), out_of_memory(stage, device))
         path = store.folder(stage) / "error.txt"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
-            return _failed(stage, store, traceback.format_exc(), sentence)
-        return _failed(stage, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
-    return Outcome(stage.key, was_done=state == "done")
+            return _failed(stages, store, traceback.format_exc(), sentence)
+        return _failed(stages, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
+    return Outcome(stage.key, was_done=state == "done", along=_keys(stages[1:]))
+
+
+def _take_along(stage: Stage, store: Store, locks: ExitStack) -> list[Stage]:
+    """Lock and begin what belongs `together` with a stage, is not done, and is held by nobody; waits for none."""
+    taken = list[Stage]()
+    for other in stage.together:
+        with suppress(Timeout, DamagedRecordError, OSError), ExitStack() as lock:
+            lock.enter_context(store.lock(other, timeout=0))
+            if store.state(other) in ("waiting", "failed"):
+                store.begin(other)
+                taken.append(other)
+                locks.push(lock.pop_all())
+    return taken
+
+
+def _keys(stages: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(stage.key for stage in stages)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -109,27 +134,47 @@ def out_of_memory(stage: Stage, device: str) -> str:
     return f"{where} has too little memory; reduce --jobs, or {what}, or use another --device."
 
 
-def _run(stage: Stage, store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
-    folder = store.folder(stage)
+def _run(stages: Sequence[Stage], store: Store, device: str, stop: Stop | None, where: Mapping[str, str]) -> None:
+    """Do the first stage, and the others along with it; they share the seconds that it took."""
+    stage, *others = stages
+    folder, along = store.folder(stage), {store.folder(other): other for other in others}
     about = {**environment(device), **where}
     if world_size() > 1 and isinstance(stage, Train):
         about["processes"] = world_size()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
+    for other in others:
+        print(f"along with it: {other.title}")
     clock = _Clock(folder)
-    result = STAGE_FUNCTIONS[type(stage)](stage, store, Attempt(folder, device, clock.progress, stop))
-    finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    files = describe_files(folder)
-    store.finish(stage, result, files=files, seconds=clock.seconds, finished=finished, environment=about)
-    print(f"finished after {clock.seconds:.1f} s in all")
+    attempt = Attempt(folder, device, clock.progress, stop, along)
+    results = {stage.key: STAGE_FUNCTIONS[type(stage)](stage, store, attempt), **attempt.results}
+    seconds = clock.seconds
+    for each in (*others, stage):
+        with _log_of(each, stage, store):
+            finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            files, share = describe_files(store.folder(each)), seconds / len(stages)
+            store.finish(each, results[each.key], files=files, seconds=share, finished=finished, environment=about)
+            print(f"finished after {seconds:.1f} s in all" + (f", of {len(stages)} stages" if others else ""))
 
 
-def _failed(stage: Stage, store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
-    # on a full disk, and in a folder that leads elsewhere, there is no place for the reason either
-    with contextlib.suppress(OSError, DamagedRecordError):
-        store.fail(stage, details)
-        with logged(store.folder(stage) / "log.txt"):
-            print(f"failed: {sentence}")
-    return Outcome(stage.key, sentence, bad_input)
+@contextmanager
+def _log_of(stage: Stage, first: Stage, store: Store) -> Iterator[None]:
+    """What is printed goes into the log of `stage`, which is done along with `first`, whose log is being written."""
+    if stage is first:
+        yield
+        return
+    with logged(store.folder(stage) / "log.txt"):
+        print(f"{stage.kind}: {stage.title}, along with {first.title} ({first.key})")
+        yield
+
+
+def _failed(stages: Sequence[Stage], store: Store, details: str, sentence: str, bad_input: bool = False) -> Outcome:
+    for stage in stages:
+        # on a full disk, and in a folder that leads elsewhere, there is no place for the reason either
+        with suppress(OSError, DamagedRecordError):
+            store.fail(stage, details)
+            with logged(store.folder(stage) / "log.txt"):
+                print(f"failed: {sentence}")
+    return Outcome(stages[0].key, sentence, bad_input, along=_keys(stages[1:]))
 
 
 class _Clock:

@@ -7,7 +7,8 @@ function: a worker that renders clips needs no counter.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
-from experiments.stages import Attend, Data, Evaluate, Measure, PredictVideo, Stage, Train
+from experiments.stage_files import CLIP_SUMS
+from experiments.stages import Attend, Data, Evaluate, FollowMotion, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
 from mila.clip_sums import ClipSums, save_clip_sums
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
@@ -30,6 +32,7 @@ from mila.tasks import SUITES
 from mila.video_model import VideoModel
 
 if TYPE_CHECKING:
+    from mila.evaluation import Scored
     from mila.training import Callbacks
 
 
@@ -129,27 +132,46 @@ def _keep(stage: Train, model: VideoModel, folder: Path, epoch: int, clips: int)
 
 
 def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]:
-    from mila.evaluation import predict
-
+    """Score the stage's offset, and those of the stages that are done along with it."""
     clips = store.clips(stage.data)
-    sums, model = _score(stage, store, attempt.device, attempt.progress)
-    metrics, states = _metrics(sums)
-    write_atomic(attempt.folder / "clips.npz", lambda file: save_clip_sums(file, sums))
     shown = picture_indices(len(clips), stage.pictures)
-    _keep_arrays(attempt.folder / "pictures.npz", predict(model, clips, stage.offset, shown, attempt.device))
-    return {"offset": stage.offset, "metrics": metrics, "states": states, "clips": len(clips), "pictures": shown}
+    stages = {attempt.folder: stage, **{f: s for f, s in attempt.along.items() if isinstance(s, Evaluate)}}
+    offsets = [each.offset for each in stages.values()]
+    scored = _score(stage, offsets, store, attempt.device, attempt.progress, shown)
+    for folder, each in stages.items():
+        states = {name: by_offset[each.offset] for name, by_offset in scored.items()}
+        sums = {name: state.sums for name, state in states.items()}
+        metrics, by_state = _metrics(sums)
+        write_atomic(folder / CLIP_SUMS, partial(save_clip_sums, states=sums))
+        _keep_arrays(folder / "pictures.npz", states["model.pt"].pictures)
+        attempt.results[each.key] = {
+            "offset": each.offset,
+            "metrics": metrics,
+            "states": by_state,
+            "clips": len(clips),
+            "pictures": shown,
+        }
+    return attempt.results.pop(stage.key)
 
 
 def score(
     stage: Evaluate, store: Store, device: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
-    return _metrics(_score(stage, store, device, progress)[0])
+    states = _score(stage, (stage.offset,), store, device, progress)
+    return _metrics({name: scored[stage.offset].sums for name, scored in states.items()})
 
 
-def _score(stage: Evaluate, store: Store, device: str, progress: Progress) -> tuple[dict[str, ClipSums], VideoModel]:
-    """The sums of every clip by state, and the model in its final state."""
-    from mila.evaluation import evaluate
+def _score(
+    stage: Evaluate,
+    offsets: Sequence[int],
+    store: Store,
+    device: str,
+    progress: Progress,
+    shown: Sequence[int] = (),
+) -> dict[str, dict[int, Scored]]:
+    """What came out by state, the final one last, and by offset; with pictures of that state alone."""
+    from mila.evaluation import evaluate_offsets
 
     clips = store.clips(stage.data)
     names = stage.train.states(len(store.clips(stage.train.data)))
@@ -160,8 +182,9 @@ def _score(stage: Evaluate, store: Store, device: str, progress: Progress) -> tu
             progress(place * total + done, len(names) * total)
 
         model = load_model(stage.train, store, name)
-        states[name] = evaluate(model, clips, stage.offset, device=device, progress=progress_of_all)
-    return states, model
+        kept = shown if name == names[-1] else ()
+        states[name] = evaluate_offsets(model, clips, offsets, shown=kept, device=device, progress=progress_of_all)
+    return states
 
 
 def _metrics(sums: Mapping[str, ClipSums]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -204,6 +227,24 @@ def _attend(stage: Attend, store: Store, attempt: Attempt) -> dict[str, Any]:
     return {"offset": stage.offset, "pictures": shown, "window": maps["weights"].shape[-1]}
 
 
+def _follow_motion(stage: FollowMotion, store: Store, attempt: Attempt) -> dict[str, Any]:
+    from mila.data.worlds.clips import WorldClips
+    from mila.motion import follow
+
+    clips, world = store.clips(stage.data), stage.data.source.open()
+    assert isinstance(world, WorldClips)
+    shown = picture_indices(len(clips), stage.clips)
+    found = follow(
+        load_model(stage.train, store),
+        clips,
+        shown,
+        lambda index: world.motion(index, stage.interval - 1),
+        attempt.device,
+        attempt.progress,
+    )
+    return {"clips": len(shown), "interval": stage.interval, "agreement": found}
+
+
 def _predict_video(stage: PredictVideo, store: Store, attempt: Attempt) -> dict[str, Any]:
     from mila.visualisation import predict_video
 
@@ -225,6 +266,7 @@ STAGE_FUNCTIONS: dict[type[Stage], StageFunction] = {
     Evaluate: _evaluate,
     Measure: _measure,
     Attend: _attend,
+    FollowMotion: _follow_motion,
     PredictVideo: _predict_video,
 }
 """What does each kind of stage."""

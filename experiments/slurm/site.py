@@ -19,10 +19,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KINDS = ("data", "train", "evaluate", "measure", "attention", "film")
+KINDS = ("data", "train", "evaluate", "measure", "attention", "film", "motion")
 """Kinds of stages; each may have its section."""
 
-_MINUTES = {"data": 120, "train": 480, "evaluate": 60, "measure": 15, "attention": 15, "film": 15}
+_MINUTES = {"data": 120, "train": 480, "evaluate": 60, "measure": 15, "attention": 15, "film": 15, "motion": 30}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ over the keyframe interval, as the paper does (note 1.4). The conventions:
 - `EXECUTED` is what thop sees of the run itself: decoders included, `h` once a frame.
 - `COMPLETE` is everything that is computed, decoders, warping and attention's own sums included, charged by
   `mila.cost.operations`; local attention as Eqs. 1 and 2 define it, L x L neighbours a pixel.
-- `BANDED` is the same with local attention as the banded matrix products that run (`mila.attention`), and so with the
-  multiplications by the zeros of the bands.
+- `BANDED` is the same with local attention as the banded matrix products that run on a CPU (`mila.kernels.band`), and
+  so with the multiplications by the zeros of the bands.
 """
 
 from __future__ import annotations

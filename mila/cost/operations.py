@@ -32,8 +32,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mila.attention import Aggregate, Similarity
 from mila.errors import UserError
+from mila.kernels.band import Aggregate, Similarity
 
 OperationKind = Literal[
     "convolution",

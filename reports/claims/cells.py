@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports.claims.statements import At, Ranks, Saves, Statement
+from reports.claims.numbers import At
+from reports.claims.statements import Ranks, Saves, Statement
 
 
 @dataclass(frozen=True)

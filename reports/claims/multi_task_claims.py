@@ -27,7 +27,8 @@ from reports.claims.cells import (
     saving,
     video,
 )
-from reports.claims.statements import Adds, At, Similar
+from reports.claims.numbers import At
+from reports.claims.statements import Adds, Similar
 
 
 def _kind(label: str, metric: str) -> At:

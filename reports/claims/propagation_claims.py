@@ -29,7 +29,8 @@ from reports.claims.cells import (
     video,
     windows,
 )
-from reports.claims.statements import Adds, At, Similar, Takes, Widens
+from reports.claims.numbers import At
+from reports.claims.statements import Adds, Similar, Takes, Widens
 
 DETAILS: tuple[Claim, ...] = (
     Claim(

@@ -9,8 +9,10 @@ from experiments.costs.latency import LatencyRecord, find_row
 from experiments.costs.values import COSTED
 from experiments.grids import GRIDS
 from experiments.grids.multi_task import TABLE1, TABLE2
+from experiments.results import Value
 from experiments.runs import Runs
-from reports.claims.statements import At, Number, Source, digits
+from reports.claims.numbers import At, Number, Score, Source, digits
+from reports.differences import Family, families
 from reports.published.numbers import PublishedCell, dataset_of, read_published
 
 _COLUMNS = {"GFLOPs": "gflops", "convolutions": "conv_layers", "parameters (M)": "params_millions"}
@@ -62,19 +64,25 @@ def measured(runs: Sequence[Runs]) -> Source:
     for run in runs:
         grid = run.plan.grid
         scales = {m.name: m.scale for task in run.plan.suite.tasks for m in task.metrics}
-        for result in run.results:
-            row = result.plan.published or result.plan.label
-            for metric, value in result.values.items():
-                stds = value.by_offset_std or (None,) * len(value.by_offset)
-                several = [(metric, value.mean, value.std)]
-                if len(value.by_offset) > 1:
-                    ends = (("first", 0), ("last", -1))
-                    several += [(f"{metric}@{what}", value.by_offset[i], stds[i]) for what, i in ends]
-                for name, mean, std in several:
-                    mean, std = scales[metric] * mean, None if std is None else scales[metric] * std
-                    at = At(grid.table, dataset_of(grid), row, name)
-                    numbers[at] = Number(mean, f"{mean:.4g}", std, value.seeds)
+        for suffix, offset in (("", None), ("@first", 0), ("@last", -1)):
+            tested = families(run.results, offset)
+            for result in run.results:
+                for metric, value in result.values.items():
+                    if offset is not None and len(value.by_offset) == 1:
+                        continue
+                    at = At(grid.table, dataset_of(grid), result.plan.published or result.plan.label, metric + suffix)
+                    numbers[at] = _number(result.plan.label, value, offset, scales[metric], tested.get(metric))
     return numbers.get
+
+
+def _number(row: str, value: Value, offset: int | None, scale: float, family: Family | None) -> Number:
+    mean, std = value.mean, value.std
+    if offset is not None:
+        mean = value.by_offset[offset]
+        std = None if value.by_offset_std is None else value.by_offset_std[offset]
+    score = None if family is None or row not in family.samples else Score(row, family, scale)
+    mean, std = scale * mean, None if std is None else scale * std
+    return Number(mean, f"{mean:.4g}", std, value.seeds, score)
 
 
 def timed(record: LatencyRecord) -> Source:

@@ -1,81 +1,33 @@
 """What a claim comes down to: statements about numbers, judged alike on what the paper prints and on what is measured.
 
-A statement asks a source for its numbers. Numbers with a spread (means over seeds) are told apart only where they
-differ by more than both standard deviations together, as in the tables; a single seed tells nothing apart.
+A statement asks a source for its numbers.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.published.numbers import module_name
+from reports.claims.numbers import (
+    COSTS,
+    At,
+    Number,
+    Source,
+    difference_of,
+    interval_text,
+    lead,
+    minus,
+    needed_text,
+    of_networks,
+    signed,
+    within,
+)
+from reports.differences import Difference, contrast
 
 Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
 Kind = Literal["cost", "accuracy", "time"]
-
-_COSTS = ("gflops", "conv_layers", "params_millions")
-_LOWER = (*_COSTS, "latency", "depth_abs", "depth_rel", "normal_mean", "normal_median")
-
-
-@dataclass(frozen=True)
-class At:
-    """A cell: table, data set, row and metric as `published.csv` names them.
-
-    `latency` is a metric of ours, as are a metric `@first` and `@last`: at a keyframe, and at the last offset before
-    the next one. A row that the paper does not print goes by its label in our grid.
-    """
-
-    table: int
-    dataset: str
-    row: str
-    metric: str
-
-    @property
-    def name(self) -> str:
-        """What tells the row from the others of its table."""
-        model, *rest = self.row.split(" / ")
-        name = model if not rest or rest == ["1"] else rest[0] if self.table == 7 else rest[-1]  # "1" is Table 10's K
-        _, _, offset = self.metric.partition("@")
-        return module_name(name) + {"": "", "first": " (keyframe)", "last": " (offset K − 1)"}[offset]
-
-    @property
-    def lower(self) -> bool:
-        """Whether less is better."""
-        return self.metric.split("@")[0] in _LOWER
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number in the printed unit.
-
-    Attributes:
-        value: the number, a mean where there are seeds.
-        text: as printed, or rounded.
-        std: sample standard deviation over seeds; None where there is none.
-        n: seeds; 0 for a number that has none, which is exact.
-    """
-
-    value: float
-    text: str
-    std: float | None = None
-    n: int = 0
-
-    def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {digits(self.std, 2)}"
-        return f"{self.text}{spread}{f' (n = {self.n})' if self.n else ''}"
-
-
-def digits(value: float, count: int) -> str:
-    """A number with so many significant digits, without an exponent; whole numbers keep all of theirs."""
-    text = f"{value:.{count}g}"
-    return f"{value:.0f}" if "e" in text else text
-
-
-Source = Callable[[At], Number | None]
-"""Finds the number of a cell; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +53,7 @@ class Statement(ABC):
     def kind(self) -> Kind:
         """What it is about."""
         metric = self.cells[0].metric
-        return "cost" if metric in _COSTS else "time" if metric == "latency" else "accuracy"
+        return "cost" if metric in COSTS else "time" if metric == "latency" else "accuracy"
 
     def judge(self, source: Source) -> Finding | None:
         """What the source says; None where it lacks a number."""
@@ -140,7 +92,7 @@ class Saves(Statement):
         text = f"1 − {ours.text} / {numbers[most].text} = {saved[most]:.1f} % saved, {100 - saved[most]:.1f} % remain"
         if len(saved) > 1:
             least = min(self.theirs, key=lambda cell: saved[cell])
-            text += f" ({most.name}, the most; the least: {least.name}, {_minus(f'{saved[least]:.1f}')} %)"
+            text += f" ({most.name}, the most; the least: {least.name}, {minus(f'{saved[least]:.1f}')} %)"
         if round(saved[most]) == self.percent:
             return Finding(text, "holds")
         if self.exact:
@@ -182,7 +134,7 @@ class Adds(_Share):
         """See `Statement`."""
         ours, theirs = (numbers[cell] for cell in self.cells)
         more = 100 * (ours.value / theirs.value - 1)
-        text = f"{ours.text} / {theirs.text}: {_minus(f'{more:+.1f}')} % (read as: {self.percent} % at most)"
+        text = f"{ours.text} / {theirs.text}: {minus(f'{more:+.1f}')} % (read as: {self.percent} % at most)"
         return Finding(text, "holds" if more <= self.percent + 1e-9 else "does not hold")
 
 
@@ -202,16 +154,16 @@ class Ranks(Statement):
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""
         ours, sign = numbers[self.ours], -1 if self.ours.lower else 1
-        leads = {cell: _lead(numbers[cell], ours, sign) for cell in self.theirs}
+        leads = {cell: lead(numbers[cell], ours, sign) for cell in self.theirs}
         ahead = [cell for cell, lead in leads.items() if lead == "ahead"]
         unclear = [cell for cell, lead in leads.items() if lead == "unclear"]
         level = [cell for cell, lead in leads.items() if lead == "level"]
         best = max(self.theirs, key=lambda cell: sign * numbers[cell].value)
-        text = f"{ours}; {'the best of the others' if len(leads) > 1 else ''} {best.name} {numbers[best]}".replace(
-            "  ", " "
-        )
+        others = "the best of the others " if len(leads) > 1 else ""
+        text = f"{ours}; {others}{best.name} {numbers[best]}"
         if unclear and len(ahead) < self.place <= len(ahead) + len(unclear) + 1:
-            return Finding(f"{text}; not told apart{_why(numbers.values())}: {_names(unclear)}", "cannot tell")
+            apart = ", ".join(f"{cell.name}{needed_text(difference_of(numbers[cell], ours))}" for cell in unclear)
+            return Finding(f"{text}; not told apart: {apart}{of_networks(numbers)}", "cannot tell")
         text += f"; ahead: {_names(ahead)}" if ahead and len(leads) > 1 else ""
         if len(ahead) + 1 != self.place:
             return Finding(text, "does not hold")
@@ -237,11 +189,13 @@ class Similar(Statement):
         far = max(self.theirs, key=lambda cell: abs(numbers[cell].value - ours.value))
         apart = numbers[far].value - ours.value
         limit = f"within {self.tolerance:g}" if self.tolerance else "the same"
-        text = f"{ours}; {far.name} {numbers[far]}: {_signed(apart)} (read as: {limit})"
-        noise = _noise(ours, numbers[far])
-        if noise is None or abs(abs(apart) - self.tolerance) <= noise > 0:
-            return Finding(f"{text}; not told apart{_why((ours, numbers[far]))}", "cannot tell")
-        return Finding(text, "holds" if abs(apart) <= self.tolerance + 1e-9 else "does not hold")
+        text = f"{ours}; {far.name} {numbers[far]}: {signed(apart)} (read as: {limit})"
+        verdicts = {within(numbers[cell], ours, self.tolerance) for cell in self.theirs}
+        if False in verdicts:
+            return Finding(text, "does not hold")
+        if None in verdicts:
+            return Finding(f"{text}; not told{interval_text(numbers[far], ours)}{of_networks(numbers)}", "cannot tell")
+        return Finding(text, "holds")
 
 
 @dataclass(frozen=True)
@@ -259,48 +213,35 @@ class Widens(Statement):
 
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""
-        leads, noises = [], []
+        leads = []
         for ours, theirs in (self.first, self.second):
             a, b = numbers[ours], numbers[theirs]
             leads.append(b.value / a.value if self.ratio else (b.value - a.value) * (1 if ours.lower else -1))
-            noises.append(_noise(a, b))
-        first, second = (f"{lead:.1f} ×" if self.ratio else _signed(lead) for lead in leads)
+        first, second = (f"{lead:.1f} ×" if self.ratio else signed(lead) for lead in leads)
         seeds = {number.n for number in numbers.values()} - {0}
         text = f"{first}, then {second}" + (f" (n = {min(seeds)})" if seeds else "")
-        known = [noise for noise in noises if noise is not None]
-        if len(known) < 2 or abs(leads[1] - leads[0]) <= sum(known) > 0:
-            return Finding(f"{text}; not told apart{_why(numbers.values())}", "cannot tell")
-        return Finding(text, "holds" if leads[1] > leads[0] else "does not hold")
+        verdict: Verdict = "holds" if leads[1] > leads[0] else "does not hold"
+        if not seeds:
+            return Finding(text, "cannot tell" if leads[1] == leads[0] else verdict)
+        widened = self._widened(numbers)
+        if widened is None or not widened.differ or widened.n == 1:
+            text += f"; not told apart{needed_text(widened)}"
+            return Finding(f"{text}{of_networks(numbers)}", "cannot tell")
+        return Finding(text, verdict)
 
-
-def _lead(theirs: Number, ours: Number, sign: int) -> Literal["ahead", "behind", "level", "unclear"]:
-    apart, noise = sign * (theirs.value - ours.value), _noise(theirs, ours)
-    if noise is None or abs(apart) <= noise > 0:
-        return "unclear"
-    return "level" if apart == 0 else "ahead" if apart > 0 else "behind"
-
-
-def _noise(*numbers: Number) -> float | None:
-    """Both standard deviations together; 0 of exact numbers; None where a mean has one seed."""
-    if any(number.n and number.std is None for number in numbers):
-        return None
-    return sum(number.std or 0.0 for number in numbers)
-
-
-def _why(numbers: Iterable[Number]) -> str:
-    return " (one seed has no spread)" if any(number.n == 1 for number in numbers) else ""
+    def _widened(self, numbers: dict[At, Number]) -> Difference | None:
+        """The second lead minus the first, as one contrast of four scores."""
+        cells = zip((*self.second, *self.first), (1, -1, -1, 1), strict=True)
+        scores = [(sign, numbers[cell].score) for cell, sign in cells]
+        known = [(sign, score) for sign, score in scores if score is not None]
+        if len(known) < len(scores) or self.ratio:
+            return None
+        found = contrast([(sign, score.sample) for sign, score in known], known[0][1].family.spread)
+        return None if found is None else found.times(known[0][1].scale)
 
 
 def _names(cells: Iterable[At]) -> str:
     return ", ".join(cell.name for cell in cells)
-
-
-def _signed(value: float) -> str:
-    return _minus(f"{value:+.3g}")
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
 
 
 def together(verdicts: Iterable[Verdict]) -> Verdict | None:

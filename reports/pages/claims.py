@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.costs.latency import LatencyRecord
 from experiments.runs import Runs
 from reports.claims.all_claims import CLAIMS
 from reports.claims.cells import Claim
+from reports.claims.numbers import At, Source
 from reports.claims.sources import counted, measured, published, timed
-from reports.claims.statements import At, Finding, Source, Statement, Verdict, together
+from reports.claims.statements import Finding, Statement, Verdict, together
 from reports.csv_text import csv_text
+from reports.differences import TEST
 from reports.files import update
 from reports.pages.costs import anchor, read_costs
 from reports.pages.index import Card, refresh_index, write_card
@@ -73,6 +76,8 @@ class ClaimsPage:
         count: (verdict, claims by the tables, claims by what is measured).
         records: (table, row, hashes of its trainings) behind the measured scores.
     """
+
+    test: ClassVar[str] = TEST
 
     claims: tuple[ClaimLine, ...]
     about: About

@@ -92,8 +92,8 @@ class LatencyPage:
         parts: what was timed here, a part a record.
         shipped: what others timed on their machines, and ships with the suite.
         folder: name of the folder of plots.
-        published: plots of the mIoU that the paper prints.
-        measured: plots of measured mIoU.
+        published: plots of the mIoU that the paper prints, and of the average over tasks that comes of its numbers.
+        measured: the same of measured ones.
         missing: which plots are not there and why: sentences, of which every second piece is a command.
         costs: whether there is a page of costs.
     """
@@ -118,18 +118,18 @@ def write_latency(
 
     Args:
         latencies: what was timed.
-        runs: finished ones, of any profiles, for the plots of measured mIoU.
+        runs: finished ones, of any profiles, for the plots of measured accuracy.
         counted: GFLOPs as published of Table 2's rows.
         out: the folder.
         shipped: records that ship with the suite; in tables of their own, and in no plot.
     """
     path = out / "latency.html"
-    over_time = (over_latency(record) for record in latencies)
+    over_time = (figure for record in latencies for figure in over_latency(record))
     page = LatencyPage(
         parts=tuple(map(_part, latencies)),
         shipped=tuple(map(_part, shipped)),
         folder=path.stem,
-        published=(over_gflops(counted), *(figure for figure in over_time if figure is not None)),
+        published=(*over_gflops(counted), *over_time),
         measured=tuple(figure for record in latencies for figure in measured_figures(runs, record)),
         missing=tuple(tuple(sentence.split("`")) for sentence in missing(runs, latencies)),
         costs=(out / "costs.html").is_file(),

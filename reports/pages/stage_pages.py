@@ -33,6 +33,7 @@ _KINDS = {
     "measure": "Cost",
     "attention": "Attention",
     "film": "Video",
+    "motion": "Motion",
 }
 _COSTS = {
     "gflops": ("GFLOPs a frame, mean over the keyframe interval", "10⁹ multiply-accumulates ↓"),

@@ -10,10 +10,12 @@ from typing import ClassVar
 
 from experiments.models import is_mila
 from experiments.results import Results, StageResult
+from reports.differences import ONE_SEED
 from reports.files import update, update_all
 from reports.pages.index import Card, write_card
 from reports.pictures.animation import Animation, make_animation
 from reports.pictures.attention import Section, attention_sections
+from reports.pictures.motion import MotionTable, make_motion
 from reports.pictures.panel import Panel, make_panel
 from reports.plots.ablations import ablation_figures
 from reports.plots.drawing import DrawnPlots, Figure
@@ -27,9 +29,9 @@ from reports.tables import row_order
 from reports.tables.csv_file import to_csv
 from reports.tables.flow import Flow
 from reports.tables.latex_markdown import to_latex, to_markdown
-from reports.tables.row_order import TEST, Order, orders
+from reports.tables.row_order import Order, orders
 from reports.tables.scores_by_seed import RowScores, scores_by_seed
-from reports.tables.table import COST, ResultTable, stage_href
+from reports.tables.table import COST, DELTA, ResultTable, stage_href
 
 _ENDINGS = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md"}
 """Of the files beside the page that hold the table."""
@@ -73,12 +75,14 @@ class TablePage:
         about: what it is of.
         profile_about: what the profile is, in words.
         figure_number: of the paper's figure; None for a table.
+        beyond: whether the paper has no such table.
         table: the numbers.
         flow: those of FlowNet-S; None where no row starts from it.
         cost_networks: what the cost is counted with, in words.
         failures: stages that failed or are damaged.
         offset_figures, ablation_figures, tradeoff_figures, cost_figures: plots.
         attention: a section a model.
+        motion: whether what is carried follows the motion; None where the grid does not ask.
         animation: predictions along a video; None where there are none.
         first_seed: of the networks in those two.
         orders: of the rows, by metric.
@@ -94,7 +98,7 @@ class TablePage:
     """
 
     cost_key: ClassVar[str] = COST
-    test: ClassVar[str] = TEST
+    one_seed: ClassVar[str] = ONE_SEED
     interval_method: ClassVar[str] = METHOD
 
     digest: str
@@ -102,6 +106,7 @@ class TablePage:
     about: About
     profile_about: str
     figure_number: int | None
+    beyond: bool
     table: ResultTable
     flow: Flow | None
     cost_networks: str
@@ -111,6 +116,7 @@ class TablePage:
     tradeoff_figures: Sequence[Figure]
     cost_figures: Sequence[Figure]
     attention: Sequence[Section]
+    motion: MotionTable | None
     animation: Animation | None
     first_seed: int
     orders: Sequence[Order]
@@ -140,6 +146,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         about=about,
         profile_about=plan.profile.about,
         figure_number=plan.grid.figure,
+        beyond=plan.grid.beyond,
         table=table,
         flow=made_of.flow,
         cost_networks=cost_networks(plan),
@@ -149,9 +156,10 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         tradeoff_figures=tradeoff_figures(table, drawn),
         cost_figures=cost_figures(table, drawn),
         attention=attention_sections(results, drawn),
+        motion=make_motion(plan, results.motion, drawn),
         animation=make_animation(results),
         first_seed=plan.seeds[0],
-        orders=orders(table, rows),
+        orders=orders(table),
         panel=make_panel(results),
         scores=scores_by_seed(table, rows, results.flow),
         provenance=provenance_of(results),
@@ -176,7 +184,8 @@ def write_table_page(made_of: TableResults, out: Path) -> None:
     if page.orders:
         beside[folder / "order.csv"] = row_order.to_csv(page.orders)
     plots = (page.offset_figures, page.ablation_figures, page.tradeoff_figures, page.cost_figures)
-    for figure in chain(*plots, *(section.figures for section in page.attention)):
+    moving = page.motion.figures if page.motion else ()
+    for figure in chain(*plots, moving, *(section.figures for section in page.attention)):
         beside |= figure.files(folder)
     if page.animation is not None:
         page.animation.write(folder)
@@ -197,7 +206,7 @@ def _card(made_of: TableResults, page: TablePage) -> Card:
     plan, table, about, made = made_of.results.plan, page.table, page.about, page.provenance
     states = [stage.state for stage in made.stages]
     rows = [line for line in table.lines if not line.constant]
-    printed = [(line, key) for line in rows for key in line.published if key != COST]
+    printed = [(line, key) for line in rows for key in line.published if key not in (COST, DELTA)]
     return Card(
         title=page.title,
         grid=plan.grid.name,

@@ -11,14 +11,14 @@ from reports.tables.table import COST, Cell, Column, ResultTable
 
 
 def tradeoff_figures(table: ResultTable, drawn: DrawnPlots) -> list[Figure]:
-    """For the main metric of each task: measured accuracy over measured GFLOPs, then the published ones likewise.
+    """For the main metric of each task and their average: measured accuracy over measured GFLOPs, then published.
 
     Only plots with two rows or more. A row has the same number in all of them. What was `drawn` before is taken.
     """
     rows = [line for line in table.lines if not line.constant]
     figures = []
     for what in ("measured", "published"):
-        for column in table.main_columns:
+        for column in (*table.main_columns, *table.delta_columns):
             points = []
             for number, line in enumerate(rows, 1):
                 place = number if len(rows) > NAMED else None

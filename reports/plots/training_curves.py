@@ -33,7 +33,7 @@ def curve_figure(curve: Sequence[Mapping[str, float]]) -> Figure | None:
             points = [(float(e["step"]), float(e[name])) for e in curve if math.isfinite(e.get(name, math.nan))]
             left, bottom = _WIDTH * (place % _BESIDE), _HEIGHT * (rows - 1 - place // _BESIDE)
             _draw(canvas, points, _title(name), (left, bottom), SERIES[place % len(SERIES)])
-        return finish(canvas, "curves", f"Losses by training step: {', '.join(map(_title, names))}", data)
+        return finish(canvas, "curves", f"By training step: {', '.join(map(_title, names))}", data)
 
 
 def _draw(
@@ -54,4 +54,6 @@ def _draw(
 def _title(name: str) -> str:
     if name.startswith("weight_"):
         return f"Weight of {name.removeprefix('weight_')}"
+    if name == "mimicry_accuracy":
+        return "Discriminator: share told rightly"
     return f"{name.replace('_', ' ').capitalize()} loss"

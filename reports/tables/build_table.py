@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 from experiments.plan import Plan
 from experiments.results import RowResult
 from mila.tasks import Suite, TaskName
+from reports.differences import Sample, families, measured_marks
 from reports.published.numbers import PublishedCell, dataset_of, read_published
-from reports.statistics import Better, Mark, interval, measured_marks, published_marks
-from reports.tables.table import COST, Bar, Cell, Check, Column, Line, ResultTable, stage_href
+from reports.statistics import Better, Mark, interval, published_marks
+from reports.tables.delta import (
+    delta_column,
+    headline_metrics,
+    measured_deltas,
+    published_deltas,
+    single_task_row,
+    why_not,
+)
+from reports.tables.table import COST, DELTA, Bar, Cell, Check, Column, Line, ResultTable, stage_href
 from reports.titles import TASK_TITLES
 
 _DECIMALS = 1  # where the paper has no such column
@@ -26,12 +36,22 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
         KeyError: a row names a published one that the table does not have.
     """
     suite = plan.suite
-    printed = _comparable(plan, read_published(plan.grid.table, dataset_of(plan.grid)))
-    columns = _columns(suite, printed, results)
+    published = {} if plan.grid.beyond else read_published(plan.grid.table, dataset_of(plan.grid))
+    printed = _comparable(plan, published)
+    of_tasks = _columns(suite, printed, results)
+    by_metric, deltas, columns = families(results), dict[str, float](), of_tasks
+    single = single_task_row(plan)
+    if single is not None:
+        by_metric[DELTA] = measured_deltas(by_metric, single[0], headline_metrics(suite))
+        values = {row: {key: cell.value for key, cell in cells.items()} for row, cells in printed.items()}
+        deltas = published_deltas(values, single[1], headline_metrics(suite))
+        columns = (*of_tasks, delta_column(published=bool(deltas)))
     bars = tuple(Bar(c, *_BARS[c.key]) for c in columns if c.key in _BARS)
     constant = next((r for r in results if r.plan.is_constant), None)
     marks = {c.key: _published_marks(c.key, c.better, printed) for c in columns}
     marks[COST] = _published_marks(COST, "lower", printed)
+    marks[DELTA] = published_marks(deltas, "higher")
+    measured_best = {c.key: measured_marks(by_metric[c.key], c.better) for c in columns if c.key in by_metric}
     lines = []
     for place, result in enumerate(results):
         name, anchor = result.plan.published, f"row-{place + 1}"
@@ -39,7 +59,13 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
             key: Cell(cell.value, cell.text, mark=marks[key].get(name or "", ""))
             for key, cell in ({} if name is None else printed[name]).items()
         }
-        measured = _measured(result, columns, results, anchor)
+        if name in deltas:
+            value = 100 * deltas[name]
+            cells[DELTA] = Cell(value, _signed(value, 1), mark=marks[DELTA].get(name, ""))
+        measured = _measured(result, of_tasks, measured_best, anchor)
+        sample = by_metric[DELTA].samples.get(result.plan.label) if DELTA in by_metric else None
+        if sample is not None:
+            measured[DELTA] = _delta(sample, columns[-1], measured_best[DELTA].get(sample.row, ""), f"#{anchor}")
         same = {COST} | (set() if plan.embedded else {c.key for c in columns})
         lines.append(
             Line(
@@ -60,7 +86,8 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
             )
         )
     spread = any(cell.std is not None for line in lines for cell in line.measured.values())
-    return ResultTable(columns, tuple(lines), bars, spread, _left_out(plan))
+    without = why_not(plan, measured=any(DELTA in line.measured for line in lines))
+    return ResultTable(columns, tuple(lines), bars, spread, _left_out(plan), by_metric, without)
 
 
 def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
@@ -122,35 +149,49 @@ def _needed_decimals(values: list[float]) -> int:
 
 
 def _measured(
-    result: RowResult, columns: tuple[Column, ...], results: Sequence[RowResult], anchor: str
+    result: RowResult, columns: tuple[Column, ...], marks: Mapping[str, Mapping[str, Mark]], anchor: str
 ) -> dict[str, Cell]:
-    rivals = [r for r in results if not r.plan.is_constant]
     cells = {}
     for column in columns:
         value = result.values.get(column.key)
         if value is None or math.isnan(value.mean):
             continue
-        marks = measured_marks(
-            [(r.plan.label, r.values[column.key]) for r in rivals if column.key in r.values], column.better
-        )
         std = None if value.std is None else column.scale * value.std
-        mean, digits = column.scale * value.mean, column.decimals
-        low, high = (None, None) if std is None else interval(mean, std, value.seeds)
-        cells[column.key] = Cell(
-            value=mean,
-            text=f"{mean:.{digits}f}",
-            std=std,
-            spread="" if std is None else f"±{std:.{digits}f}",
-            n=value.seeds,
-            mark=marks.get(result.plan.label, ""),
-            low=low,
-            high=high,
-            interval="" if low is None else f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−"),
-            href=_href(result, anchor),
-        )
+        mark = marks.get(column.key, {}).get(result.plan.label, "")
+        mean = column.scale * value.mean
+        text = f"{mean:.{column.decimals}f}"
+        cells[column.key] = _cell(mean, text, std, value.seeds, column.decimals, mark, _href(result, anchor))
     if result.gflops is not None and result.measure is not None:
         cells[COST] = Cell(result.gflops, f"{result.gflops:.1f}", href=stage_href(result.measure.key))
     return cells
+
+
+def _cell(mean: float, text: str, std: float | None, n: int, decimals: int, mark: Mark, href: str) -> Cell:
+    low, high = (None, None) if std is None else interval(mean, std, n)
+    return Cell(
+        value=mean,
+        text=text,
+        std=std,
+        spread="" if std is None else f"±{std:.{decimals}f}",
+        n=n,
+        mark=mark,
+        low=low,
+        high=high,
+        interval="" if low is None else f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", "−"),
+        href=href,
+    )
+
+
+def _delta(sample: Sample, column: Column, mark: Mark, href: str) -> Cell:
+    numbers = [column.scale * number for number in sample.by_seed.values()]
+    mean, std = statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
+    return _cell(mean, _signed(mean, column.decimals), std, len(numbers), column.decimals, mark, href)
+
+
+def _signed(value: float, decimals: int) -> str:
+    """With its sign, unless it is 0 when rounded."""
+    text = f"{value:+.{decimals}f}"
+    return (text if float(text) else text[1:]).replace("-", "−")
 
 
 def _href(result: RowResult, anchor: str) -> str:

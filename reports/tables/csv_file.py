@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reports.csv_text import csv_text
 from reports.provenance import About
 from reports.tables.flow import Flow
-from reports.tables.table import COST, Cell, Line, ResultTable
+from reports.tables.table import COST, DELTA, Cell, Line, ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def to_frame(table: ResultTable, of: About, flow: Flow | None) -> pd.DataFrame:
 def _lines(table: ResultTable, of: About, flow: Flow | None) -> Iterator[tuple[str, ...]]:
     for line in table.lines:
         for c in table.columns:
-            missing = line.missing or ("" if c.key in line.measured else "nothing annotated")
+            missing = line.missing or ("" if c.key in line.measured else _why_not(table, line, c.key))
             yield (line.label, c.key, c.unit, c.better, *_numbers(line, c.key), of.data, of.profile, of.split, missing)
         if not line.constant:
             missing = "" if COST in line.measured else "not measured"
@@ -56,11 +56,18 @@ def _lines(table: ResultTable, of: About, flow: Flow | None) -> Iterator[tuple[s
             yield ("FlowNet-S", entry.key, entry.unit, "lower", "", *_measured(entry.cell), "", "", *whose)
 
 
+def _why_not(table: ResultTable, line: Line, key: str) -> str:
+    if key != DELTA:
+        return "nothing annotated"
+    return "" if line.constant else table.without_delta or "the single-task row has other seeds"
+
+
 def _numbers(line: Line, key: str) -> tuple[str, ...]:
     """From `published` to `mark`."""
     published, cell = line.published.get(key), line.measured.get(key, Cell())
     difference = line.difference.get(key, Cell())
-    return ("" if published is None else published.text, *_measured(cell), _full(difference.value), cell.mark)
+    printed = "" if published is None else published.text.replace("−", "-")
+    return (printed, *_measured(cell), _full(difference.value), cell.mark)
 
 
 def _measured(cell: Cell) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.differences import ONE_SEED
 from reports.provenance import About
 from reports.statistics import METHOD
 from reports.tables.table import COST, Cell, Column, ResultTable
@@ -24,6 +25,7 @@ _LATEX = {
     "–": "--",
     "’": "'",
     "°": r"$^\circ$",
+    "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "≥": r"$\geq$",
@@ -110,14 +112,18 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
             for line in table.lines
             if not line.constant
         ),
-        f"{title}: numbers printed in the paper, on {of.paper_data}. Best in bold, second best underlined.",
+        f"{title}: numbers printed in the paper, on {of.paper_data}. Best in bold, second best underlined."
+        + _delta(table),
     )
     spread = (
-        f"; mean ± standard deviation over seeds, best and second best marked only where they are ahead by more than "
-        f"both standard deviations; 95 % intervals ({METHOD}) are in the CSV file"
+        f"; mean ± standard deviation over seeds; 95 % intervals ({METHOD}) are in the CSV file"
         if table.spread
-        else "; one seed, so no spread and no marks"
+        else "; one seed, so no spread"
     )
+    spread += f"; best and second best marked only where they are told apart from the others: {table.test}" * bool(
+        table.tells_apart
+    )
+    spread += f" ({ONE_SEED})" * (table.tells_apart == "networks")
     measured = _Block(
         "Measured",
         _headers(table.headline, cost=True),
@@ -126,9 +132,19 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
             for line in table.lines
         ),
         f"{title}: measured on {of.data}, profile {of.profile}, {of.split} split, {of.seeds}{spread}."
-        + (f" Not comparable with numbers on {of.paper_data}." if of.embedded else ""),
+        + (f" Not comparable with numbers on {of.paper_data}." if of.embedded else "")
+        + _delta(table),
     )
     return [published, measured] if published.headers else [measured]
+
+
+def _delta(table: ResultTable) -> str:
+    """What the average over tasks is, or why there is none."""
+    formed = (
+        " Δ MTL (computed; the paper does not print it): relative difference from the single-task row of the table, "
+        "signed so that more is better, averaged over the metrics of a task, then over the tasks."
+    )
+    return formed * bool(table.delta_columns) + f" {table.without_delta}" * bool(table.without_delta)
 
 
 def _headers(columns: Sequence[Column], *, cost: bool) -> tuple[tuple[str, str, str], ...]:

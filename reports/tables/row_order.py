@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from experiments.results import RowResult
 from reports.csv_text import csv_text
-from reports.statistics import Difference, by_seed, paired
+from reports.differences import TEST, Difference, Family
 from reports.tables.table import COST, Cell, Column, ResultTable
 
-Agreement = Literal["supported", "contradicted", "cannot tell", "not run"]
-
-SIGNIFICANT = 0.05
-TEST = "paired t-test over the seeds that both rows have says so (two-sided, p < 0.05, each pair by itself)"
-"""How it is found, in words."""
+Agreement = Literal["supported", "contradicted", "networks differ", "cannot tell", "not run"]
+AGREEMENTS: tuple[Agreement, ...] = ("supported", "contradicted", "networks differ", "cannot tell", "not run")
 
 _HEADER = (
     *("metric", "unit", "row", "other_row", "published_difference", "measured_difference", "interval95_low"),
-    *("interval95_high", "p", "n_seeds", "verdict", "measured_gflops_difference", "test"),
+    *("interval95_high", "p", "p_holm", "n_seeds", "n_clips", "detectable_difference", "verdict"),
+    *("measured_gflops_difference", "test"),
 )
 
 
@@ -30,7 +27,7 @@ class Comparison:
 
     Attributes:
         published: difference of the printed numbers.
-        measured: of the means, with its interval and p; None where one of them is not run.
+        measured: of the means, by the test of the column; None where one of them is not run.
         gflops: measured difference of cost; None where one is unknown.
     """
 
@@ -43,11 +40,13 @@ class Comparison:
 
     @property
     def agreement(self) -> Agreement:
-        """The runs support the paper's order, contradict it, or their seeds do not tell."""
+        """The runs support the paper's order, contradict it, or do not tell; one seed is about two networks alone."""
         if self.measured is None:
             return "not run"
-        if self.measured.p is None or self.measured.p >= SIGNIFICANT:
+        if not self.measured.differ:
             return "cannot tell"
+        if self.measured.n == 1:
+            return "networks differ"
         return "supported" if (self.measured.mean > 0) == (self.published > 0) else "contradicted"
 
 
@@ -72,14 +71,15 @@ class Order:
         return sum(self.counts.values())
 
     @property
-    def decided(self) -> bool:
-        """Whether the runs say anything about any pair."""
-        return self.counts["supported"] + self.counts["contradicted"] > 0
+    def tested(self) -> bool:
+        """Whether the runs say anything of any pair: that two rows differ, or from which difference on they would."""
+        found = (cell.measured for row in self.cells for cell in row if cell is not None)
+        return any(measured is not None and measured.p is not None for measured in found)
 
 
-def orders(table: ResultTable, results: Sequence[RowResult]) -> list[Order]:
+def orders(table: ResultTable) -> list[Order]:
     """For every metric that this table of the paper has, in its order; nothing where it has fewer than two rows."""
-    found = [_order(column, table, results) for column in table.published]
+    found = [_order(column, table) for column in table.published]
     return [order for order in found if order.pairs]
 
 
@@ -88,32 +88,28 @@ def to_csv(orders: Sequence[Order]) -> str:
     lines = []
     for c in (cell for order in orders for row in order.cells for cell in row if cell is not None):
         m = c.measured
-        numbers = (None,) * 5 if m is None else (m.mean, m.low, m.high, m.p, m.n)
-        lines.append(
-            (c.column.key, c.column.unit, c.first, c.second, c.published, *numbers, c.agreement, c.gflops, TEST)
-        )
+        low, high = (None, None) if m is None or m.interval is None else m.interval
+        found = (None,) * 5 if m is None else (m.p, m.adjusted, m.n, m.clips, m.detectable)
+        mean = None if m is None else m.mean
+        of = (c.column.key, c.column.unit, c.first, c.second, c.published)
+        lines.append((*of, mean, low, high, *found, c.agreement, c.gflops, TEST))
     return csv_text(_HEADER, lines)
 
 
-def _order(column: Column, table: ResultTable, results: Sequence[RowResult]) -> Order:
-    rows = [(line, result) for line, result in zip(table.lines, results, strict=True) if column.key in line.published]
-    numbers = [
-        {seed: column.scale * value for seed, value in by_seed(result, column.key).items()}
-        if column.key in line.measured
-        else {}
-        for line, result in rows
-    ]
+def _order(column: Column, table: ResultTable) -> Order:
+    rows = [line for line in table.lines if column.key in line.published]
+    family = table.families.get(column.key, Family(()))
     cells: list[list[Comparison | None]] = [[] for _ in rows]
     for j, i in sorted(combinations(range(len(rows)), 2), key=lambda pair: (pair[1], pair[0])):
-        (ours, _), (other, _) = rows[i], rows[j]
+        ours, other = rows[i], rows[j]
         gap = _difference(ours.published[column.key], other.published[column.key]) or 0.0
         cost = _difference(ours.measured.get(COST, Cell()), other.measured.get(COST, Cell()))
-        comparison = Comparison(column, ours.label, other.label, gap, paired(numbers[i], numbers[j]), cost)
-        cells[i].append(comparison if gap else None)
+        difference = family.difference(ours.label, other.label)
+        measured = None if difference is None else difference.times(column.scale)
+        cells[i].append(Comparison(column, ours.label, other.label, gap, measured, cost) if gap else None)
     agreements = [cell.agreement for row in cells for cell in row if cell is not None]
-    names: tuple[Agreement, ...] = ("supported", "contradicted", "cannot tell", "not run")
-    counts = {name: agreements.count(name) for name in names}
-    return Order(column, tuple(line.label for line, _ in rows), tuple(map(tuple, cells)), counts)
+    counts = {name: agreements.count(name) for name in AGREEMENTS}
+    return Order(column, tuple(line.label for line in rows), tuple(map(tuple, cells)), counts)
 
 
 def _difference(first: Cell, second: Cell) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from experiments.records import Record
 from experiments.results import FlowResult, RowResult
 from reports.tables.flow import ANCHOR
-from reports.tables.table import Column, ResultTable, stage_href
+from reports.tables.table import DELTA, Column, ResultTable, stage_href
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RowScores:
 
 def scores_by_seed(table: ResultTable, results: Sequence[RowResult], flow: FlowResult | None) -> list[RowScores]:
     """For every row with a number, and for FlowNet-S where rows start from it."""
-    columns = table.headline
+    columns = tuple(c for c in table.headline if c.key != DELTA)  # which is of two networks
     headers = tuple((f"{c.short_task}: {c.label}", f"{c.unit} {c.arrow}".strip()) for c in columns)
     rows = []
     for line, result in zip(table.lines, results, strict=True):

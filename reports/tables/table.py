@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from reports.differences import Family, test_in_words
 from reports.statistics import Better, Mark
 
+TellsApart = Literal["methods", "networks", ""]
+
+DELTA = "delta_mtl"
+"""Key of the column of the average over tasks against the single-task row, see `reports.tables.delta`."""
 COST = "gflops"
 """Key of the cost column; its unit is 10^9 multiply-accumulates a frame, which the paper calls GFLOPs."""
 
@@ -140,6 +146,8 @@ class ResultTable:
         bars: what must beat the constant predictor by how much.
         spread: whether any measured cell has a standard deviation.
         left_out: which published numbers are not shown, and why; empty where all are.
+        families: by metric, all rows with a number, in SI units: what tells them apart.
+        without_delta: why there is no average over tasks against the single-task row; empty where there is.
     """
 
     columns: tuple[Column, ...]
@@ -147,6 +155,19 @@ class ResultTable:
     bars: tuple[Bar, ...]
     spread: bool
     left_out: str = ""
+    families: Mapping[str, Family] = field(default_factory=dict)
+    without_delta: str = ""
+
+    @property
+    def tells_apart(self) -> TellsApart:
+        """What the runs can tell apart: methods where two rows have several seeds, networks with one, or nothing."""
+        pairs = [d for family in self.families.values() for d in family.pairs.values() if d.p is not None]
+        return "" if not pairs else "methods" if any(d.n > 1 for d in pairs) else "networks"
+
+    @property
+    def test(self) -> str:
+        """How rows are told apart, in words."""
+        return test_in_words(self.families.values())
 
     @property
     def headline(self) -> tuple[Column, ...]:
@@ -157,6 +178,11 @@ class ResultTable:
     def main_columns(self) -> tuple[Column, ...]:
         """One of them a task: what plots show."""
         return tuple(c for c in self.columns if c.main)
+
+    @property
+    def delta_columns(self) -> tuple[Column, ...]:
+        """That of the average over tasks, where there is one."""
+        return tuple(c for c in self.columns if c.key == DELTA)
 
     @property
     def published(self) -> tuple[Column, ...]:

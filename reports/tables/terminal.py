@@ -23,11 +23,12 @@ _ANY = 10_000  # columns, to see how wide a block would like to be
 def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str) -> RenderableType:
     """The published and the measured block, cost with the comparison to the constant predictor, and FlowNet-S."""
     measured = f"MEASURED on {about.data}"
+    heading = Text(f"\nPUBLISHED by the paper on {about.paper_data}", style="bold")
+    left_out = [Text(table.left_out, style="dim")] if table.left_out else []
+    printed: list[RenderableType] = [heading, *left_out, _Numbers(table, measured=False)]
     return Group(
         Text(f"\n{title}", style="bold"),
-        Text(f"\nPUBLISHED by the paper on {about.paper_data}", style="bold"),
-        *([Text(table.left_out, style="dim")] if table.left_out else []),
-        _Numbers(table, measured=False),
+        *(printed if table.published or left_out else []),
         Text(f"\n{measured}", style="bold"),
         Text(_about_measured(table, about), style="dim"),
         _Numbers(table, measured=True),
@@ -44,7 +45,11 @@ def to_terminal(table: ResultTable, about: About, flow: Flow | None, title: str)
 
 def _about_measured(table: ResultTable, about: About) -> str:
     spread = "\nmean ± standard deviation over seeds" if table.spread else ""
-    bold = "; bold: ahead by more than both spreads" if table.spread else "; no best is marked"
+    bold = {
+        "methods": "; bold: told apart from all others",
+        "networks": "; bold: told apart from all others\n(one seed: as a network, not as a method)",
+        "": "; no best is marked",
+    }[table.tells_apart]
     return f"profile {about.profile}, {about.split} split, {about.seeds}{spread}{bold}"
 
 

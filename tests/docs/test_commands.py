@@ -37,8 +37,9 @@ SET_UP = {
 }
 SMALLER: dict[str, Words] = {
     "experiments.benchmarks.bench": ("--sizes", "small", "--parts", "checks"),
-    "experiments.benchmarks.attention": ("--rounds", "1"),
+    "experiments.benchmarks.attention": ("--repeats=1", "--maps=5x6", "--windows=3", "--contenders=ours-band"),
     "experiments.benchmarks.reading": ("--rounds", "1", "--batch", "1"),
+    "experiments.benchmarks.rendering": ("--repeats", "1", "--clips", "1", "--sizes", "16x32"),
     "experiments.benchmarks.latency": ("--rounds", "1", "--frames", "5", "--grids", "table3", "--profile", "smoke"),
 }
 """Further words that make a benchmark short; the others take minutes at least, and only their options are read."""

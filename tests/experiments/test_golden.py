@@ -24,11 +24,11 @@ from reports.report import build_report
 from tests.support.fake_results import fill
 
 GOLDEN = Path(__file__).parent / "golden"
-ROWS = ("D101-MultiTask", "MILA w/o MF&TS", "MILA (ours)")
+ROWS = ("D101-SingleTask", "D101-MultiTask", "MILA w/o MF&TS", "MILA (ours)")
 
 
 def golden_plan() -> Plan:
-    """Three rows of Table 1 with two seeds."""
+    """Four rows of Table 1 with two seeds."""
     grid = replace(TABLE1, rows=tuple(row for row in TABLE1.rows if row.label in ROWS))
     return make_plan(grid, SMOKE, "rooms", mode="video", seeds=(0, 1))
 

@@ -9,36 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.benchmarks.attention import peak_memory, unfold_attention
+from experiments.benchmarks.attention_contenders import unfold_attention
+from experiments.benchmarks.taking_turns import peak_memory
 from mila.attention import InterFrameLocalAttention, Window, attention_weights, local_attention
-
-
-def per_pixel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int) -> torch.Tensor:
-    """The paper's sums, one pixel and one neighbour at a time."""
-    batch, _, height, width = value.shape
-    radius = window // 2
-    out = torch.zeros_like(value)
-    for b in range(batch):
-        for i in range(height):
-            for j in range(width):
-                around = [
-                    (i + x, j + y)
-                    for x in range(-radius, radius + 1)
-                    for y in range(-radius, radius + 1)
-                    if 0 <= i + x < height and 0 <= j + y < width
-                ]
-                scores = [float(query[b, :, i, j] @ key[b, :, r, c]) for r, c in around]
-                top = max(scores)
-                powers = [math.exp(s - top) for s in scores]
-                for power, (r, c) in zip(powers, around, strict=True):
-                    out[b, :, i, j] += power / sum(powers) * value[b, :, r, c]
-    return out
-
-
-def maps(batch: int, embedding: int, channels: int, height: int, width: int) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(batch * 1000 + height * 100 + width)
-    shapes = [(batch, c, height, width) for c in (embedding, embedding, channels)]
-    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+from tests.support.attention_loop import maps, per_pixel
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mila.mimicry import Discriminator, Mimicry, reverse_gradient
+from mila.switches import MimicryOptions
 
 
 def features(seed: int) -> torch.Tensor:
@@ -34,7 +35,7 @@ def test_discriminator_is_three_convolutions_pool_sigmoid() -> None:
 
 def test_values_are_those_of_eq_3() -> None:
     torch.manual_seed(0)
-    mimicry = Mimicry(8, alpha=2.0).double()
+    mimicry = Mimicry(8, MimicryOptions(alpha=2.0)).double()
     losses = mimicry(features(0), features(1))
     torch.testing.assert_close(losses["mimicry_l1"], 2 * (features(0) - features(1)).abs().mean())
     assert mimicry.discriminator is not None
@@ -45,7 +46,7 @@ def test_values_are_those_of_eq_3() -> None:
 def test_discriminator_learns_and_fast_features_unlearn() -> None:
     """A step along the gradient makes the discriminator better, and fast features harder to tell."""
     torch.manual_seed(0)
-    mimicry = Mimicry(8, alpha=0.0).double()
+    mimicry = Mimicry(8, MimicryOptions(alpha=0.0)).double()
     assert mimicry.discriminator is not None
     slow, fast = features(0), features(1).requires_grad_()
 
@@ -67,7 +68,7 @@ def test_discriminator_learns_and_fast_features_unlearn() -> None:
 def test_only_the_fast_features_move_unless_asked() -> None:
     torch.manual_seed(0)
     for detach in (True, False):
-        mimicry = Mimicry(8, detach_slow=detach).double()
+        mimicry = Mimicry(8, MimicryOptions(detach_slow=detach)).double()
         slow, fast = features(0).requires_grad_(), features(1).requires_grad_()
         sum(mimicry(slow, fast).values()).backward()
         assert fast.grad is not None
@@ -75,16 +76,18 @@ def test_only_the_fast_features_move_unless_asked() -> None:
 
 
 def test_factors_of_zero_leave_a_term_out() -> None:
-    assert set(Mimicry(8, 1.0, 0.0)(features(0).float(), features(1).float())) == {"mimicry_l1"}
-    assert set(Mimicry(8, 0.0, 1.0)(features(0).float(), features(1).float())) == {"mimicry_adversarial"}
-    assert Mimicry(8, 1.0, 0.0).discriminator is None
+    assert set(Mimicry(8, MimicryOptions(beta=0.0))(features(0).float(), features(1).float())) == {"mimicry_l1"}
+    assert set(Mimicry(8, MimicryOptions(alpha=0.0))(features(0).float(), features(1).float())) == {
+        "mimicry_adversarial"
+    }
+    assert Mimicry(8, MimicryOptions(beta=0.0)).discriminator is None
 
 
 def test_beta_scales_the_reversed_gradient_alone() -> None:
     gradients = []
     for beta in (1.0, 3.0):
         torch.manual_seed(0)
-        mimicry = Mimicry(8, alpha=0.0, beta=beta).double()
+        mimicry = Mimicry(8, MimicryOptions(alpha=0.0, beta=beta)).double()
         fast = features(1).requires_grad_()
         mimicry(features(0), fast)["mimicry_adversarial"].backward()
         assert fast.grad is not None

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from baselines.multinetpp import MultiNetPP
-from mila.model import MILA, Architecture
+from mila.model import MILA
+from mila.switches import Architecture
 from mila.tasks import CITYSCAPES, NYUV2
 from mila.video_model import VideoModel
 from tests.support.fake_models import experienced, fake_model, fake_video

@@ -87,7 +87,9 @@ def test_training_is_deterministic_and_lowers_every_loss(clips: PackedClips, tmp
     for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(one, two)
     assert [p["step"] for p in curve] == list(range(1, 19))
-    assert set(curve[0]) == {"step", "segmentation", "depth", "normals", "mimicry_l1", "mimicry_adversarial"}
+    mimicry = {"mimicry_l1", "mimicry_adversarial", "mimicry_accuracy"}
+    assert set(curve[0]) == {"step", "segmentation", "depth", "normals", *mimicry}
+    assert all(0 <= p["mimicry_accuracy"] <= 1 for p in curve)
     for name in ("segmentation", "depth", "normals"):
         assert np.mean([p[name] for p in curve[-6:]]) < np.mean([p[name] for p in curve[:6]])
 
@@ -161,7 +163,8 @@ def test_equal_weighting_is_adam_on_the_plain_sum(clips: PackedClips, tmp_path: 
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-        assert curve[step] == {"step": step + 1, **{name: loss.item() for name, loss in losses.items()}}
+        shown = losses | expected.watched()
+        assert curve[step] == {"step": step + 1, **{name: value.item() for name, value in shown.items()}}
     for name, value in expected.state_dict().items():
         assert torch.equal(trained.state_dict()[name], value), name
 

@@ -14,7 +14,8 @@ from baselines.slow_fast import SlowFast
 from mila.data.clips import normalise
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
-from mila.model import MILA, Architecture
+from mila.model import MILA
+from mila.switches import Architecture
 from mila.tasks import NYUV2
 from mila.visualisation import attention, predict_video, shows_attention
 from tests.support.fake_clips import FakeClips

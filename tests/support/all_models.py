@@ -14,7 +14,8 @@ from baselines.segnet import SegNetCrossStitch, SegNetMTAN
 from baselines.single_task import SingleTask
 from baselines.slow_fast import SlowFast
 from baselines.svc import SVC
-from mila.model import MILA, Architecture
+from mila.model import MILA
+from mila.switches import Architecture
 from mila.video_model import VideoModel
 
 MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
@@ -27,6 +28,7 @@ MODELS: dict[str, tuple[Callable[..., VideoModel], dict[str, Any]]] = {
     "w/o MF&TS": (MILA, {"slow": 34, "multi_frame": False, "task_specific": False}),
     "fused": (MILA, {"slow": 34, "architecture": Architecture(propagate="fused")}),
     "fused w/o MF": (MILA, {"slow": 34, "architecture": Architecture(propagate="fused"), "multi_frame": False}),
+    "cosine": (MILA, {"slow": 34, "architecture": Architecture(cosine="learned")}),
     "concat": (MILA, {"slow": 34, "propagation": "concat"}),
     "K=1": (MILA, {"slow": 34, "keyframe_interval": 1}),
     "K=2": (MILA, {"slow": 34, "keyframe_interval": 2}),

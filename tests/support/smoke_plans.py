@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.grids import GRIDS
+from experiments.grids import ALL_GRIDS, GRIDS
 from experiments.plan import Plan, make_plan
 from experiments.profiles import SMOKE, Profile
 from experiments.stages import Train
@@ -18,6 +18,6 @@ def smoke_plan(**changes: Any) -> Plan:
 
 def trains_of(name: str, profile: Profile = SMOKE) -> dict[str, Train]:
     """The training of each row of a grid."""
-    grid = GRIDS[name]
+    grid = ALL_GRIDS[name]
     data = "rooms" if grid.suite == NYUV2 else "street"
     return {row.label: row.evaluations[0][0].train for row in smoke_plan(grid=grid, data=data, profile=profile).rows}

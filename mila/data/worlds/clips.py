@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mila.common.types import Array, Progress
 from mila.data.clips import Clip
-from mila.data.worlds.ray_casting import View, cast, flow
+from mila.data.worlds.ray_casting import View, cast, flow, motion
 from mila.data.worlds.rendering import (
     VERSION,
     Split,
@@ -179,6 +179,27 @@ class WorldClips(_WorldSource):
             targets["normals"] = rendered.normals
         return Clip(rendered.frames, targets)
 
+    def motion(self, index: int, frames: int) -> tuple[Array, Array]:
+        """Exact motion of annotated frame `index` to each of the `frames` frames before it, the nearest first.
+
+        Returns:
+            Flow float32 `[frames, 2, H, W]` in pixels, and bool `[frames, H, W]`: the frame before shows the point. See
+            `ray_casting.flow`.
+
+        Raises:
+            IndexError: `index` is not in 0..len - 1.
+            UserError: see `check`.
+        """
+        self._check_index(index)
+        self.check(frames + 1)
+        scene = scene_of(self._world, self._split, self._seed, index)
+        now, *before = (
+            view_at(self._world, scene, -back * self._stride, self.height, self.width) for back in range(frames + 1)
+        )
+        surface, depth = cast(now, self.height, self.width)
+        flows = [flow(scene, now, then, surface, depth) for then in before]
+        return np.stack([shift for shift, _ in flows]), np.stack([visible for _, visible in flows])
+
 
 class WorldFlow(_WorldSource):
     """The clips of `WorldClips` with another target: the exact optical flow to the frame before.
@@ -210,5 +231,7 @@ class WorldFlow(_WorldSource):
         """
         rendered = self._render(index, length)
         before = view_at(self._world, rendered.scene, -self._stride, self.height, self.width)
-        motion, _ = flow(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)
-        return Clip(rendered.frames, {"flow": motion})
+        return Clip(
+            rendered.frames,
+            {"flow": motion(rendered.scene, rendered.view, before, rendered.surface, rendered.depth)},
+        )

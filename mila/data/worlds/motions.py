@@ -16,6 +16,10 @@ Vec = tuple[float, float, float]
 Motion = Callable[[float], tuple[Array, Array]]
 """Time in frames -> rotation `[3, 3]` and translation `[3]` that carry the rest pose to the pose at that time."""
 
+UNTURNED: Array = np.eye(3)
+"""The rotation of what moves without turning."""
+UNTURNED.setflags(write=False)
+
 
 def about(axis: int, angle: float) -> Array:
     """Rotation matrix about a coordinate axis; about y, a positive angle turns z towards x."""
@@ -30,13 +34,13 @@ def about(axis: int, angle: float) -> Array:
 def glide(velocity: Vec) -> Motion:
     """Constant velocity, metres per frame."""
     v = np.array(velocity)
-    return lambda time: (np.eye(3), v * time)
+    return lambda time: (UNTURNED, v * time)
 
 
 def sway(direction: Vec, amplitude: float, period: float, phase: float) -> Motion:
     """Back and forth along a direction, at the rest pose at time 0, without turning."""
     d = np.array(direction)
-    return lambda time: (np.eye(3), d * amplitude * _swing(time, period, phase))
+    return lambda time: (UNTURNED, d * amplitude * _swing(time, period, phase))
 
 
 def hinge(pivot: Vec, axis: Array, amplitude: float, period: float, phase: float, velocity: Vec) -> Motion:

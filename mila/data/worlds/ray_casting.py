@@ -7,16 +7,22 @@ only met with the rays inside its projected bounding box.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mila.common.types import Array
-from mila.data.worlds.scene import BOX, CYLINDER, Scene
+from mila.data.worlds.scene import BOX, CYLINDER, ELLIPSOID, Scene
+from mila.data.worlds.windows import areas, spans_of, windows
 
 NEAR = 0.05
 """Nothing closer than this, in metres, is seen."""
+_SMALL = 1024
+"""Primitives in windows of fewer pixels are cast together."""
+_RAYS = 16384
+"""So many rays of a large window are cast at once, as their numbers stay in the processor's cache."""
 
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
@@ -91,27 +97,26 @@ def bounds(camera: Camera, rotation: Array, centre: Array, half: Array) -> Array
     """Image boxes x0, y0, x1, y1 `[P, 4]` around oriented boxes, clipped at the near plane."""
     corners = centre[:, None] + (_CORNERS * half[:, None]) @ np.swapaxes(rotation, 1, 2)
     local = (corners - camera.position) @ camera.rotation
-    start, end = local[:, _EDGES[:, 0]], local[:, _EDGES[:, 1]]
+    box = _around(camera, local)
+    behind = local[..., 2] < NEAR
+    cut = np.flatnonzero(behind.any(1) & ~behind.all(1))
+    if cut.size:
+        start, end = local[cut][:, _EDGES[:, 0]], local[cut][:, _EDGES[:, 1]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.clip((NEAR - start[..., 2:]) / (end[..., 2:] - start[..., 2:]), 0, 1)
+        box[cut] = _around(camera, np.concatenate([local[cut], start + (end - start) * np.nan_to_num(part)], 1))
+    return box
+
+
+def _around(camera: Camera, points: Array) -> Array:
+    """Image boxes `[P, 4]` around those of the points `[P, N, 3]` of the camera frame that are not too near."""
+    x, y, z = np.moveaxis(points, 2, 0)
+    outside = z < NEAR * 0.999
     with np.errstate(divide="ignore", invalid="ignore"):
-        cut = np.clip((NEAR - start[..., 2:]) / (end[..., 2:] - start[..., 2:]), 0, 1)
-        crossing = start + (end - start) * np.nan_to_num(cut)
-        points = np.concatenate([local, crossing], 1)
-        x = camera.fx * points[..., 0] / points[..., 2] + camera.cx
-        y = camera.fy * points[..., 1] / points[..., 2] + camera.cy
-    outside = points[..., 2] < NEAR * 0.999
-    low = [np.where(outside, np.inf, v).min(1) for v in (x, y)]
-    high = [np.where(outside, -np.inf, v).max(1) for v in (x, y)]
-    return np.stack([*low, *high], 1)
-
-
-def windows(box: Array, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
-    """Index and pixel window i0, i1, j0, j1 of every image box that holds a pixel centre."""
-    limit = np.array((width, height, width, height))
-    finite = np.clip(box, -1, limit)
-    first = np.maximum(np.ceil(finite[:, :2] - 1e-3), 0).astype(int)
-    last = np.minimum(np.floor(finite[:, 2:] + 1e-3) + 1, limit[:2]).astype(int)
-    kept = np.flatnonzero((last > first).all(1)).tolist()
-    return [(k, first[k, 1].item(), last[k, 1].item(), first[k, 0].item(), last[k, 0].item()) for k in kept]
+        image = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy])
+    low = np.where(outside, np.inf, image).min(2)
+    high = np.where(outside, -np.inf, image).max(2)
+    return np.concatenate([low, high]).T
 
 
 def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
@@ -123,50 +128,100 @@ def cast(view: View, height: int, width: int) -> tuple[Array, Array]:
     depth = np.full((height, width), np.inf, np.float32)
     surface = np.full((height, width), -1, np.int32)
     dx, dy = (v.astype(np.float32) for v in view.camera.rays(height, width))
-    dy = dy[:, None]
-    matrix, shape = view.matrix.astype(np.float32), view.shape.tolist()
-    origin = view.origin.astype(np.float32)
+    matrix, origin = view.matrix.astype(np.float32), view.origin.astype(np.float32)
+    found = windows(view.box, height, width)
+    small = areas(found) < _SMALL
     with np.errstate(all="ignore"):
-        for k, i0, i1, j0, j1 in windows(view.box, height, width):
-            x, y, m = dx[j0:j1], dy[i0:i1], matrix[k]
-            ray = [m[axis, 0] * x + (m[axis, 1] * y + m[axis, 2]) for axis in range(3)]
-            enter, leave = _interval(shape[k], origin[k], ray)
-            closest = depth[i0:i1, j0:j1]
-            hit = enter < leave
-            hit &= enter > NEAR
-            hit &= enter < closest
-            np.copyto(closest, enter, where=hit)
-            np.copyto(surface[i0:i1, j0:j1], k, where=hit)
+        for k, i0, i1, j0, j1 in found[~small].tolist():
+            rows = max(_RAYS // (j1 - j0), 1)
+            for first in range(i0, i1, rows):
+                last = min(first + rows, i1)
+                ray = _rays_in(matrix[k], dx[j0:j1], dy[first:last, None])
+                enter, leave = _interval(int(view.shape[k]), origin[k], ray)
+                closest = depth[first:last, j0:j1]
+                hit = enter < leave
+                hit &= enter > NEAR
+                hit &= enter < closest
+                np.copyto(closest, enter, where=hit)
+                np.copyto(surface[first:last, j0:j1], k, where=hit)
+        shapes = view.shape[found[:, 0]]
+        for shape in (BOX, ELLIPSOID, CYLINDER):
+            some = found[small & (shapes == shape)]
+            if len(some):
+                _cast_together(shape, some, matrix, origin, dx, dy, depth, surface)
     return surface, depth
+
+
+def _rays_in(matrix: Array, x: Array, y: Array) -> list[Array]:
+    """Rays of columns x `[W]` and rows y `[H, 1]` in a primitive's frame, `[H, W]`, or `[H, 1]` where all x agree."""
+    rays = []
+    for along, down, ahead in matrix:
+        row = down * y + ahead
+        rays.append(row if along == 0 and row.all() else along * x + row)
+    return rays
+
+
+def _cast_together(
+    shape: int, found: Array, matrix: Array, origin: Array, dx: Array, dy: Array, depth: Array, surface: Array
+) -> None:
+    """Cast primitives of one shape in their windows `[K, 5]`; of equally close ones the first in the scene stays."""
+    spans = spans_of(found, depth.shape[1])
+    index = found[:, 0].take(spans.window)
+    y = dy.take(spans.row)
+    part = matrix[index]  # [S, 3, 3]
+    rows = [part[:, axis, 1] * y + part[:, axis, 2] for axis in range(3)]
+    x = dx.take(spans.column)
+    ray = [part[:, axis, 0].take(spans.span) * x + rows[axis].take(spans.span) for axis in range(3)]
+    start = origin[index]
+    enter, leave = _interval(shape, [start[:, axis].take(spans.span) for axis in range(3)], ray)
+    depths, surfaces = depth.ravel(), surface.ravel()
+    hit = enter < leave
+    hit &= enter > NEAR
+    hit &= enter <= depths.take(spans.pixel)
+    kept = np.flatnonzero(hit)
+    pixel, enter, which = spans.pixel[kept], enter[kept], index.take(spans.span[kept]).astype(np.int32)
+    before = depths[pixel]
+    np.minimum.at(depths, pixel, enter)
+    closest = np.flatnonzero(enter == depths[pixel])
+    pixel, nearer = pixel[closest], enter[closest] < before[closest]
+    surfaces[pixel[nearer]] = len(matrix)
+    np.minimum.at(surfaces, pixel, which[closest])
 
 
 def cast_points(view: View, x: Array, y: Array) -> tuple[Array, Array]:
     """The first hit of the rays through any image coordinates `[N]`: surface int32 and depth float64 `[N]`."""
-    depth = np.full(x.shape, np.inf)
-    surface = np.full(x.shape, -1, np.int32)
-    camera = view.camera
+    camera, row = view.camera, np.floor(y).astype(np.int32)
+    order = np.argsort(row, kind="stable")  # so that a box is compared with the points of its rows alone
+    x, y, row = x[order], y[order], row[order]
+    depth, surface = np.full(x.shape, np.inf), np.full(x.shape, -1, np.int32)
+    first = np.searchsorted(row, np.floor(view.box[:, 1] - 1e-3), "left").tolist()
+    last = np.searchsorted(row, np.floor(view.box[:, 3] + 1e-3), "right").tolist()
     with np.errstate(all="ignore"):
         for k, (x0, y0, x1, y1) in enumerate(view.box):
-            near = np.flatnonzero((x >= x0 - 1e-3) & (x <= x1 + 1e-3) & (y >= y0 - 1e-3) & (y <= y1 + 1e-3))
+            here = slice(first[k], last[k])
+            px, py = x[here], y[here]
+            near = np.flatnonzero((px >= x0 - 1e-3) & (px <= x1 + 1e-3) & (py >= y0 - 1e-3) & (py <= y1 + 1e-3))
             if near.size == 0:
                 continue
-            dx, dy = (x[near] - camera.cx) / camera.fx, (y[near] - camera.cy) / camera.fy
+            dx, dy = (px[near] - camera.cx) / camera.fx, (py[near] - camera.cy) / camera.fy
             ray = [row[0] * dx + row[1] * dy + row[2] for row in view.matrix[k]]
             enter, leave = _interval(int(view.shape[k]), view.origin[k], ray)
+            near += first[k]
             hit = (enter < leave) & (enter > NEAR) & (enter < depth[near])
             depth[near[hit]] = enter[hit]
             surface[near[hit]] = k
-    return surface, depth
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return surface[back], depth[back]
 
 
-def _interval(shape: int, origin: Array, ray: list[Array]) -> tuple[Array, Array]:
+def _interval(shape: int, origin: Sequence[Array] | Array, ray: list[Array]) -> tuple[Array, Array]:
     """Where rays enter and leave a unit shape; a miss leaves before it enters, or is not a number."""
     if shape == BOX:
         enter, leave = _slab(origin[0], ray[0])
         for axis in (1, 2):
             first, last = _slab(origin[axis], ray[axis])
-            np.maximum(enter, first, out=enter)
-            np.minimum(leave, last, out=leave)
+            enter, leave = np.maximum(enter, first), np.minimum(leave, last)
         return enter, leave
     axes = (0, 2) if shape == CYLINDER else (0, 1, 2)
     a = sum(ray[axis] * ray[axis] for axis in axes)
@@ -176,19 +231,19 @@ def _interval(shape: int, origin: Array, ray: list[Array]) -> tuple[Array, Array
     enter, leave = (-b - root) / a, (root - b) / a
     if shape == CYLINDER:
         first, last = _slab(origin[1], ray[1])
-        np.maximum(enter, first, out=enter)
-        np.minimum(leave, last, out=leave)
+        enter, leave = np.maximum(enter, first), np.minimum(leave, last)
     return enter, leave
 
 
 def _slab(origin: Any, ray: Array) -> tuple[Array, Array]:
     inverse = 1 / ray
-    middle, reach = inverse * -origin, np.abs(inverse)
-    return middle - reach, middle + reach
+    reach = np.abs(inverse)
+    inverse *= -origin
+    return inverse - reach, inverse + reach
 
 
 def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array]:
-    """Exact motion of the seen points to the next view.
+    """Exact motion of the seen points to the next view, and which of them are seen there.
 
     Args:
         scene: the scene of both views.
@@ -202,26 +257,44 @@ def flow(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> t
         visible bool `[H, W]`: the point is between the outermost pixel centres of the next view and nothing hides it.
     """
     height, width = surface.shape
+    x, y, z = _moved(scene, now, then, surface, depth)
+    visible = (z > NEAR) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    found, reached = cast_points(then, x[visible], y[visible])
+    wanted, z = surface[visible], z[visible]
+    with np.errstate(invalid="ignore"):
+        same = (found == wanted) & (np.abs(reached - z) < 1e-3 * z)
+    visible[visible] = np.where(wanted < 0, found < 0, same)
+    return _displacement(x, y), visible
+
+
+def motion(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> Array:
+    """The first of what `flow` returns; which points are seen again takes longer to find out than the rest."""
+    x, y, _ = _moved(scene, now, then, surface, depth)
+    return _displacement(x, y)
+
+
+def _displacement(x: Array, y: Array) -> Array:
+    """Pixels from where image coordinates `[H, W]` stand to what they say, float32 `[2, H, W]`."""
+    height, width = x.shape
+    return np.stack([x - np.arange(width), y - np.arange(height)[:, None]]).astype(np.float32)
+
+
+def _moved(scene: Scene, now: View, then: View, surface: Array, depth: Array) -> tuple[Array, Array, Array]:
+    """Image coordinates and depth in the next view, float64 `[H, W]` each, of the points that `cast` found."""
+    height, width = surface.shape
     dx, dy = now.camera.rays(height, width)
     direction = np.stack([*np.meshgrid(dx, dy), np.ones((height, width))])
     world = np.tensordot(now.camera.rotation, direction, 1)
     sky = surface < 0
-    index = np.where(sky, 0, surface)
-    finite = np.where(sky, 1.0, depth.astype(np.float64))
-    points = world * finite + now.camera.position[:, None, None]
-    for k in scene.motions:
-        here = surface == k
-        if here.any():
-            turn = then.rotation[k] @ now.rotation[k].T
-            points[:, here] = turn @ (points[:, here] - now.centre[k][:, None]) + then.centre[k][:, None]
+    points = world * np.where(sky, 1.0, depth.astype(np.float64))
+    points += now.camera.position[:, None, None]
+    flat, which = points.reshape(3, -1), surface.ravel()
+    for k in set(np.unique(which).tolist()).intersection(scene.motions):
+        here = np.flatnonzero(which == k)
+        turn = then.rotation[k] @ now.rotation[k].T
+        flat[:, here] = turn @ (flat.take(here, 1) - now.centre[k][:, None]) + then.centre[k][:, None]
     x, y, z = then.camera.project(points)
-    away = then.camera.project_direction(world)
-    x, y, z = (np.where(sky, far, near) for far, near in zip(away, (x, y, z), strict=True))
-    visible = (z > NEAR) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    found, reached = cast_points(then, x[visible], y[visible])
-    seen_sky = sky[visible]
-    with np.errstate(invalid="ignore"):
-        same = (found == index[visible]) & (np.abs(reached - z[visible]) < 1e-3 * z[visible])
-    visible[visible] = np.where(seen_sky, found < 0, same)
-    motion_field = np.stack([x - np.arange(width), y - np.arange(height)[:, None]])
-    return motion_field.astype(np.float32), visible
+    if sky.any():
+        away = then.camera.project_direction(world)
+        x, y, z = (np.where(sky, far, near) for far, near in zip(away, (x, y, z), strict=True))
+    return x, y, z

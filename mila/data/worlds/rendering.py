@@ -185,7 +185,14 @@ def sensor_image(clean: Array, scene: Scene, identity: tuple[str | int, ...]) ->
     """Gaussian noise whose variance grows with the light, then 8 bits; a function of the identity alone."""
     rng = np.random.default_rng(_digest("noise", *identity))
     offset, slope = scene.noise
-    noise = rng.standard_normal(clean.shape, np.float32)
-    noise *= np.sqrt(clean * np.float32(slope) + np.float32(offset))
-    noise += clean
-    return (np.clip(noise, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = np.empty(clean.shape, np.uint8)
+    for channel, light in zip(image, clean, strict=True):
+        noise, spread = rng.standard_normal(light.shape, np.float32), light * np.float32(slope)
+        spread += np.float32(offset)
+        noise *= np.sqrt(spread, out=spread)
+        noise += light
+        np.clip(noise, 0, 1, out=noise)
+        noise *= 255
+        noise += 0.5
+        channel[:] = noise
+    return image

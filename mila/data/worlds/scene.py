@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mila.common.types import Array
-from mila.data.worlds.motions import Motion, Vec
+from mila.data.worlds.motions import UNTURNED, Motion, Vec
 
 BOX, ELLIPSOID, CYLINDER = 0, 1, 2  # the cylinder's axis is its own y
 
@@ -117,10 +117,14 @@ class Scene:
     def pose(self, time: float) -> tuple[Array, Array]:
         """Rotation `[P, 3, 3]` and centre `[P, 3]` of every primitive."""
         rotation, centre = self.rotation.copy(), self.centre.copy()
+        moved = {motion: motion(time) for motion in set(self.motions.values())}  # parts of a thing share a motion
         for index, motion in self.motions.items():
-            turn, shift = motion(time)
-            rotation[index] = turn @ rotation[index]
-            centre[index] = turn @ centre[index] + shift
+            turn, shift = moved[motion]
+            if turn is UNTURNED:
+                centre[index] += shift
+            else:
+                rotation[index] = turn @ rotation[index]
+                centre[index] = turn @ centre[index] + shift
         return rotation, centre
 
 

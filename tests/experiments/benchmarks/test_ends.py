@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from experiments.benchmarks import attention, latency, reading, runner
+from experiments.benchmarks import attention, latency, reading, rendering, runner
 
-ALL = (attention, latency, reading, runner)
-ONE_OPTION = {attention: "rounds", latency: "rounds", reading: "batch", runner: "stages"}
+ALL = (attention, latency, reading, rendering, runner)
+ONE_OPTION = {attention: "repeats", latency: "rounds", reading: "batch", rendering: "repeats", runner: "stages"}
 
 
 @pytest.mark.parametrize("benchmark", ALL)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.commands.run import main
-from experiments.grids import FIGURES, GRIDS, TABLES
+from experiments.grids import BEYOND, FIGURES, GRIDS, TABLES
 from tests.support.command_line import SMOKE_RUN, run_command
 
 
@@ -22,7 +22,8 @@ def test_help_and_list_name_everything(capsys: pytest.CaptureFixture[str]) -> No
         assert option in text
     assert main(["--list"]) == 0
     text = capsys.readouterr().out
-    for name in (*TABLES, *FIGURES, "table7", *GRIDS, "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
+    grids = (*TABLES, *FIGURES, *GRIDS, *BEYOND)
+    for name in (*grids, "table7", "quick", "smoke", "rooms", "street", "nyuv2", "cityscapes"):
         assert name in text
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.profiles import SMOKE
 from experiments.runner.run_stage import run_stage
+from experiments.runner.stage_functions import score
 from experiments.sources import Source
 from experiments.stages import Data, in_order
 from experiments.store import Store
@@ -60,3 +61,21 @@ def test_scores_are_means_over_the_last_epochs(tmp_path: Path) -> None:
     assert states["epoch-0002.pt"] != states["model.pt"]
     for name, value in store.record(score).result["metrics"].items():
         assert value == pytest.approx((states["epoch-0002.pt"][name] + states["model.pt"][name]) / 2, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_scores_at_all_offsets_are_those_of_each_alone(tmp_path: Path) -> None:
+    row = next(row for row in smoke_plan().rows if row.label == "MILA (ours)")
+    first = row.evaluations[0][0]
+    scores = [replace(each, train=replace(first.train, starts=())) for each in row.evaluations[0]]
+    store = Store(tmp_path)
+    for stage in in_order([scores[2]]):
+        outcome = run_stage(stage, store, "cpu")
+        assert outcome.error is None
+    assert outcome.along == tuple(each.key for each in scores if each is not scores[2])
+    for offset, stage in enumerate(scores):
+        record = store.record(stage)
+        assert record.result["offset"] == offset
+        assert set(record.files) == {"clips.npz", "pictures.npz"}
+        assert score(stage, store, "cpu", lambda *_: None) == (record.result["metrics"], record.result["states"])
+    assert len({str(store.record(stage).result["metrics"]) for stage in scores}) == len(scores)

@@ -15,7 +15,8 @@ from baselines.slow_fast import SlowFast
 from baselines.svc import SVC
 from mila.attention import local_attention
 from mila.cost.comparison import Comparison, CounterName, compare, compare_step
-from mila.model import MILA, Architecture
+from mila.model import MILA
+from mila.switches import Architecture
 from mila.tasks import NYUV2
 from mila.video_model import VideoModel
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.multi_task import MultiTask
-from experiments.benchmarks.attention import peak_memory
+from experiments.benchmarks.taking_turns import peak_memory
 from mila.attention import local_attention
 from mila.cost.memory import LiveTensors, memory
 from mila.errors import UserError

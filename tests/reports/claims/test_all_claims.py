@@ -6,9 +6,7 @@ import pytest
 
 from reports.claims.all_claims import CLAIMS
 from reports.claims.sources import published
-from reports.claims.statements import (
-    Verdict,
-)
+from reports.claims.statements import Verdict
 from tests.support.fake_claims import verdict
 
 

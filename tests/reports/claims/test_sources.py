@@ -10,17 +10,14 @@ from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.costs.values import RowCost
 from experiments.grids.propagation import TABLE6
 from experiments.profiles import SMOKE
-from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
 from mila.cost.conventions import Cost
 from mila.cost.latency import Latency, Times
+from reports.claims.numbers import At
 from reports.claims.sources import counted, measured, timed
-from reports.claims.statements import (
-    At,
-    Ranks,
-)
+from reports.claims.statements import Ranks
 from reports.pages.costs import read_costs, write_costs
-from tests.support.fake_claims import CELLS, runs, verdict
+from tests.support.fake_claims import CELLS, row_result, runs, verdict
 
 
 def row_cost(label: str, row: str, average: float) -> RowCost:
@@ -46,7 +43,7 @@ def test_counted_costs_are_found_by_published_names(tmp_path: Path) -> None:
 
 
 def test_scores_are_in_the_printed_units() -> None:
-    source = measured([runs(MILA=(0.31, 0.02))])
+    source = measured([runs(MILA=(0.29, 0.31, 0.33))])
     found = source(At(2, "cityscapes", "MILA", "miou"))
     assert found is not None
     assert (found.value, found.std) == pytest.approx((31, 2))
@@ -58,8 +55,8 @@ def test_scores_are_in_the_printed_units() -> None:
 
 def test_scores_at_the_ends_of_an_interval_and_of_rows_that_are_not_printed() -> None:
     plan = embedded_plan(TABLE6[0], SMOKE)
-    value = Value(0.25, 0.02, 3, (0.3, 0.24, 0.21), (0.01, 0.02, 0.03))
-    results = tuple(RowResult(row, {"miou": value}, "", None, (), (), None) for row in plan.rows)
+    seeds = [(0.3 + x, 0.24 + 2 * x, 0.21 + 3 * x) for x in (-0.01, 0.0, 0.01)]
+    results = tuple(row_result(row, seeds) for row in plan.rows)
     source = measured([Runs(plan, results)])
     first, last = (source(At(6, "cityscapes", "Optical flow, warping", f"miou@{end}")) for end in ("first", "last"))
     assert str(first) == "30 ± 1 (n = 3)"

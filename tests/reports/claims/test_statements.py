@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from reports.claims.numbers import At, Number, Score, Source
 from reports.claims.statements import (
     Adds,
-    At,
-    Number,
     Ranks,
     Saves,
     Similar,
-    Source,
     Takes,
     Verdict,
     Widens,
     together,
 )
-from tests.support.fake_claims import verdict
+from reports.differences import Family
+from tests.support.fake_claims import scores, verdict
+from tests.support.fake_scores import by_clip
 
 A, B, C, D = (At(2, "cityscapes", row, "miou") for row in "ABCD")
 
@@ -33,8 +33,9 @@ def exact(numbers: Mapping[At, float]) -> Source:
     return {cell: Number(value, f"{value:g}") for cell, value in numbers.items()}.get
 
 
-def seeds(numbers: Mapping[At, tuple[float, float | None]], n: int = 3) -> Source:
-    return {cell: Number(value, f"{value:g}", std, n) for cell, (value, std) in numbers.items()}.get
+def about(mean: float, apart: float = 0.1) -> tuple[float, ...]:
+    """Three seeds of a mean, so far apart."""
+    return (mean - apart, mean + apart, mean)
 
 
 def test_a_saving_is_rounded_as_it_is_said() -> None:
@@ -70,13 +71,24 @@ def test_what_is_added_has_a_stated_limit() -> None:
 
 
 def test_one_seed_cannot_tell_and_says_so() -> None:
-    one = seeds({A: (3.0, None), B: (2.0, None), C: (2.5, None), D: (1.0, None)}, n=1)
+    one = scores({A: [3.0], B: [2.0], C: [2.5], D: [1.0]})
     for statement in (Ranks("", A, (B,)), Similar("", A, (B,), 0.5), Widens("", (A, B), (C, D))):
         finding = statement.judge(one)
         assert finding is not None
         assert finding.verdict == "cannot tell"
         assert "n = 1" in finding.text
-        assert "one seed has no spread" in finding.text
+        assert finding.text.endswith("(one seed: it tells two trained networks apart, and says nothing of the methods)")
+        assert "these two networks differ" not in finding.text
+
+
+def test_one_seed_tells_two_networks_apart_by_their_clips() -> None:
+    clips = np.random.default_rng(0).normal(size=(2, 1, 100)) + np.array([5.0, 2.0])[:, None, None]
+    family = Family([by_clip("A", clips[0]), by_clip("B", clips[1])])
+    source = {cell: Number(m, f"{m:g}", None, 1, Score(cell.row, family, 1.0)) for cell, m in ((A, 5.0), (B, 2.0))}
+    finding = Ranks("", A, (B,)).judge(source.get)
+    assert finding is not None
+    assert finding.verdict == "cannot tell"
+    assert "not told apart: B (these two networks differ: −" in finding.text
 
 
 def test_places_of_exact_numbers() -> None:
@@ -90,23 +102,38 @@ def test_places_of_exact_numbers() -> None:
 
 def test_places_with_spreads() -> None:
     rank = Ranks("", A, (B, C))
-    assert verdict(rank, seeds({A: (3.0, 0.2), B: (2.0, 0.2), C: (1.0, 0.2)})) == "holds"
-    assert verdict(rank, seeds({A: (2.3, 0.2), B: (2.0, 0.2), C: (1.0, 0.2)})) == "cannot tell"
-    assert verdict(rank, seeds({A: (2.0, 0.2), B: (3.0, 0.2), C: (1.0, 0.2)})) == "does not hold"
+    assert verdict(rank, scores({A: about(3), B: (1.9, 2.0, 2.1), C: about(1)})) == "holds"
+    unclear = rank.judge(scores({A: about(2.05, 0.2), B: (2.0, 1.9, 2.1), C: about(0)}))
+    assert unclear is not None
+    assert unclear.verdict == "cannot tell"
+    # A minus B is -0.15, 0.35, -0.05, which vary more than all rows do; 4 degrees of freedom; the last pair of three.
+    needed = 2.776 * np.std([-0.15, 0.35, -0.05], ddof=1) / math.sqrt(3)
+    assert f"not told apart: B (from a difference of {needed:.2g} on)" in unclear.text
+    assert verdict(rank, scores({A: about(2), B: (2.9, 3.0, 3.1), C: about(1)})) == "does not hold"
     # Behind one for certain, so first place is lost whatever the other is.
-    assert verdict(rank, seeds({A: (2.0, 0.2), B: (3.0, 0.2), C: (2.0, 0.2)})) == "does not hold"
-    assert verdict(rank, seeds({A: (3.0, None), B: (2.0, None), C: (1.0, None)}, n=1)) == "cannot tell"
+    assert verdict(rank, scores({A: about(2), B: (2.9, 3.0, 3.1), C: (2.1, 2.0, 1.9)})) == "does not hold"
+    assert verdict(rank, scores({A: [3.0], B: [2.0], C: [1.0]})) == "cannot tell"
 
 
-@given(st.floats(-10, 10), st.floats(-10, 10), st.floats(0, 3), st.floats(0, 3), st.sampled_from(["miou", "depth_abs"]))
-def test_two_rows_are_told_apart_as_in_the_tables(a: float, b: float, s: float, t: float, metric: str) -> None:
-    first, second = (At(2, "cityscapes", row, metric) for row in "AB")
-    found = verdict(Ranks("", first, (second,)), seeds({first: (a, s), second: (b, t)}))
-    lead = (a - b) * (-1 if metric == "depth_abs" else 1)
-    if s + t > 0:
-        assert found == ("cannot tell" if abs(lead) <= s + t else "holds" if lead > 0 else "does not hold")
-    else:
-        assert found == ("in part" if lead == 0 else "holds" if lead > 0 else "does not hold")
+@pytest.mark.parametrize("metric", ["miou", "depth_abs"])
+def test_a_place_and_the_order_of_rows_are_one_test(metric: str) -> None:
+    cells = [At(2, "cityscapes", row, metric) for row in "ABCDE"]
+    generator = np.random.default_rng(5)
+    found: set[Verdict | None] = set()
+    for _ in range(30):
+        numbers = {cell: (generator.normal(scale=2) + generator.normal(size=3)).tolist() for cell in cells}
+        source = scores(numbers)
+        first, second = (source(cell) for cell in cells[:2])
+        assert first is not None
+        assert first.score is not None
+        assert second is not None
+        difference = first.score.family.difference("A", "B")
+        assert difference is not None
+        lead = difference.mean * (-1 if metric == "depth_abs" else 1)
+        wanted = "cannot tell" if not difference.differ else "holds" if lead > 0 else "does not hold"
+        found.add(verdict(Ranks("", cells[0], (cells[1],)), source))
+        assert verdict(Ranks("", cells[0], (cells[1],)), source) == wanted
+    assert found == {"holds", "does not hold", "cannot tell"}
 
 
 def test_similar_has_a_stated_limit() -> None:
@@ -116,8 +143,9 @@ def test_similar_has_a_stated_limit() -> None:
     assert finding.text == "64; C 63.4: −0.6 (read as: within 0.5)"
     assert finding.verdict == "does not hold"
     assert verdict(similar, exact({A: 64.0, B: 64.2, C: 63.6})) == "holds"
-    assert verdict(similar, seeds({A: (64.0, 0.2), B: (64.1, 0.2), C: (63.4, 0.2)})) == "cannot tell"
-    assert verdict(similar, seeds({A: (64.0, 0.1), B: (64.1, 0.1), C: (64.0, 0.1)})) == "holds"
+    assert verdict(similar, scores({A: about(64.0), B: (64.2, 64.1, 64.0), C: about(63.4)})) == "cannot tell"
+    assert verdict(similar, scores({A: about(64.0), B: (64.2, 64.1, 64.0), C: about(62.0)})) == "does not hold"
+    assert verdict(similar, scores({A: about(64.0), B: (64.1, 64.2, 64.1), C: about(64.0)})) == "holds"
     assert verdict(Similar("", COST_A, (COST_B,), 0.0), exact({COST_A: 7.0, COST_B: 7.0})) == "holds"
 
 
@@ -125,9 +153,9 @@ def test_widening() -> None:
     widens = Widens("", (A, B), (C, D))
     assert verdict(widens, exact({A: 73.2, B: 72.1, C: 72.1, D: 69.8})) == "holds"
     assert verdict(widens, exact({A: 73.2, B: 72.1, C: 70.0, D: 69.8})) == "does not hold"
-    small = {A: (73.2, 0.1), B: (72.1, 0.1), C: (72.1, 0.1), D: (69.8, 0.1)}
-    assert verdict(widens, seeds(small)) == "holds"
-    assert verdict(widens, seeds({**small, D: (69.8, 1.0)})) == "cannot tell"
+    small = {A: about(73.2), B: about(72.1), C: (72.1, 72.2, 72.0), D: about(69.8)}
+    assert verdict(widens, scores(small)) == "holds"
+    assert verdict(widens, scores({**small, D: about(69.8, 1.5)})) == "cannot tell"
     ratio = Widens("", (COST_A, COST_B), (COST_C, COST_B), ratio=True)
     finding = ratio.judge(exact({COST_A: 2, COST_B: 8, COST_C: 4}))
     assert finding is not None

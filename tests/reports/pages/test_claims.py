@@ -28,7 +28,7 @@ from tests.support.fake_results import fill
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     write_costs(CELLS, [], [], [], tmp_path)
-    run = runs(MILA=(0.31, 0.02), MTAN=(0.25, 0.01))
+    run = runs(MILA=(0.29, 0.31, 0.33), MTAN=(0.25, 0.24, 0.26))
     write_claims([run], [], about(run.plan, manifest_of(run.plan.test_data, Store(tmp_path / "store"))), tmp_path)
     return tmp_path
 

@@ -18,12 +18,14 @@ from experiments.grids.figures import FIGURE1, FIGURE4, FIGURE5, FIGURE7, FIGURE
 from experiments.grids.grid import Grid
 from experiments.models import build
 from experiments.plan import Plan
+from experiments.profiles import SMOKE
 from experiments.runner.run_stage import run_stage
-from experiments.stages import Attend, PredictVideo, Visual, in_order
+from experiments.stages import Attend, FollowMotion, PredictVideo, Visual, in_order
 from experiments.store import Store
 from mila.common.checkpoint import save_checkpoint
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
+from mila.data.worlds.rendering import STREET_REACH
 from mila.errors import UserError
 from reports.report import Report, build_report
 from tests.support.fake_clips import FakeClips
@@ -51,12 +53,13 @@ def test_a_figure_trains_nothing_that_tables_do_not(grid: Grid) -> None:
 
 def test_what_is_kept_to_be_looked_at() -> None:
     for grid in (*FIGURE4, *FIGURE5):
-        (visual,) = visuals(plan_of(3, 4, grid=grid))
+        visual, *more = visuals(plan_of(3, 4, grid=grid))
+        assert [(type(one), one.train.seed) for one in more] == [(FollowMotion, 3)] * (grid.figure == 4)
         assert isinstance(visual, Attend)
         assert (visual.offset, visual.train.seed) == (4, 3)  # the first seed's
     videos = visuals(plan_of(0, grid=FIGURE7))
     assert [video.train.model for video in videos] == ["mila", "multinetpp", "mila"]  # MTAN has no keyframes
-    assert {video.data.length for video in videos} == {16}
+    assert {video.data.length for video in videos} == {1 + STREET_REACH // SMOKE.stride}  # a street has no more
     assert not visuals(plan_of(0, grid=FIGURE1))
     keys = {visuals(plan_of(0, grid=grid))[0].key for grid in (FIGURE4[0], FIGURE5[0])}
     assert len(keys) == 1  # both figures are drawn from one stage
@@ -168,11 +171,12 @@ def test_pages_of_figures_that_are_not_run_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_visuals_are_made_by_stages(tmp_path: Path) -> None:
-    """The two kinds of stages, on a network as it is before training."""
+    """The three kinds of stages, on a network as it is before training."""
     plan, store = plan_of(0, grid=FIGURE8), Store(tmp_path)
     video = next(visual for visual in visuals(plan) if visual.train.model == "mila")
     assert isinstance(video, PredictVideo)
     attend = Attend("attention", video.train, plan.test_data, offset=4)
+    follow = FollowMotion("motion", video.train, plan.test_data, interval=5, clips=1)
     for stage in (video.data, plan.train_data, plan.test_data):
         store.begin(stage)
         pack(FakeClips(2, plan.suite, *plan.profile.size(plan.suite)), 6, store.folder(stage) / "clips")
@@ -180,7 +184,7 @@ def test_visuals_are_made_by_stages(tmp_path: Path) -> None:
     store.begin(video.train)
     network = build(video.train.model, plan.suite, dict(video.train.arguments))
     save_checkpoint(store.folder(video.train) / "model.pt", video.train.key, {"model": network.state_dict()})
-    for visual in (video, attend):
+    for visual in (video, attend, follow):
         assert run_stage(visual, store, "cpu").error is None
     height, width = plan.profile.size(plan.suite)
     with np.load(store.folder(video) / "film.npz") as arrays:
@@ -189,4 +193,10 @@ def test_visuals_are_made_by_stages(tmp_path: Path) -> None:
         assert arrays["weights"].shape[:2] == (2, 3)
     assert store.record(video).result == {"clips": 2, "frames": 6, "keyframe_interval": 5}
     assert store.record(attend).result == {"offset": 4, "pictures": [0, 1], "window": 5}
+    found = store.record(follow).result
+    assert (found["clips"], found["interval"], len(found["agreement"])) == (1, 5, 12)
+    assert {(e["offset"], e["branch"]) for e in found["agreement"]} == {
+        (offset, task.name) for offset in (1, 2, 3, 4) for task in plan.suite.tasks
+    }
+    assert all(0 < e["entropy"] <= 1 and e["epe"] > 0 and e["cells"] for e in found["agreement"])
     assert isinstance(store.clips(video.data), PackedClips)

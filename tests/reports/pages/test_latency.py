@@ -13,11 +13,11 @@ import pytest
 from experiments.costs.latency import SHIPPED, read_records
 from experiments.grids.multi_task import TABLE2
 from experiments.profiles import QUICK, SMOKE
-from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
 from reports.pages.costs import read_counted, write_costs
 from reports.pages.latency import write_latency
 from reports.published.numbers import read_published
+from tests.support.fake_claims import row_result
 from tests.support.fake_costs import CELLS, COSTS, MEMORIES, NASTY, SPLITS, record, times
 
 
@@ -96,7 +96,7 @@ def test_nothing_timed_is_said(tmp_path: Path) -> None:
     write_latency([], [], {}, tmp_path)
     page = (tmp_path / "latency.html").read_text()
     assert "Nothing is timed yet" in page
-    assert page.count("<svg") == 1  # Figure 1 over GFLOPs is the paper's own
+    assert page.count("<svg") == 2  # Figure 1 over GFLOPs, and the average over tasks, are of the paper's own numbers
     assert (tmp_path / "latency.csv").read_text().count("\n") == 1
 
 
@@ -120,10 +120,42 @@ def test_figure_1_over_gflops_and_over_the_time_of_the_paper_s_networks(out: Pat
     assert '"Figure 1"' in (out / "latency.json").read_text()
 
 
+def test_the_average_over_tasks_over_gflops_and_over_time(out: Path) -> None:
+    write_latency([record("reference")], [], read_counted(out, 2), out)
+    gflops = {p["row"]: p for p in points(out / "latency" / "delta-gflops.csv")}
+    assert set(gflops) == set(read_published(2, "cityscapes"))
+    assert float(gflops["D101-SingleTask"]["Δ MTL (%)"]) == 0
+    timed = {p["row"]: p for p in points(out / "latency" / "delta-latency-reference-cpu.csv")}
+    assert set(timed) == {"D101-MultiTask", "MTAN*", "MILA"}
+    assert timed["MILA"]["measured (ms)"] == "12.5"
+    assert timed["MILA"]["Δ MTL (%)"] == gflops["MILA"]["Δ MTL (%)"]
+
+
+def test_the_measured_average_over_tasks_over_time(tmp_path: Path) -> None:
+    plan = embedded_plan(TABLE2, QUICK)
+    scores = {"D101-SingleTask": (0.5, 0.8, 0.04, 0.2), "MILA": (0.55, 0.8, 0.03, 0.2)}
+    names = ("miou", "pixel_acc", "depth_abs", "depth_rel")
+    results = tuple(
+        row_result(row, **{n: (x, x) for n, x in zip(names, scores.get(row.published or "", ()), strict=False)})
+        for row in plan.rows
+    )
+    write_latency([record()], [Runs(plan, results)], {}, tmp_path)
+    (mila,) = points(tmp_path / "latency" / "delta-embedded-latency-quick-cpu.csv")
+    # 10 % of the mIoU and none of the accuracy; 25 % of the absolute error and none of the relative one
+    assert (mila["row"], mila["Δ MTL (%)"], mila["std over seeds"], mila["n_seeds"]) == (
+        "MILA (ours)",
+        "8.75",
+        "0",
+        "2",
+    )
+    assert mila["measured (ms)"] == "12.5"
+
+
 @pytest.mark.parametrize("profile", ["quick", "smoke"])
 def test_published_miou_is_never_drawn_over_the_time_of_reduced_networks(profile: str, tmp_path: Path) -> None:
     write_latency([record(profile)], [], {}, tmp_path)
-    assert [p.name for p in (tmp_path / "latency").glob("*.svg")] == ["figure1-gflops.svg"]
+    drawn = sorted(p.name for p in (tmp_path / "latency").glob("*.svg"))
+    assert drawn == ["delta-gflops.svg", "figure1-gflops.svg"]
     page = text_of((tmp_path / "latency.html").read_text())
     assert "timed: nox -s bench-latency -- --profile reference ." in page
     words = "" if profile == "quick" else " -- --profile smoke"
@@ -141,12 +173,9 @@ def test_a_page_says_when_no_model_of_table_2_is_timed(tmp_path: Path) -> None:
 def test_measured_miou_has_plots_of_its_own(tmp_path: Path) -> None:
     runs = []
     for profile in (QUICK, SMOKE):
-        value = Value(0.31 if profile is QUICK else 0.11, 0.02, 3, (0.31,), None)
+        seeds = [x + (0.31 if profile is QUICK else 0.11) for x in (-0.02, 0.0, 0.02)]
         plan = embedded_plan(TABLE2, profile)
-        results = tuple(
-            RowResult(row, {"miou": value} if row.published == "MILA" else {}, "", None, (), (), None)
-            for row in plan.rows
-        )
+        results = tuple(row_result(row, seeds if row.published == "MILA" else ()) for row in plan.rows)
         runs.append(Runs(plan, results))
     # Runs of a profile are drawn over the times of that profile alone.
     for records, plots in (((record(),), ("quick",)), ((record(), record("reference")), ("quick",)), ((), ())):
@@ -173,7 +202,7 @@ def test_pages_need_no_network(out: Path) -> None:
     for name in ("costs", "latency"):
         page = (out / f"{name}.html").read_text()
         targets = {target for target in re.findall(r"""(?:src|href)\s*=\s*["']([^"'#]*)""", page) if target}
-        assert {t for t in targets if not t.startswith(("latency/figure1-", "costs/split-"))} <= {
+        assert {t for t in targets if not t.startswith(("latency/figure1-", "latency/delta-", "costs/split-"))} <= {
             *("index.html", "costs.html", "claims.html", "latency.html", f"{name}.csv")
         }
         assert not re.search(r"<(link|iframe|img)|@import", page)

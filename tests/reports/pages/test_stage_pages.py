@@ -24,7 +24,7 @@ def test_stage_pages_say_what_the_records_say(reports: list[Report]) -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     # 0.13 + 9 × 0.02 + 0.01 + 3 × 0.001
     assert "Segmentation: mIoU 32.3 % ↑ 0.323" in text
-    assert "Depth: Abs. 47 m × 100 ↓ 0.47" in text
+    assert "Depth: Abs. 45 m × 100 ↓ 0.45" in text
     assert f"Evaluate/{score.key}".lower() in text
     assert "Keyframe offset 3" in text
     assert "Seed 1" in text

@@ -12,7 +12,7 @@ from experiments.collect import collect_rows
 from experiments.grids.multi_task import TABLE1
 from experiments.stages import in_order
 from experiments.store import Store
-from reports.statistics import Difference
+from reports.differences import Difference
 from reports.tables.build_table import make_table
 from reports.tables.row_order import Comparison, orders, to_csv
 from reports.tables.table import Column
@@ -24,11 +24,14 @@ COLUMN = Column("miou", "Segmentation", "mIoU", "%", "higher", 100.0, 1, True, T
 @pytest.mark.parametrize(
     ("published", "measured", "agreement"),
     [
-        (1.0, Difference(2.0, 1.0, 3.0, 0.01, 3), "supported"),
-        (-1.0, Difference(-2.0, -3.0, -1.0, 0.01, 3), "supported"),
-        (1.0, Difference(-2.0, -3.0, -1.0, 0.01, 3), "contradicted"),
-        (1.0, Difference(2.0, -1.0, 5.0, 0.2, 3), "cannot tell"),
-        (1.0, Difference(2.0, None, None, None, 1), "cannot tell"),
+        (1.0, Difference(2.0, 3, 9, 0.1, 2, 0.01, 0.04), "supported"),
+        (-1.0, Difference(-2.0, 3, 9, 0.1, 2, 0.01, 0.04), "supported"),
+        (1.0, Difference(-2.0, 3, 9, 0.1, 2, 0.01, 0.04), "contradicted"),
+        (1.0, Difference(2.0, 3, 9, 0.1, 2, 0.01, 0.06), "cannot tell"),
+        (1.0, Difference(2.0, 1, 9, 0.1, 8, 0.01, 0.04), "networks differ"),
+        (-1.0, Difference(2.0, 1, 9, 0.1, 8, 0.01, 0.04), "networks differ"),
+        (1.0, Difference(2.0, 1, 9, 0.1, 8, 0.01, 0.06), "cannot tell"),
+        (1.0, Difference(2.0, 1, 0), "cannot tell"),
         (1.0, None, "not run"),
     ],
 )
@@ -41,8 +44,8 @@ def test_pairs_of_a_table(tmp_path: Path) -> None:
     fill(store, plan)
     (store.folder(plan.rows[2].evaluations[0][0]) / "record.json").unlink()
     results = collect_rows(plan, store)
-    found = {order.column.key: order for order in orders(make_table(plan, results), results)}
-    assert len(found) == 9
+    found = {order.column.key: order for order in orders(make_table(plan, results))}
+    assert len(found) == 10  # nine metrics and the average over tasks
     order = found["miou"]
     # Ten rows; D101-MultiTask and MTAN* both print 37.1.
     assert order.pairs == 44
@@ -76,6 +79,6 @@ def test_rows_that_are_not_run(tmp_path: Path) -> None:
         if stage.kind == "evaluate":
             (store.folder(stage) / "record.json").unlink()
     results = collect_rows(plan, store)
-    order = orders(make_table(plan, results), results)[0]
+    order = orders(make_table(plan, results))[0]
     assert order.counts["not run"] == 9
     assert sum(order.counts.values()) == order.pairs

@@ -1,0 +1,256 @@
+"""Path `triton`: local attention in one launch forward and two backward, for an NVIDIA GPU; `triton_kernels` has them.
+
+Where PyTorch comes without Triton, or a tensor is not for the kernels, `refusal` says why. A kernel that fails to
+compile or to launch is said in one warning, and from then on the process takes path `band`. Second gradients are those
+of `band`, and so is everything inside a transform of `torch.func` (vmap, grad). A value that is not finite reaches at
+most the pixels of the tiles whose windows it lies in or beside, never another image.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mila.kernels import band
+from mila.kernels.reference import wide
+
+MAX_WINDOW = 15
+"""Largest window that the kernels are tested with; a larger one wants wider tiles."""
+
+_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+_MOST_IMAGES = 65535
+"""CUDA's limit on the third dimension of a grid."""
+
+_COLUMNS = 16
+"""Pixels a row of a tile: the least that a tensor core takes, so that little of a tile hangs over the image's edge."""
+
+_BUSY = 2 * 132
+"""Programs below which tiles are halved: two for each multiprocessor of an H100."""
+
+_failures: list[str] = []
+
+
+class KernelError(RuntimeError):
+    """A kernel did not compile or launch."""
+
+
+def failure() -> str | None:
+    """What failed in this process, in one sentence, and made it take path `band`; None if nothing did."""
+    return _failures[0] if _failures else None
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def refusal(query: Tensor, key: Tensor, value: Tensor, window: int) -> str | None:
+    """Why the kernels cannot take these tensors, as the end of a sentence; None if they can."""
+    if not _has_triton():
+        return "Triton is not installed"
+    if query.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"it runs on an NVIDIA GPU, and the tensors are on {query.device.type!r}"
+    for tensor in (query, key, value):
+        if tensor.dtype not in _TYPES:
+            return f"it takes float32, bfloat16 and float16, not {str(tensor.dtype).removeprefix('torch.')}"
+    if window > MAX_WINDOW:
+        return f"its largest window is {MAX_WINDOW}, not {window}"
+    if len(value) > _MOST_IMAGES:
+        return f"it takes at most {_MOST_IMAGES} images at once, not {len(value)}"
+    return None
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
+    """Eqs. 1 and 2 by the kernels, or by path `band` where one failed; see `mila.attention.local_attention`.
+
+    Args:
+        query: `[B, C', H, W]`.
+        key: same shape.
+        value: `[B, C, H, W]`.
+        window: odd L.
+
+    Returns:
+        `[B, C, H, W]` in the type and layout of `value`.
+    """
+    transformed = torch._C._are_functorch_transforms_active()
+    if not (_failures or transformed or 0 in (query.numel(), value.numel())):
+        if query.dtype != key.dtype:
+            query, key = wide(query), wide(key)
+        try:
+            if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
+                out: Tensor = Fused.apply(query, key, value, window)
+                return out
+            return _forward(_dense(query), _dense(key), _dense(value), window, save=False)[0]
+        except KernelError as error:
+            _give_up(error)
+    return band.attention(query, key, value, window)
+
+
+class Fused(torch.autograd.Function):
+    """The kernels with their gradients: `Fused.apply(query, key, value, window)`."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
+        out, logsum = _forward(_dense(query), _dense(key), _dense(value), window, save=True)
+        ctx.save_for_backward(query, key, value, out, logsum)
+        ctx.window = window
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, out, logsum = ctx.saved_tensors
+        (grad,) = grads
+        needed = tuple(ctx.needs_input_grad[:3])
+        if not (torch.is_grad_enabled() or _failures):  # gradients that are differentiated again are those of `band`
+            try:
+                maps = (_dense(query), _dense(key), _dense(value))
+                return *_backward(maps, out, logsum, _dense(grad), ctx.window, needed), None
+            except KernelError as error:
+                _give_up(error)
+        found = band.attention_gradients(query, key, value, grad, ctx.window)
+        return *(one if wanted else None for one, wanted in zip(found, needed, strict=True)), None
+
+
+def _give_up(error: KernelError) -> None:
+    if not _failures:
+        _failures.append(str(error))
+        warnings.warn(
+            f"local attention's path 'triton' is given up for 'band', which is slower: {error}", RuntimeWarning, 3
+        )
+
+
+def _dense(x: Tensor) -> Tensor:
+    """The map with nothing between its numbers, channels first or last as it is."""
+    return x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
+
+
+def _is_last(x: Tensor) -> bool:
+    """Whether a dense map has its channels last; where both hold, first."""
+    return not x.is_contiguous()
+
+
+@dataclass(frozen=True)
+class _Tiling:
+    """How a map is cut: rows a tile, blocks of channels, and the kernels' constants that follow."""
+
+    rows: int
+    tiles: int
+    images: int
+    constants: dict[str, int]
+
+    @staticmethod
+    def of(query: Tensor, window: int) -> _Tiling:
+        images, _, height, width = query.shape
+        columns = -(-width // _COLUMNS)
+        rows = 2 if images * columns * -(-height // 2) >= _BUSY else 1
+        constants = {
+            "WINDOW": window,
+            "ROWS": rows,
+            "COLUMNS": _COLUMNS,
+            "SPAN": _power_of_two(_COLUMNS + window - 1),
+            "EMBED": 16,
+        }
+        return _Tiling(rows, columns * -(-height // rows), images, constants)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...], *args: int, **options: int) -> None:
+    """Compile a kernel if need be, and launch it.
+
+    Raises:
+        KernelError: it did not work, for whatever reason.
+    """
+    try:
+        from mila.kernels import triton_kernels
+
+        run: Callable[..., object] = getattr(triton_kernels, kernel)[grid]
+        with torch.cuda.device_of(tensors[0]):
+            run(*tensors, *args, **options)
+    except Exception as error:  # compilers, drivers and linkers each have their own
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise KernelError(f"kernel {kernel!r} failed with {type(error).__name__}: {first}") from error
+
+
+def _forward(query: Tensor, key: Tensor, value: Tensor, window: int, save: bool) -> tuple[Tensor, Tensor]:
+    """Result and the logarithm of each softmax's sum, `[B, H, W]`, where it is saved, from dense maps."""
+    tiling = _Tiling.of(query, window)
+    embedding, (channels, height, width) = query.shape[1], value.shape[1:]
+    out = torch.empty_like(value)
+    logsum = query.new_empty((len(query), height, width) if save else 0, dtype=torch.float32)
+    # small maps: many small programs; large ones: fewer times the same scores
+    block = min(64 * tiling.rows, max(16, _power_of_two(channels)))
+    _launch(
+        "attend",
+        (tiling.tiles, -(-channels // block), tiling.images),
+        (query, key, value, out, logsum),
+        embedding,
+        channels,
+        height,
+        width,
+        **tiling.constants,
+        BLOCK=block,
+        QUERY_LAST=_is_last(query),
+        KEY_LAST=_is_last(key),
+        VALUE_LAST=_is_last(value),
+        SAVE=save,
+        num_warps=4 * tiling.rows,
+        maxnreg=128,  # 16 warps a multiprocessor; without it float32 takes twice the registers
+    )
+    return out, logsum
+
+
+def _backward(
+    maps: tuple[Tensor, Tensor, Tensor],
+    out: Tensor,
+    logsum: Tensor,
+    grad: Tensor,
+    window: int,
+    needed: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of query, key and value, None where not needed, from dense maps."""
+    query, key, value = maps
+    tiling = _Tiling.of(query, window)
+    sizes = (query.shape[1], *value.shape[1:])
+    scores_shape = (2, len(query), *query.shape[2:], window, window)
+    weights, grad_scores = query.new_empty(scores_shape, dtype=torch.float32).unbind()
+    constants = {
+        **tiling.constants,
+        "QUERY_LAST": _is_last(query),
+        "KEY_LAST": _is_last(key),
+        "VALUE_LAST": _is_last(value),
+        "GRAD_LAST": _is_last(grad),
+    }
+    _launch(
+        "differentiate_scores",
+        (tiling.tiles, 1, tiling.images),
+        (query, key, value, out, grad, logsum, weights, grad_scores),
+        *sizes,
+        **constants,
+        BLOCK=32 if value.dtype == torch.float32 else 64,
+        num_stages=2,  # a third takes registers that float32 does not have
+    )
+    found = [torch.empty_like(x) if wanted else None for x, wanted in zip(maps, needed, strict=True)]
+    unused = weights  # stands where a kernel writes nothing
+    blocks = [-(-x.shape[1] // size) * wanted for x, size, wanted in zip(maps, (16, 16, 64), needed, strict=True)]
+    _launch(
+        "sum_gradients",
+        (tiling.tiles, sum(blocks), tiling.images),
+        (query, key, grad, weights, grad_scores, *(unused if x is None else x for x in found)),
+        blocks[2],
+        blocks[1],
+        *sizes,
+        **constants,
+        BLOCK=64,
+    )
+    return tuple(found)
