@@ -54,6 +54,7 @@ def collect(plan: Plan, store: Store) -> Results:
         attention=_attention(plan, store),
         motion=_motion(plan, store),
         videos=_videos(plan, store),
+        whose=store.whose,
     )
 
 
@@ -158,7 +159,7 @@ def _missing(seeds: tuple[tuple[Evaluate, ...], ...], complete: int, store: Stor
         return "the record of a training is gone"
     if "failed" in states:
         return "a stage failed"
-    return "not run" if not complete else f"{complete} of {len(seeds)} seeds run"
+    return store.why_waiting(needed) if not complete else f"{complete} of {len(seeds)} seeds run"
 
 
 def _stage(stage: Stage, store: Store) -> StageResult:
@@ -178,12 +179,14 @@ def _stage(stage: Stage, store: Store) -> StageResult:
     files += [reason] if reason else []
     return StageResult(
         stage=stage,
+        key=folder.name,
         state=state,
         title=_title(stage, record, found["stage.json"]),
         record=record,
         reason=texts["error.txt"] if state == "failed" else reason,
         log="\n".join(texts["log.txt"].splitlines()[-_LOG_LINES:]),
         files=tuple(files),
+        whose=store.whose,
     )
 
 

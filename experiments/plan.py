@@ -233,7 +233,7 @@ class _RowMaker:
 
     def _train(self, row: Row, paper: dict[str, Any], seed: int) -> Train:
         starts = tuple(Start(start.ours, self._pretraining(start, paper, seed), start.theirs) for start in row.starts)
-        schedule = self.profile.method if starts else self._from_weights(row.model)
+        schedule = self.profile.method if starts else self._from_nothing(paper)
         started = frozenset(str(start.depth) for start in row.starts)
         return Train(
             self._title(row.label, seed),
@@ -269,9 +269,10 @@ class _RowMaker:
         }
         return arguments(**{k: v for k, v in sizes.items() if k in accepted(model)} | paper | depths)
 
-    def _from_weights(self, model: str) -> Schedule:
-        """The schedule of a row that starts from nothing trained here: from the profile's weights, or from none."""
-        return self.profile.encoder if accepted(model) & set(WEIGHTS.values()) else self.profile.scratch
+    def _from_nothing(self, paper: dict[str, Any]) -> Schedule:
+        """The schedule of a network that starts from nothing trained here: from the profile's weights, or from none."""
+        has_weights = any(paper.get(depth) in self.profile.weights for depth in DEPTHS)
+        return self.profile.encoder if has_weights else self.profile.scratch
 
     def _named(self, weights: str) -> str:
         """The weights' name, with the world in it whose scenes are like those of the data."""
@@ -292,7 +293,7 @@ class _RowMaker:
             values,
             self.train_data,
             seed,
-            p.encoder,
+            self._from_nothing({"depth": depth}),
             augmentation=p.augmentation,
             last_epochs=p.last_epochs,
         )

@@ -36,7 +36,7 @@ class Profile:
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
             authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
         encoder: schedule of the networks that start from `weights`.
-        scratch: of those that have no such encoder and start from nothing (SegNet).
+        scratch: of those that start from random weights: SegNet, and encoders of a depth that has no `weights`.
         method: of the methods that start from networks that were trained here.
         flow: schedule of FlowNet-S on the exact flow of a world.
     """

@@ -19,7 +19,7 @@ from experiments.records import DamagedRecordError, Record
 from experiments.stage_files import CLIP_SHARES, DamagedFileError, read_bytes
 from experiments.stages import Stage
 from experiments.store import State
-from mila.clip_shares import load_clip_shares
+from mila.clip_shares import load_clip_shares, mean_jackknife, rounded_shares
 from mila.clip_sums import load_clip_sums
 from mila.common.types import Array
 from mila.data.packed import PackedClips
@@ -60,9 +60,10 @@ class KeptClipSums:
     digest: str
 
     def jackknife(self) -> Mapping[str, Array]:
-        """What each clip contributes to each metric, `[N]`, see `ClipSums.jackknife`: means over the states scored.
+        """What each clip contributes to each metric less the mean, `[N]`, as it is passed on, see `mila.clip_shares`.
 
-        Of what is passed on, less its mean.
+        Means over the states scored. What is read from sums is rounded like what is passed on of them, so that both
+        give the same pages.
 
         Raises:
             DamagedRecordError: the file is not what was written.
@@ -76,8 +77,7 @@ def _jackknife(kept: KeptClipSums) -> Mapping[str, Array]:
         file = io.BytesIO(read_bytes(kept.path))
         if kept.path.name == CLIP_SHARES:
             return load_clip_shares(file)
-        values = [sums.jackknife() for sums in load_clip_sums(file).values()]
-        return {name: np.mean([state[name] for state in values], axis=0) for name in values[0]}
+        return rounded_shares(mean_jackknife(load_clip_sums(file).values()))
     except (DamagedFileError, FileNotFoundError, *_UNREADABLE) as error:
         raise _damaged(kept.path) from error
 
@@ -132,21 +132,25 @@ class StageResult:
 
     Attributes:
         stage: what it is.
+        key: the hash that its record lies under; where it was made by other code, another one than the stage's.
         state: how far it is.
         title: as it was recorded; tables that share a stage may each call it by a name of their own.
         record: what came out; None where it is not finished, or damaged.
         reason: why it failed or what is damaged, all that was written of it; empty otherwise.
         log: its last lines.
         files: what tells its files from those of another run: a digest of each, or its size.
+        whose: see `Store`.
     """
 
     stage: Stage
+    key: str
     state: State
     title: str
     record: Record | None
     reason: str
     log: str
     files: tuple[str, ...]
+    whose: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,7 @@ class Results:
         attention: what is finished.
         motion: what is finished.
         videos: what is finished.
+        whose: see `Store`.
     """
 
     plan: Plan
@@ -273,6 +278,7 @@ class Results:
     attention: tuple[AttentionResult, ...]
     motion: tuple[MotionResult, ...]
     videos: tuple[VideoResult, ...]
+    whose: str = ""
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -77,6 +78,11 @@ class Stage(ABC):
     def key(self) -> str:
         """The stage's hash: 16 hex digits."""
         return hash_of(self.description())
+
+    @cached_property
+    def identity(self) -> str:
+        """What it computes, whatever code does: a hash like `key` that leaves the digests of code out."""
+        return identity_of(self.kind, self.config(), [stage.identity for stage in self.needs])
 
     def description(self) -> dict[str, Any]:
         """Everything that the hash covers."""
@@ -339,6 +345,17 @@ class FollowMotion(Visual):
 def hash_of(description: dict[str, Any]) -> str:
     """The hash of a stage that is described like this."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def identity_of(kind: str, config: dict[str, Any], needs: Sequence[str]) -> str:
+    """See `Stage.identity`.
+
+    Args:
+        kind: of the stage.
+        config: likewise.
+        needs: identities of the stages that it needs, in their order.
+    """
+    return hash_of({"kind": kind, "config": config, "needs": list(needs)})
 
 
 def known_kinds() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,6 +54,9 @@ class Store:
     Raises:
         UserError: another version of the suite wrote what is there.
     """
+
+    whose = ""
+    """Who made the records and where, in words; empty for those of whoever asks."""
 
     def __init__(self, root: Path, command: tuple[str, ...] = ()) -> None:
         self.root, self.command = root, command
@@ -129,6 +132,14 @@ class Store:
             check_folder(folder)
         except DamagedFileError as error:
             raise DamagedRecordError(f"{error}; delete it, and run again.") from error
+
+    def why_waiting(self, stages: Sequence[Stage]) -> str:  # noqa: ARG002
+        """Why stages of which some wait have no record, in words.
+
+        Args:
+            stages: all of them, every stage after the ones it needs.
+        """
+        return "not run"
 
     def begin(self, stage: Stage) -> Path:
         """Make the folder, write the description, forget an earlier failure and what a kill left half-written."""

@@ -105,7 +105,7 @@ class ClipSums:
         annotated = pixels > 0
 
         def mean(by_image: Array) -> Array:
-            means: Array = weights[:, annotated] @ by_image[annotated] / weights[:, annotated].sum(1)
+            means: Array = weights @ np.where(annotated, by_image, 0) / (weights @ annotated)
             return means
 
         return {

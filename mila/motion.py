@@ -38,19 +38,34 @@ and bool `[K - 1, H, W]`, which of its points that frame shows; as `WorldClips.m
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How spread the weights are with which a frame's cells draw on those of the keyframe.
+
+    Attributes:
+        entropy: `[N, h, w]`, over what it would be if all were alike; neighbours outside the map are left out.
+        centre: `[N, h, w]`, the weight of the cell itself.
+        equal: `[2, h, w]`, the mean shift (x, y) of weights that are all alike, which at a border is not 0: windows are
+            cut off there. What a network carries from further inside is not always what it has found there.
+        whole: bool `[h, w]`, the window lies inside the map.
+    """
+
+    entropy: Tensor
+    centre: Tensor
+    equal: Tensor
+    whole: Tensor
+
+
+@dataclass(frozen=True)
 class Carried:
     """Where the features come from that a frame receives from the keyframe.
 
     Attributes:
         source: `[N, 2, h, w]`, (x, y) on the keyframe's map in cells; NaN where nothing is carried.
-        entropy: `[N, h, w]`, of the weights over what it would be if they were all alike, neighbours outside the map
-            left out; None where there are no weights.
-        centre: `[N, h, w]`, the weight of the cell itself; None likewise.
+        spread: None where there are no weights.
     """
 
     source: Tensor
-    entropy: Tensor | None
-    centre: Tensor | None
+    spread: Spread | None
 
 
 def carries(model: VideoModel) -> bool:
@@ -92,7 +107,7 @@ def carried(
         place = _coordinates(model.encode(frames[:, -1], keyframe=False))
         for older, current in pairwise(compared):
             place = propagation.move(propagation.relate(current, older), place)
-        return [Carried(_source(place), None, None)]
+        return [Carried(_source(place), None)]
     _, key, current_frame = walk_to(model, frames)
     place = _coordinates(current_frame.features[0])
     pairs = enumerate(zip(current_frame.compared, key.compared, strict=True))
@@ -103,9 +118,9 @@ def carried(
 def _carried(propagation: Propagation, relation: Relation, place: Tensor) -> Carried:
     source, weights = _source(propagation.move(relation, place)), propagation.weights(relation)
     if weights is None:
-        return Carried(source, None, None)
+        return Carried(source, None)
     everywhere = isinstance(propagation, InterFrameLocalAttention) and propagation.window == "global"
-    return Carried(source, *spread(weights, everywhere))
+    return Carried(source, spread(weights, everywhere))
 
 
 def _coordinates(like: Tensor) -> Tensor:
@@ -121,8 +136,8 @@ def _source(place: Tensor) -> Tensor:
     return torch.where(share > _CARRIED, place[:, :2] / share.clamp(min=_CARRIED), torch.nan)
 
 
-def spread(weights: Tensor, everywhere: bool = False) -> tuple[Tensor, Tensor]:
-    """How spread weights are: `Carried.entropy` and `Carried.centre`.
+def spread(weights: Tensor, everywhere: bool = False) -> Spread:
+    """How spread weights are.
 
     Args:
         weights: `[N, h, w, L, L]` over a window, or `[N, h, w, h, w]` over the whole map.
@@ -131,19 +146,23 @@ def spread(weights: Tensor, everywhere: bool = False) -> tuple[Tensor, Tensor]:
     _, height, width, window, _ = weights.shape
     y, x = torch.arange(height)[:, None], torch.arange(width)[:, None]
     if everywhere:
-        inside = torch.ones(height, width, height, width, dtype=torch.bool)
+        dy, dx = torch.arange(height) - y, torch.arange(width) - x  # [h, h], [w, w]
         centre = weights.flatten(3).flatten(1, 2).diagonal(dim1=1, dim2=2).unflatten(1, (height, width))
     else:
         shift = torch.arange(window) - window // 2
-        rows, columns = ((at + shift >= 0) & (at + shift < n) for at, n in ((y, height), (x, width)))
-        inside = rows[:, None, :, None] & columns[None, :, None, :]
+        dy, dx = shift.expand(height, -1), shift.expand(width, -1)  # [h, L], [w, L]
         centre = weights[..., window // 2, window // 2]
-    inside = inside.flatten(2).to(weights.device)
-    kept = weights.flatten(3) * inside
-    total = kept.sum(-1)
-    alike = inside.sum(-1).double().log().to(weights)
-    entropy = torch.special.entr(kept / total.clamp(min=1e-12)[..., None]).sum(-1) / alike.clamp(min=1e-12)
-    return entropy, centre / total.clamp(min=1e-12)
+    rows, columns = (y + dy >= 0) & (y + dy < height), (x + dx >= 0) & (x + dx < width)
+    inside = (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2)  # [h, w, L * L]
+    alike = inside.sum(-1)
+    mean_y, mean_x = ((d * near).sum(1) / near.sum(1) for d, near in ((dy, rows), (dx, columns)))
+    equal = torch.stack([mean_x.expand(height, -1), mean_y[:, None].expand(-1, width)])
+    kept = weights.flatten(3) * inside.to(weights)
+    total = kept.sum(-1).clamp(min=1e-12)
+    most = alike.double().log().clamp(min=1e-12).to(weights)
+    entropy = torch.special.entr(kept / total[..., None]).sum(-1) / most
+    whole = torch.zeros_like(alike, dtype=torch.bool) if everywhere else inside.all(-1)
+    return Spread(entropy, centre / total, equal, whole)
 
 
 def follow(
@@ -191,18 +210,19 @@ def follow(
 
 def _columns(found: Carried, flow: Array, visible: Array) -> npt.NDArray[np.float64]:
     """One row a cell whose point the keyframe shows, with the columns of `agreement`."""
-    true = flow[..., ::OUTPUT_STRIDE, ::OUTPUT_STRIDE] / OUTPUT_STRIDE
+    true = flow[..., ::OUTPUT_STRIDE, ::OUTPUT_STRIDE].astype(np.float64) / OUTPUT_STRIDE
     shown = visible[..., ::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
     height, width = shown.shape[-2:]
-    shift = found.source[..., :height, :width].double().cpu().numpy() - np.stack(
-        [
-            np.broadcast_to(np.arange(width), (height, width)),
-            np.broadcast_to(np.arange(height)[:, None], (height, width)),
-        ]
-    )
-    values = [*np.moveaxis(shift, 1, 0), *np.moveaxis(true.astype(np.float64), 1, 0)]
-    for extra in (found.entropy, found.centre):
-        values.append(
-            np.full(shown.shape, np.nan) if extra is None else extra[:, :height, :width].double().cpu().numpy()
-        )
+
+    def at_cells(values: Tensor) -> npt.NDArray[np.float64]:
+        cells: npt.NDArray[np.float64] = values[..., :height, :width].double().cpu().numpy()
+        return np.broadcast_to(cells, (len(shown), *cells.shape[-2:]))
+
+    column, row = np.meshgrid(np.arange(width), np.arange(height))
+    values = [at_cells(found.source[:, 0]) - column, at_cells(found.source[:, 1]) - row, true[:, 0], true[:, 1]]
+    if found.spread is None:
+        values += [np.full(shown.shape, np.nan)] * 4 + [np.ones(shown.shape)]
+    else:
+        of = found.spread
+        values += [at_cells(of.entropy), at_cells(of.centre), *map(at_cells, of.equal), at_cells(of.whole)]
     return np.stack([value[shown] for value in values], 1)

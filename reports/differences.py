@@ -38,7 +38,9 @@ TEST = (
     "seeds (crossed random effects), two-sided, p < 0.05 after Holm’s correction over the pairs of the column"
 )
 """How rows are told apart, in words."""
-_NO_CLIPS = "; of runs that kept no sums of clips, the seeds alone count"
+_FEWEST_CLIPS = 20
+"""With fewer, no bootstrap says much, and metrics are no sums over clips, not even nearly."""
+_NO_CLIPS = f"; where sums of fewer than {_FEWEST_CLIPS} clips were kept, the seeds alone count"
 ONE_SEED = "one seed: it tells two trained networks apart, and says nothing of the methods"
 
 
@@ -64,7 +66,7 @@ class Difference:
     Attributes:
         mean: first row minus second.
         n: seeds.
-        clips: on how many clips; 0 where their sums were not kept, so that only the seeds count.
+        clips: on how many clips; 0 where there are too few or their sums were not kept, so that only the seeds count.
         error: standard error; None where nothing is known of it (one seed, no sums of clips).
         df: degrees of freedom of the error.
         p: two-sided, of the hypothesis that there is none.
@@ -251,12 +253,12 @@ def contrast(terms: Sequence[tuple[float, Sample]], spread: Spread | None) -> Di
 
 
 def _by_clip(terms: Sequence[tuple[float, Sample]], seeds: Sequence[int]) -> FloatArray | None:
-    """The contrast of every seed on every clip, `[seeds, clips]`; None where the sums of clips are not there."""
+    """The contrast of every seed on every clip, `[seeds, clips]`; None where there are not enough sums of clips."""
     if not all(seed in sample.by_clip for _, sample in terms for seed in seeds):
         return None
     rows = [[sample.by_clip[seed] for _, sample in terms] for seed in seeds]
     clips = {len(values) for row in rows for values in row}
-    if len(clips) > 1 or clips == {1}:
+    if len(clips) > 1 or min(clips) < _FEWEST_CLIPS:
         return None
     factors = np.array([factor for factor, _ in terms])
     found: FloatArray = np.einsum("t,stn->sn", factors, np.array(rows))

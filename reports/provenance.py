@@ -37,6 +37,7 @@ class About:
         differences: what makes absolute numbers not comparable with the published ones.
         paper_data: the data set of the published table.
         size: `height × width` of the published cost columns.
+        whose: who made the runs and where, in words; empty for those that were made here.
     """
 
     embedded: bool
@@ -51,6 +52,7 @@ class About:
     differences: tuple[str, ...]
     paper_data: str
     size: str
+    whose: str = ""
 
     @property
     def data(self) -> str:
@@ -70,8 +72,8 @@ class About:
         return f"GFLOPs (10^9 multiply-accumulates a frame at {self.size})"
 
 
-def about(plan: Plan, manifest: Mapping[str, Any]) -> About:
-    """Say what a plan's report is of; `manifest` is that of its scored split."""
+def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
+    """Say what a plan's report is of; `manifest` is that of its scored split, for `whose` see `Store`."""
     source, n = plan.test_data.source, len(plan.seeds)
     numbers = ", ".join(str(seed) for seed in plan.seeds)
     paper = plan.grid.suite
@@ -102,6 +104,7 @@ def about(plan: Plan, manifest: Mapping[str, Any]) -> About:
         differences=_differences(plan),
         paper_data=DATASET_TITLES[paper.name],
         size=f"{paper.height} × {paper.width}",
+        whose=whose,
     )
 
 
@@ -218,11 +221,11 @@ def _machine(record: Record) -> str:
 def _stage_line(result: StageResult) -> StageLine:
     stage, record, state = result.stage, result.record, result.state
     if record is None:
-        return StageLine(stage.title, stage.kind, stage.key, state, "", "", "", "", "")
+        return StageLine(stage.title, stage.kind, result.key, state, "", "", "", "", "")
     return StageLine(
         title=stage.title,
         kind=stage.kind,
-        key=stage.key,
+        key=result.key,
         state=state,
         seconds=f"{record.seconds:.1f}",
         finished=record.finished,

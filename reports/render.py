@@ -18,7 +18,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @cache
 def environment() -> Environment:
-    """The templates, with `groupby_order`: neighbours that agree in an attribute (jinja's own groupby sorts)."""
+    """The templates, with `upper_first`, and with `groupby_order`: neighbours that agree in an attribute.
+
+    Jinja's own groupby sorts.
+    """
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -28,6 +31,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.filters["groupby_order"] = _runs
+    templates.filters["upper_first"] = upper_first
     templates.globals["content_policy"] = _content_policy()
     return templates
 
@@ -35,6 +39,11 @@ def environment() -> Environment:
 def render(template: str, page: object) -> str:
     """The HTML text of a page: one of the templates, which finds all that it shows in the attributes of `page`."""
     return environment().get_template(template).render(page=page)
+
+
+def upper_first(text: str) -> str:
+    """With a capital first letter; all others stay as they are, which jinja's own `capitalize` does not leave them."""
+    return text[:1].upper() + text[1:]
 
 
 def _content_policy() -> Markup:

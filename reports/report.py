@@ -65,12 +65,13 @@ def frame(plan: Plan, store: Store) -> pd.DataFrame:
     """
     results = collect(plan, store)
     table, flow = make_table(plan, results.rows), make_flow(plan, results.flow)
-    return to_frame(table, about(plan, results.manifest), flow)
+    return to_frame(table, about(plan, results.manifest, results.whose), flow)
 
 
 def _write(results: Results, out: Path) -> Report:
     plan = results.plan
-    of, table, flow = about(plan, results.manifest), make_table(plan, results.rows), make_flow(plan, results.flow)
+    of = about(plan, results.manifest, results.whose)
+    table, flow = make_table(plan, results.rows), make_flow(plan, results.flow)
     stages = digests_of(results.stages)
     write_stage_pages(stages, out)
     title, rows = plan.grid.heading, plan.grid.rows

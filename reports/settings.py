@@ -60,9 +60,11 @@ def settings(plan: Plan) -> list[Setting]:
             Setting("Rows that start from trained networks", _starts(plan.grid.rows), _PAPER_STARTS),
             Setting("Their schedule", schedule_text(p.method, count), _PAPER_SCHEDULE),
         ]
-    lines.append(Setting("Schedule of all other networks", schedule_text(p.encoder, count), _PAPER_SCHEDULE))
-    if p.scratch != p.encoder and any(row.model.startswith("segnet") for row in plan.grid.rows):
-        lines.append(Setting("Schedule of SegNet, from random weights", schedule_text(p.scratch, count), "not stated"))
+    used = {stage.schedule for stage in trains}
+    if p.encoder in used:
+        lines.append(Setting("Schedule of all other networks", schedule_text(p.encoder, count), _PAPER_SCHEDULE))
+    if p.scratch in used and p.scratch != p.encoder:
+        lines.append(Setting("Schedule from random weights", schedule_text(p.scratch, count), "not stated (SegNet)"))
     lines += [
         Setting("Task weights", _weightings(plan.grid.rows), "equal; uncertainty and DWA in Table 9 (appendix A.1)"),
         Setting("Decoder normalisation", p.decoder_norm, "none named"),

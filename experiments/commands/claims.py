@@ -29,7 +29,7 @@ def judge(plan: Plan, store: Store, results: Path) -> Path | None:
     if plan.grid.beyond or unusual(plan):
         return None
     runs = finished_runs(store, plan.profile) if plan.embedded else runs_of(_alike(plan), store)
-    of, out = about(plan, manifest_of(plan.test_data, store)), results / "reports"
+    of, out = about(plan, manifest_of(plan.test_data, store), store.whose), results / "reports"
     with making_pages(out):
         return write_claims(runs, read_records(results / "latency"), of, out)
 

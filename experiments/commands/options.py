@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from experiments.shipped import STUDY
 from experiments.sources import Split
 from mila.names import AugmentationName
 
@@ -22,7 +23,10 @@ _DECIDING = ("grid", "method", "profile", "augmentation", "data", "data_root", "
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for, by the names of the options (`--data-root` is `data_root`); the help says what each is."""
+    """What was asked for, by the names of the options (`--data-root` is `data_root`); the help says what each is.
+
+    `seeds` is empty where `from_records` is given without: then they are those of the records.
+    """
 
     list: bool = False
     grid: str | None = None
@@ -42,6 +46,7 @@ class Options:
     dry_run: bool = False
     time_limit: float | None = None
     report: bool = False
+    from_records: Path | None = None
     show: str | None = None
     verify: str | None = None
     clean: bool = False
@@ -84,7 +89,7 @@ class Options:
         """A command line that gives these options again, without those about a cluster."""
         words: list[str] = []
         for name, value in self.given().items():
-            if name not in SLURM:
+            if name not in SLURM and value != ():
                 words.append(flag(name))
                 if value is not True:
                     words += map(str, value if isinstance(value, tuple) else (value,))
@@ -102,6 +107,8 @@ def read_options(words: list[str] | None = None) -> Options:
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
+    if "from_records" in given:
+        given = {"profile": "study", "seeds": (), **given}
     return Options(**given)
 
 
@@ -148,6 +155,8 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
     parser.add_argument("--time-limit", metavar="MINUTES", type=float, help="a stage that takes longer fails")
     parser.add_argument("--report", action="store_true", help="run nothing; write the report of what is finished")
+    text = "run nothing; write the report of records that ship with the suite (profile study), or of those in FILE"
+    parser.add_argument("--from-records", metavar="FILE", type=Path, nargs="?", const=STUDY, help=text)
 
 
 def _add_slurm(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
 python experiments/run.py --grid table1 --slurm site.toml
+python experiments/run.py --grid table2 --from-records
 
 PyTorch and the plotting libraries are imported by the commands that need them, so that the others answer at once.
 """
@@ -38,6 +39,10 @@ def _run(options: Options, console: Console) -> int:
         _check_several(options)
     if options.list:
         return listing.show(console)
+    if options.from_records is not None:
+        from experiments.commands.from_records import render
+
+        return render(options, console)
     if options.grid == "table7":
         return _count_costs(options)
     if options.show is not None:
@@ -65,7 +70,7 @@ def _run(options: Options, console: Console) -> int:
 def _check_several(options: Options) -> None:
     """Several processes take part in trainings; there is nothing else to share."""
     others = (options.list, options.show, options.verify, options.clean, options.dry_run, options.report)
-    if options.grid is None or options.is_about_slurm() or any(others):
+    if options.grid is None or options.is_about_slurm() or options.from_records or any(others):
         raise UserError("under torchrun a --grid can be run, and nothing else; leave torchrun out.")
     if (options.jobs or 1) > 1:
         raise UserError("under torchrun all processes share one training after the other; leave --jobs out.")

@@ -41,7 +41,7 @@ def run_grid(options: Options, console: Console) -> int:
     summary = _run_stages(stages, store, device, options, console)
     if summary.bad_input:
         return 2
-    _write_reports(plans, store, options, console)
+    write_reports(plans, store, options, console)
     failed = bool(summary.failed or summary.skipped)
     if options.grid == "all" and not options.report:  # with Table 7, and with the claims that the runs decide
         failed |= bool(count_costs(options))
@@ -50,7 +50,7 @@ def run_grid(options: Options, console: Console) -> int:
 
 def count_costs(options: Options) -> int:
     """Count every published cost, and judge the claims by the runs that are finished; returns the exit code."""
-    from experiments.commands import costs  # plotting libraries, see `_write_reports`
+    from experiments.commands import costs  # plotting libraries, see `write_reports`
 
     return costs.main(["--results", str(options.results), "--profile", options.profile])
 
@@ -83,7 +83,12 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
     return summary
 
 
-def _write_reports(plans: Sequence[Plan], store: Store, options: Options, console: Console) -> None:
+def write_reports(plans: Sequence[Plan], store: Store, options: Options, console: Console) -> None:
+    """Write the pages of some plans and that of the claims into `results/reports`, and print the tables.
+
+    Raises:
+        UserError: the pages cannot be made.
+    """
     from experiments.commands.claims import judge
     from reports.report import build_report  # after the work: plotting libraries are no business of the workers
 

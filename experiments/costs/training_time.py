@@ -18,7 +18,7 @@ import torch
 from experiments.grids import find_grids
 from experiments.grids.multi_task import TABLE2
 from experiments.models import accepted, build, without_weights
-from experiments.profiles import PAPER, REFERENCE
+from experiments.profiles import PAPER, REFERENCE, Profile
 from experiments.runs import embedded_plan
 from experiments.stages import Arguments, Stage, Train, in_order
 from mila.cost.conventions import COMPLETE, count
@@ -88,16 +88,14 @@ def hours(stages: Iterable[Stage]) -> float:
 def hours_of_profiles() -> dict[str, float]:
     """What the documentation says, by what it is of."""
 
-    def of(grid: str, clips: int = PAPER.train_clips) -> float:
-        profile = replace(PAPER, train_clips=clips)
+    def of(grid: str, profile: Profile) -> float:
         return hours(_stages([embedded_plan(g, profile).stages() for g in find_grids(grid)]))
 
-    every = [embedded_plan(grid, REFERENCE).stages() for grid in find_grids("all")]
     return {
-        "reference, Table 1": hours(_stages([embedded_plan(g, REFERENCE).stages() for g in find_grids("table1")])),
-        "reference, all": hours(_stages(every)),
-        "paper, Table 1": of("table1", NYUV2_CLIPS),
-        "paper, Table 2": of(TABLE2.name),
+        "reference, Table 1": of("table1", REFERENCE),
+        "reference, all": of("all", REFERENCE),
+        "paper, Table 1": of("table1", replace(PAPER, train_clips=NYUV2_CLIPS)),
+        "paper, Table 2": of(TABLE2.name, PAPER),
     }
 
 

@@ -35,6 +35,7 @@ MIMICRY = Grid(
             MimicryOptions(adversarial_on="standardised", ramp=True, discriminator_rate=0.1),
         ),
     ),
+    visuals=("motion",),
     beyond=True,
     split="val",
 )

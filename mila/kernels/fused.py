@@ -63,8 +63,8 @@ def refusal(query: Tensor, key: Tensor, value: Tensor, window: int) -> str | Non
             return f"it takes float32, bfloat16 and float16, not {str(tensor.dtype).removeprefix('torch.')}"
     if window > MAX_WINDOW:
         return f"its largest window is {MAX_WINDOW}, not {window}"
-    if len(value) > _MOST_IMAGES:
-        return f"it takes at most {_MOST_IMAGES} images at once, not {len(value)}"
+    if value.shape[0] > _MOST_IMAGES:
+        return f"it takes at most {_MOST_IMAGES} images at once, not {value.shape[0]}"
     return None
 
 
@@ -147,10 +147,12 @@ class _Tiling:
     constants: dict[str, int]
 
     @staticmethod
-    def of(query: Tensor, window: int) -> _Tiling:
-        images, _, height, width = query.shape
+    @lru_cache(maxsize=256)
+    def of(shape: torch.Size, window: int, busy: int) -> _Tiling:
+        """For query maps of this shape; tiles of two rows where there are at least `busy` of them."""
+        images, _, height, width = shape
         columns = -(-width // _COLUMNS)
-        rows = 2 if images * columns * -(-height // 2) >= _BUSY else 1
+        rows = 2 if images * columns * -(-height // 2) >= busy else 1
         constants = {
             "WINDOW": window,
             "ROWS": rows,
@@ -183,11 +185,12 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
 
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, window: int, save: bool) -> tuple[Tensor, Tensor]:
-    """Result and the logarithm of each softmax's sum, `[B, H, W]`, where it is saved, from dense maps."""
-    tiling = _Tiling.of(query, window)
+    """Result, and where it is saved the logarithm of each softmax's sum, `[B, H, W]`, from dense maps."""
+    tiling = _Tiling.of(query.shape, window, _BUSY)
     embedding, (channels, height, width) = query.shape[1], value.shape[1:]
     out = torch.empty_like(value)
-    logsum = query.new_empty((len(query), height, width) if save else 0, dtype=torch.float32)
+    # where it is not saved, nothing is written to it
+    logsum = query.new_empty(query.shape[0], height, width, dtype=torch.float32) if save else out
     # small maps: many small programs; large ones: fewer times the same scores
     block = min(64 * tiling.rows, max(16, _power_of_two(channels)))
     _launch(
@@ -220,9 +223,9 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, key and value, None where not needed, from dense maps."""
     query, key, value = maps
-    tiling = _Tiling.of(query, window)
+    tiling = _Tiling.of(query.shape, window, _BUSY)
     sizes = (query.shape[1], *value.shape[1:])
-    scores_shape = (2, len(query), *query.shape[2:], window, window)
+    scores_shape = (2, query.shape[0], *query.shape[2:], window, window)
     weights, grad_scores = query.new_empty(scores_shape, dtype=torch.float32).unbind()
     constants = {
         **tiling.constants,

@@ -140,13 +140,14 @@ class StackedMILA(nn.Module):
         model: in eval mode, its batch norms folded, its decoders stacked.
 
     Raises:
-        NotStackableError: it propagates otherwise, or its branches differ.
+        NotStackableError: it propagates otherwise (by cosines, say), or its branches differ.
     """
 
     def __init__(self, model: MILA) -> None:
         super().__init__()
         propagations = [p.inner if isinstance(p, WideMove) else p for p in model.propagations]
-        attentions = [p for p in propagations if isinstance(p, InterFrameLocalAttention) and p.reuse_embeddings]
+        # of this very class: one derived from it compares otherwise
+        attentions = [p for p in propagations if type(p) is InterFrameLocalAttention and p.reuse_embeddings]
         branches = [model.branch(i) for i in range(len(model.branches))]
         if len(attentions) != len(branches) or not isinstance(model.decoders, StackedDecoders):
             raise NotStackableError("a model without an attention of its own in each branch")

@@ -21,7 +21,7 @@ from reports.pages.costs import anchor, read_costs
 from reports.pages.index import Card, refresh_index, write_card
 from reports.provenance import About
 from reports.published.numbers import dataset_of
-from reports.render import render
+from reports.render import render, upper_first
 from reports.titles import DATASET_TITLES
 
 _COLUMNS = {"gflops": "GFLOPs", "conv_layers": "convolutions", "params_millions": "parameters (M)"}
@@ -146,6 +146,7 @@ def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: A
     update(out / page.csv, to_csv(lines))
     update(path, render("claims.html.j2", page))
     about = f"{len(lines)} claims of the paper’s text against its tables and against what is measured here."
+    about = f"{about} {upper_first(of.whose)}." if of.whose else about
     title = f"Claims, accuracy measured on {on}, profile {of.profile}"
     write_card(path, Card(title=title, about=about, files=(("CSV", page.csv),)))
     refresh_index(out)

@@ -76,6 +76,7 @@ class StagePage:
         curve: of a training.
         log: its last lines.
         reason: why it failed, or what is damaged.
+        whose: see `Store`.
     """
 
     digest: str
@@ -93,11 +94,12 @@ class StagePage:
     curve: Figure | None
     log: str
     reason: str
+    whose: str
 
 
 def digests_of(stages: Sequence[StageResult]) -> list[tuple[StageResult, str]]:
     """The stages, each with a digest of its files and of the code that draws its page."""
-    return [(result, combined([code(), result.stage.key, result.state, *result.files])) for result in stages]
+    return [(result, combined([code(), result.key, result.state, *result.files])) for result in stages]
 
 
 def write_stage_pages(digests: Sequence[tuple[StageResult, str]], out: Path) -> int:
@@ -108,12 +110,12 @@ def write_stage_pages(digests: Sequence[tuple[StageResult, str]], out: Path) -> 
         out: the folder of all pages.
     """
     writing = []
-    titles = {result.stage.key: result.title for result, _ in digests}
+    pages = {result.stage.key: (result.title, result.key) for result, _ in digests}
     with ThreadPoolExecutor(WRITERS) as writers:  # most of writing is waiting for the disk
         for result, digest in digests:
-            path = out / FOLDER / f"{result.stage.key}.html"
+            path = out / FOLDER / f"{result.key}.html"
             if made_from(path) != digest:
-                page = make_stage_page(result, titles, digest)
+                page = make_stage_page(result, pages, digest)
                 writing.append(writers.submit(_write, path, render("stage.html.j2", page), page.curve))
         for written in writing:
             written.result()
@@ -127,17 +129,17 @@ def _write(path: Path, html: str, curve: Figure | None) -> None:
     update(path, html)  # last: from here on the page is up to date
 
 
-def make_stage_page(result: StageResult, titles: Mapping[str, str], digest: str) -> StagePage:
+def make_stage_page(result: StageResult, pages: Mapping[str, tuple[str, str]], digest: str) -> StagePage:
     """What the page of a stage says.
 
     Args:
         result: all that is known of it.
-        titles: of the stages that it needs, by hash.
+        pages: title and page of the stages that it needs, by hash.
         digest: see `digests_of`.
     """
     stage, source = result.stage, _data(result.stage)
     values: dict[str, Any] = {} if result.record is None else result.record.result
-    documents = [("Configuration", _json(stage.description()))]
+    documents = [("Configuration", _json(_description(stage, result.record)))]
     if isinstance(stage, Data):
         documents.append(("Data manifest", _json(values.get("manifest", stage.source.manifest()))))
     states = values.get("states", {})
@@ -145,23 +147,31 @@ def make_stage_page(result: StageResult, titles: Mapping[str, str], digest: str)
         digest=digest,
         title=result.title,
         kind=_KINDS[stage.kind],
-        key=stage.key,
+        key=result.key,
         state=result.state,
         data="" if source is None else _named(source),
         embedded=None if source is None else source.source.name in EMBEDDED,
-        needs=tuple({needed.key: (titles[needed.key], needed.key) for needed in stage.needs}.values()),
-        facts=_facts(stage, result.state, result.record),
+        needs=tuple({needed.key: pages[needed.key] for needed in stage.needs}.values()),
+        facts=_facts(result),
         numbers=_numbers(stage, values),
         groups=tuple((name, _metrics(stage, some)) for name, some in states.items()) if len(states) > 1 else (),
         documents=tuple(documents),
         curve=curve_figure(values.get("curve", [])),
         log=result.log,
         reason=result.reason,
+        whose=result.whose,
     )
 
 
-def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str, str], ...]:
-    facts: dict[str, str] = {"State": state}
+def _description(stage: Stage, record: Record | None) -> dict[str, Any]:
+    """All that the hash of the stage's folder covers: of what was run where it was, else of what would be."""
+    now = stage.description()
+    return now if record is None else {name: record.stage[name] for name in now}
+
+
+def _facts(result: StageResult) -> tuple[tuple[str, str], ...]:
+    stage, record = result.stage, result.record
+    facts: dict[str, str] = {"State": result.state}
     train = stage.train if isinstance(stage, Evaluate | Visual) else stage if isinstance(stage, Train) else None
     if train is not None:
         facts["Seed"] = str(train.seed) if train.schedule is not None else "any: nothing in it is random"
@@ -174,7 +184,7 @@ def _facts(stage: Stage, state: State, record: Record | None) -> tuple[tuple[str
         facts |= {"Finished": record.finished, "Took": f"{record.seconds:.1f} s"}
         facts |= {"Code digest": str(record.stage.get("code", "unknown"))}
         facts |= {name.capitalize(): str(value) for name, value in record.environment.items()}
-    return (*facts.items(), ("Record", f"{stage.kind}/{stage.key}"))
+    return (*facts.items(), ("Record", f"{stage.kind}/{result.key}"))
 
 
 def _numbers(stage: Stage, result: dict[str, Any]) -> tuple[Number, ...]:

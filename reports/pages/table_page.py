@@ -12,6 +12,7 @@ from experiments.models import is_mila
 from experiments.results import Results, StageResult
 from reports.differences import ONE_SEED
 from reports.files import update, update_all
+from reports.lead import lead
 from reports.pages.index import Card, write_card
 from reports.pictures.animation import Animation, make_animation
 from reports.pictures.attention import Section, attention_sections
@@ -74,6 +75,7 @@ class TablePage:
         title: heading.
         about: what it is of.
         profile_about: what the profile is, in words.
+        shows: what the runs show, in a sentence; empty where there are too few.
         figure_number: of the paper's figure; None for a table.
         beyond: whether the paper has no such table.
         table: the numbers.
@@ -105,6 +107,7 @@ class TablePage:
     title: str
     about: About
     profile_about: str
+    shows: str
     figure_number: int | None
     beyond: bool
     table: ResultTable
@@ -145,6 +148,7 @@ def make_table_page(made_of: TableResults, drawn: DrawnPlots) -> TablePage:
         title=plan.grid.heading,
         about=about,
         profile_about=plan.profile.about,
+        shows=lead(rows, plan.suite),
         figure_number=plan.grid.figure,
         beyond=plan.grid.beyond,
         table=table,
@@ -198,7 +202,7 @@ def write_table_page(made_of: TableResults, out: Path) -> None:
 def _failure(result: StageResult) -> Failure:
     lines = result.reason.strip().splitlines()
     reason = result.reason if result.state == "damaged" else lines[-1] if lines else "no reason given"
-    return Failure(result.stage.title, stage_href(result.stage.key), reason)
+    return Failure(result.stage.title, stage_href(result.key), reason)
 
 
 def _card(made_of: TableResults, page: TablePage) -> Card:
@@ -209,6 +213,7 @@ def _card(made_of: TableResults, page: TablePage) -> Card:
     printed = [(line, key) for line in rows for key in line.published if key not in (COST, DELTA)]
     return Card(
         title=page.title,
+        about=about.whose,
         grid=plan.grid.name,
         embedded=about.embedded,
         data=about.data,

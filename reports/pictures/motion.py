@@ -14,7 +14,7 @@ from reports.plots.motion import Course, draw_motion
 from reports.tables.table import stage_href
 from reports.titles import short_title
 
-_SHOWN = ("epe", "epe_zero", "rms", "rms_true", "r_x", "r_y", "entropy", "centre", "lost")
+_SHOWN = ("epe", "epe_zero", "epe_equal", "rms", "rms_true", "r_x", "r_y", "entropy", "centre", "lost")
 """Numbers of `mila.motion_numbers.agreement`, in the table's order."""
 
 
@@ -27,7 +27,8 @@ class MotionLine:
         href: the page of the stage.
         offset: frames since the keyframe.
         numbers: as text, in the order of the table's columns; "–" where there is none.
-        closer: whether the end-point error is below that of staying put; None where there is none.
+        closer: whether the end-point error is below that of staying put and that of equal weights; None where there is
+            none.
     """
 
     row: str
@@ -79,8 +80,8 @@ def _label(row: str, branch: str) -> str:
 
 def _line(label: str, href: str, entry: Mapping[str, Any]) -> MotionLine:
     numbers = tuple(_text(entry[name], percent=name == "lost") for name in _SHOWN)
-    epe, zero = entry["epe"], entry["epe_zero"]
-    return MotionLine(label, href, int(entry["offset"]), numbers, None if epe is None else epe < zero)
+    epe, others = entry["epe"], [value for name in ("epe_zero", "epe_equal") if (value := entry[name]) is not None]
+    return MotionLine(label, href, int(entry["offset"]), numbers, None if epe is None else epe < min(others))
 
 
 def _text(value: float | None, *, percent: bool) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from reports.differences import ONE_SEED
 from reports.provenance import About
+from reports.render import upper_first
 from reports.statistics import METHOD
 from reports.tables.table import COST, Cell, Column, ResultTable
 
@@ -133,7 +134,8 @@ def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:
         ),
         f"{title}: measured on {of.data}, profile {of.profile}, {of.split} split, {of.seeds}{spread}."
         + (f" Not comparable with numbers on {of.paper_data}." if of.embedded else "")
-        + _delta(table),
+        + _delta(table)
+        + (f" {upper_first(of.whose)}." if of.whose else ""),
     )
     return [published, measured] if published.headers else [measured]
 

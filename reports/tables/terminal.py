@@ -50,7 +50,8 @@ def _about_measured(table: ResultTable, about: About) -> str:
         "networks": "; bold: told apart from all others\n(one seed: as a network, not as a method)",
         "": "; no best is marked",
     }[table.tells_apart]
-    return f"profile {about.profile}, {about.split} split, {about.seeds}{spread}{bold}"
+    whose = f"\n{about.whose}" if about.whose else ""
+    return f"profile {about.profile}, {about.split} split, {about.seeds}{spread}{bold}{whose}"
 
 
 def _grid() -> Table:

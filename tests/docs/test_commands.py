@@ -20,6 +20,7 @@ import pytest
 import noxfile
 from experiments.commands.run import main as run_grid
 from experiments.grids import find_grids
+from experiments.shipped import STUDY
 from mila.data.__main__ import main as run_data
 from tests.support.fake_files import write_plain
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
@@ -75,13 +76,15 @@ def replaced(words: Words) -> list[Words]:
 
 
 def kind_of(words: Words) -> str:
-    """Which test runs it: cluster, torchrun, data, costs, benchmark or runner."""
+    """Which test runs it: cluster, torchrun, data, costs, benchmark, records or runner."""
     if words[0] == "torchrun":
         return "torchrun"
     assert words[0] == "python", f"a command that no test knows: {words}"
     if words[1] == "-m":
         return "data" if words[2] == "mila.data" else "benchmark"
     assert words[1] == "experiments/run.py", words
+    if "--from-records" in words:
+        return "records"
     cluster = {"--slurm", "--wait", "--cancel", "--retry-failed"} & set(words)
     if cluster or ("--status" in words and "--grid" not in words):
         return "cluster"
@@ -148,6 +151,15 @@ def test_the_runner_does_what_the_pages_say(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_records_that_ship_are_rendered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for where, words in those("records"):
+        ship = STUDY.exists() and "FILE" not in words
+        assert run_grid(list(words[2:])) == (0 if ship else 2), where
+        assert ship or "is not there: this copy of the suite ships no such records" in capsys.readouterr().err
+    assert (folder / "results" / "from-records").exists() == STUDY.exists()
+
+
+@pytest.mark.slow
 def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
     cities, rooms = folder / "data" / "cities", folder / "data" / "rooms"
     small, few = ("--height", "32", "--width", "64"), ("--train", "4", "--test", "2")
@@ -207,5 +219,5 @@ def test_what_needs_a_cluster_is_read(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_of_a_page_is_known() -> None:
     kinds = {kind_of(command.words) for _, command in all_commands()}
-    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster"}
+    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster", "records"}
     assert len(all_commands()) >= 30

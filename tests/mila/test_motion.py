@@ -70,13 +70,12 @@ def test_ila_s_places_are_those_of_its_weights(clips: PackedClips) -> None:
     found = carried(made, clips, [0, 2], OFFSET)
     assert len(found) == 2
     for branch, one in enumerate(found):
-        assert one.entropy is not None
-        assert one.centre is not None
+        assert one.spread is not None
         for clip in range(2):
             place, entropy, centre = by_loops(weights[clip, branch])
             torch.testing.assert_close(one.source[clip], place, rtol=0, atol=1e-3)
-            torch.testing.assert_close(one.entropy[clip], entropy, rtol=0, atol=1e-4)
-            torch.testing.assert_close(one.centre[clip], centre, rtol=0, atol=1e-5)
+            torch.testing.assert_close(one.spread.entropy[clip], entropy, rtol=0, atol=1e-4)
+            torch.testing.assert_close(one.spread.centre[clip], centre, rtol=0, atol=1e-5)
 
 
 def test_kernels_count_inside_the_map_alone(clips: PackedClips, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,11 +91,10 @@ def test_kernels_count_inside_the_map_alone(clips: PackedClips, monkeypatch: pyt
     monkeypatch.setattr(KernelPrediction, "relate", note)
     (found,) = carried(made, clips, [1], OFFSET)
     place, entropy, centre = by_loops(seen[-1][0])
-    assert found.entropy is not None
-    assert found.centre is not None
+    assert found.spread is not None
     torch.testing.assert_close(found.source[0], place, rtol=0, atol=1e-3)
-    torch.testing.assert_close(found.entropy[0], entropy, rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.centre[0], centre, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.spread.entropy[0], entropy, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.spread.centre[0], centre, rtol=0, atol=1e-5)
 
 
 def test_global_attention_looks_everywhere(clips: PackedClips) -> None:
@@ -111,12 +109,11 @@ def test_global_attention_looks_everywhere(clips: PackedClips) -> None:
     weights = (query.T @ key / 8**0.5).softmax(1)
     height, width = found.source.shape[-2:]
     places = torch.tensor([[x, y] for y in range(height) for x in range(width)], dtype=torch.double)
-    assert found.entropy is not None
-    assert found.centre is not None
+    assert found.spread is not None
     torch.testing.assert_close(found.source[0].flatten(1).T.double(), weights @ places, rtol=0, atol=1e-3)
     entropy = -(weights * weights.clamp(min=1e-300).log()).sum(1) / math.log(height * width)
-    torch.testing.assert_close(found.entropy[0].flatten().double(), entropy, rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.centre[0].flatten().double(), weights.diagonal(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.spread.entropy[0].flatten().double(), entropy, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.spread.centre[0].flatten().double(), weights.diagonal(), rtol=0, atol=1e-5)
 
 
 class Shift(Propagation):
@@ -151,6 +148,7 @@ def test_what_is_carried_along_has_no_error(clips: PackedClips) -> None:
         rows, columns = HEIGHT // 8 - back, WIDTH // 8 - 2 * back
         assert entry["cells"] == 3 * rows * columns
         assert entry["epe"] == entry["lost"] == 0
+        assert entry["epe_equal"] is None
         for name in ("epe_zero", "rms", "rms_true"):
             assert entry[name] == pytest.approx(back * 5**0.5)
         assert entry["entropy"] is entry["centre"] is entry["r_x"] is entry["r_y"] is None
@@ -172,7 +170,7 @@ def test_estimated_flow_is_chained(clips: PackedClips) -> None:
             for t in (-1, -2)
         ]
     (found,) = carried(made, clips, [0], OFFSET)
-    assert found.entropy is None
+    assert found.spread is None
     height, width = found.source.shape[-2:]
     assert (height, width) == (6, 9)
     checked = 0
@@ -197,37 +195,60 @@ def test_estimated_flow_is_chained(clips: PackedClips) -> None:
 
 def test_equal_weights_have_entropy_1_and_one_weight_0() -> None:
     alike = torch.full((1, 4, 5, 3, 3), 1 / 9)
-    entropy, centre = spread(alike)
-    torch.testing.assert_close(entropy, torch.ones(1, 4, 5))
-    assert centre[0, 0, 0] == pytest.approx(1 / 4)  # in a corner four neighbours are inside
-    assert centre[0, 1, 1] == pytest.approx(1 / 9)
+    found = spread(alike)
+    torch.testing.assert_close(found.entropy, torch.ones(1, 4, 5))
+    assert found.centre[0, 0, 0] == pytest.approx(1 / 4)  # in a corner four neighbours are inside
+    assert found.centre[0, 1, 1] == pytest.approx(1 / 9)
     one = torch.zeros(1, 4, 5, 3, 3)
     one[..., 1, 1] = 1
-    entropy, centre = spread(one)
-    assert entropy.tolist() == torch.zeros(1, 4, 5).tolist()
-    assert centre.tolist() == torch.ones(1, 4, 5).tolist()
-    entropy, centre = spread(torch.full((1, 3, 3, 3, 3), 1 / 9), everywhere=True)
-    torch.testing.assert_close(entropy, torch.ones(1, 3, 3))
-    torch.testing.assert_close(centre, torch.full((1, 3, 3), 1 / 9))
+    found = spread(one)
+    assert found.entropy.tolist() == torch.zeros(1, 4, 5).tolist()
+    assert found.centre.tolist() == torch.ones(1, 4, 5).tolist()
+    found = spread(torch.full((1, 3, 3, 3, 3), 1 / 9), everywhere=True)
+    torch.testing.assert_close(found.entropy, torch.ones(1, 3, 3))
+    torch.testing.assert_close(found.centre, torch.full((1, 3, 3), 1 / 9))
+
+
+def test_equal_weights_point_inwards_at_a_border() -> None:
+    for window, everywhere, size in ((3, False, (4, 5)), (5, False, (4, 5)), (0, True, (4, 5))):
+        height, width = size
+        weights = torch.ones(1, height, width, *((height, width) if everywhere else (window, window)))
+        found = spread(weights, everywhere)
+        place = torch.zeros(2, height, width)
+        for y in range(height):
+            for x in range(width):
+                near = [
+                    (i - x, j - y)
+                    for j in range(height)
+                    for i in range(width)
+                    if everywhere or max(abs(i - x), abs(j - y)) <= window // 2
+                ]
+                place[:, y, x] = torch.tensor(near).float().mean(0)
+                whole = not everywhere and len(near) == window**2
+                assert bool(found.whole[y, x]) == whole
+        torch.testing.assert_close(found.equal, place)
 
 
 def test_numbers_by_hand() -> None:
     """Three cells that are given something, and one that is not; twice as far as anything moved."""
     true = np.array([[1.0, 0.0], [2.0, -1.0], [3.0, 4.0], [9.0, 9.0]])
     ours = np.array([[2.0, 0.0], [4.0, -2.0], [6.0, 8.0], [np.nan, np.nan]])
-    columns = np.column_stack([ours, true, [0.2, 0.4, 0.6, 1.0], [0.5, 0.0, 0.1, 1.0]])
-    found = agreement(columns)
+    rest: list[Any] = [[0.2, 0.4, 0.6, 1.0], [0.5, 0.0, 0.1, 1.0], np.zeros(4), np.ones(4), [1, 1, 0, 1]]
+    found = agreement(np.column_stack([ours, true, *rest]))
     lengths = [1, 5**0.5, 5]
     assert found["cells"] == 4
     assert found["lost"] == 0.25
     assert found["epe"] == found["epe_zero"] == pytest.approx(sum(lengths) / 3)
     assert found["rms"] == pytest.approx(2 * found["rms_true"])
     assert found["rms_true"] == pytest.approx((31 / 3) ** 0.5)
+    assert found["epe_equal"] == pytest.approx((2**0.5 + 8**0.5 + 18**0.5) / 3)
+    ours[2] = 0  # its window is cut off
+    found = agreement(np.column_stack([ours, true, *rest]))
     assert found["r_x"] == pytest.approx(1)
     assert found["r_y"] == pytest.approx(1)
     assert found["entropy"] == pytest.approx(0.4)
     assert found["centre"] == pytest.approx(0.2)
-    nothing = agreement(np.empty((0, 6)))
+    nothing = agreement(np.empty((0, 9)))
     assert nothing.pop("cells") == 0
     assert set(nothing.values()) == {None}
 

@@ -9,7 +9,7 @@ from experiments.grids.multi_task import TABLE2, TABLE8
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
-from mila.schedule import one_part
+from mila.schedule import Part, Schedule, one_part
 from reports.settings import settings
 from tests.support.fake_results import plan_of
 
@@ -25,7 +25,9 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
         SMOKE,
         flow_width=0.5,
         encoder=one_part(epochs=4.5, lr=4e-3, decay="cosine"),
-        method=one_part(epochs=2.5, lr=1e-3),
+        scratch=one_part(epochs=7, lr=4e-3),
+        weights={101: "ResNet50_Weights.IMAGENET1K_V1"},
+        method=Schedule((Part(2.5, 8, lr=1e-3, name="new layers", encoders="frozen"), Part(1, lr=1e-4))),
         flow=one_part(epochs=6, lr=1e-3, decay="cosine"),
     )
     table6 = {s.name: s.ours for s in settings(make_plan(TABLE6[0], profile, "street", mode="video"))}
@@ -39,6 +41,10 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
     started = table2["Rows that start from trained networks"]
     assert started.startswith("MTAN*, MultiNet++, MILA w/o MF&TS, MILA w/o TS, MILA (ours): from multi-task-trained")
     assert started.endswith("Cross-Stitch*: from single-task-trained encoders")
-    assert table2["Their schedule"] == "Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs (5 steps), batch 4"
+    assert table2["Their schedule"] == (
+        "new layers: Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs (2 steps), batch 8, encoders frozen; then "
+        "all layers: Adam (0.9, 0.99), learning rate 0.0001, 1 epochs (2 steps), batch 4"
+    )
+    assert "7 epochs (14 steps)" in table2["Schedule from random weights"]
     assert "learning rate 0.004, cosine decay, 4.5 epochs" in table2["Schedule of all other networks"]
     assert "Keyframe interval K" not in {s.name for s in settings(plan_of(0, grid=TABLE8))}

@@ -152,9 +152,9 @@ def fake_agreement(stage: FollowMotion, plan: Plan) -> list[dict[str, object]]:
     propagation = dict(stage.train.arguments).get("propagation", "ila")
     branches = [task.name for task in plan.suite.tasks] if propagation == "ila" else ["all tasks"]
     weights = {"entropy": 0.25, "centre": 0.125} if propagation != "flow" else {"entropy": None, "centre": None}
-    known = {"cells": 99, "rms": 1.5, "rms_true": 0.75, "r_x": -0.5, "r_y": None, "lost": 0.015, "epe_zero": 0.5}
+    known = {"cells": 99, "rms": 1.5, "rms_true": 0.75, "r_x": -0.5, "r_y": None, "lost": 0.015}
     return [
-        {"offset": offset, "branch": branch, "epe": 0.3 * offset, **known, **weights}
+        {"offset": offset, "branch": branch, "epe": 0.3 * offset, "epe_zero": 0.5, "epe_equal": 0.4, **known, **weights}
         for offset in range(1, stage.interval)
         for branch in branches
     ]

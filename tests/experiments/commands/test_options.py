@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.options import Options, read_options
+from experiments.shipped import STUDY
 
 
 def test_nothing_given_is_the_defaults() -> None:
@@ -36,6 +37,14 @@ def test_what_is_about_slurm_is_left_out_of_the_words() -> None:
     assert options.is_about_slurm()
     assert (options.slurm, options.wait) == ("site.toml", "")
     assert options.words() == ("--grid", "table1")
+
+
+def test_records_that_ship_are_of_study_and_say_themselves_which_seeds_they_have() -> None:
+    options = read_options(["--grid", "table2", "--from-records"])
+    assert (options.from_records, options.profile, options.seeds) == (STUDY, "study", ())
+    assert options.words() == ("--grid", "table2", "--profile", "study", "--from-records", str(STUDY))
+    options = read_options(["--grid", "table2", "--from-records", "some.tar.xz", "--seeds", "0", "--profile", "quick"])
+    assert (options.from_records, options.profile, options.seeds) == (Path("some.tar.xz"), "quick", (0,))
 
 
 def test_paths_are_paths_and_limits_are_seconds() -> None:

@@ -62,11 +62,13 @@ def compile_for_h100(kernel: str, _: object, tensors: tuple[Tensor, ...], *sizes
 
     function: Any = getattr(triton_kernels, kernel)
     chosen = {name: options.pop(name) for name in ("num_warps", "num_stages", "maxnreg") if name in options}
-    signature = dict(zip(function.arg_names, [POINTERS[x.dtype] for x in tensors] + ["i32"] * len(sizes), strict=False))
+    types = [POINTERS[x.dtype] for x in tensors] + ["i32" if size != 1 else "constexpr" for size in sizes]
+    signature = dict(zip(function.arg_names, types, strict=False))
+    options |= {name: 1 for name, kind in signature.items() if kind == "constexpr"}  # as Triton itself does
     signature.update(dict.fromkeys(options, "constexpr"))
     assert sorted(signature) == sorted(function.arg_names)
     signature = {name: signature[name] for name in function.arg_names}
-    aligned = [True] * len(tensors) + [size % 16 == 0 for size in sizes]
+    aligned = [True] * len(tensors) + [size % 16 == 0 for size in sizes]  # what Triton finds out when it launches
     hints = {(i,): [["tt.divisibility", 16]] for i, holds in enumerate(aligned) if holds}
     constants = {(function.arg_names.index(name),): value for name, value in options.items()}
     source = triton.compiler.ASTSource(fn=function, signature=signature, constexprs=constants, attrs=hints)
@@ -78,22 +80,23 @@ def compile_for_h100(kernel: str, _: object, tensors: tuple[Tensor, ...], *sizes
 @pytest.mark.slow
 @pytest.mark.usefixtures("unrefused")
 @pytest.mark.parametrize(
-    ("dtype", "layout", "window", "images"),
+    ("dtype", "layout", "window", "shape"),
     [
-        (torch.float32, torch.contiguous_format, 5, 1),
-        (torch.bfloat16, torch.channels_last, 5, 4),
-        (torch.float16, torch.contiguous_format, 15, 4),
+        (torch.float32, torch.contiguous_format, 5, (1, 36, 512, 33, 65)),
+        (torch.bfloat16, torch.channels_last, 5, (4, 36, 512, 33, 65)),
+        (torch.float16, torch.contiguous_format, 15, (4, 36, 512, 33, 65)),
+        (torch.float32, torch.contiguous_format, 1, (1, 1, 1, 1, 1)),
     ],
 )
 def test_the_kernels_compile_for_an_h100(
     dtype: torch.dtype,
     layout: torch.memory_format,
     window: int,
-    images: int,
+    shape: tuple[int, int, int, int, int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At the paper's sizes, one image and a batch that takes larger tiles; no GPU is needed for that."""
+    """At the paper's sizes, one image and a batch that takes larger tiles, and the smallest; no GPU is needed."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     shared: dict[str, int] = {}
 
@@ -101,8 +104,7 @@ def test_the_kernels_compile_for_an_h100(
         shared[kernel] = compile_for_h100(kernel, grid, tensors, *sizes, **options)
 
     monkeypatch.setattr("mila.kernels.fused._launch", compile_instead)
-    tensors = [torch.zeros(images, channels, 33, 65, dtype=dtype) for channels in (36, 36, 512)]
-    query, key, value = (x.to(memory_format=layout).requires_grad_() for x in tensors)
+    query, key, value = (x.to(dtype, memory_format=layout).requires_grad_() for x in maps(*shape))
     local_attention(query, key, value, window, "triton").sum().backward()
     assert list(shared) == ["attend", "differentiate_scores", "sum_gradients"]
     assert max(shared.values()) <= 227 * 1024 // 3  # three programs a multiprocessor

@@ -39,7 +39,7 @@ def test_table_and_plot(reports: list[Report]) -> None:
     rows = [row.split("</th>")[0].split(">")[-1] for row in section.split("<tr>")[1:]]
     assert rows[:4] == ["Optical flow, warping"] * 4
     assert {row for row in rows if "ILA" in row} == {"ILA (ours): segmentation", "ILA (ours): depth"}
-    assert section.count('title="closer than staying put"') == section.count(">1</a>")
+    assert section.count('title="closer than both"') == section.count(">1</a>")
     assert "−0.50" in section
     assert "1.5 %" in section
     with (page.parent / page.stem / "motion.csv").open(newline="") as file:

@@ -1,0 +1,47 @@
+"""Render records that ship with the suite: nothing is run, no data is opened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from experiments.commands.options import Options, flag
+from experiments.commands.plans import plans_of
+from experiments.commands.run_grid import write_reports
+from experiments.shipped.store import open_records
+from mila.errors import UserError
+
+FOLDER = "from-records"
+"""Under the results: pages of their own, beside those of what was run here."""
+
+_TAKEN = {"from_records", "grid", "profile", "seeds", "results", "report"}
+"""The options that go with it."""
+
+
+def render(options: Options, console: Console) -> int:
+    """Write the reports of the grids that the options name; returns the exit code.
+
+    Raises:
+        UserError: an option does not go with records, there are none of its profile, or the file is damaged.
+    """
+    assert options.from_records is not None
+    if options.grid is None:
+        raise UserError("say what to render with --grid NAME (--list shows the names).")
+    if options.grid == "table7":
+        raise UserError("Table 7 is counted in a minute, so no records of it ship: leave --from-records out.")
+    others = sorted(set(options.given()) - _TAKEN)
+    if others:
+        raise UserError(
+            "the records are of the embedded videos with the settings of their profile, and nothing is run: leave "
+            f"{', '.join(map(flag, others))} out, or --from-records."
+        )
+    with open_records(options.from_records) as store:
+        if options.profile != store.profile:
+            raise UserError(
+                f"{options.from_records} has the records of profile {store.profile!r}, not {options.profile!r}: give "
+                f"--profile {store.profile}, or leave --from-records out to run it here."
+            )
+        options = replace(options, seeds=options.seeds or store.seeds, results=options.results / FOLDER)
+        write_reports(plans_of(options), store, options, console)
+    return 0
