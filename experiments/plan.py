@@ -246,6 +246,7 @@ class _RowMaker:
             row.weighting,
             self.profile.augmentation,
             self.profile.last_epochs,
+            self.profile.precision,
         )
 
     def _sized(self, model: str, paper: dict[str, Any], started: frozenset[str] = frozenset()) -> Arguments:
@@ -296,6 +297,7 @@ class _RowMaker:
             self._from_nothing({"depth": depth}),
             augmentation=p.augmentation,
             last_epochs=p.last_epochs,
+            precision=p.precision,
         )
 
     def _flownet(self, seed: int) -> Train:
@@ -306,7 +308,8 @@ class _RowMaker:
             half_resolution=self.profile.half_resolution,
             **({} if weights is None else {"weights": self._named(weights)}),
         )
-        return Train(f"{data.source.name} FlowNet-S, seed {seed}", "flownet", values, data, seed, self.profile.flow)
+        title = f"{data.source.name} FlowNet-S, seed {seed}"
+        return Train(title, "flownet", values, data, seed, self.profile.flow, precision=self.profile.precision)
 
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""

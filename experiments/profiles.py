@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mila.names import AugmentationName, Norm
+from mila.names import AugmentationName, Norm, Precision
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
 
@@ -39,6 +39,8 @@ class Profile:
         scratch: of those that start from random weights: SegNet, and encoders of a depth that has no `weights`.
         method: of the methods that start from networks that were trained here.
         flow: schedule of FlowNet-S on the exact flow of a world.
+        precision: what networks compute in while they are trained, see `mila.batch_losses`; the paper names none.
+            Scores are always float32.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Profile:
     scratch: Schedule
     method: Schedule
     flow: Schedule
+    precision: Precision = "float32"
 
     def size(self, suite: Suite) -> tuple[int, int]:
         """(height, width) of the frames for a suite."""

@@ -19,7 +19,7 @@ from experiments.sources import Source
 from mila.carried import find_weights
 from mila.common.files import file_digest
 from mila.common.versions import code_digest
-from mila.names import AugmentationName, WeightingName
+from mila.names import AugmentationName, Precision, WeightingName
 from mila.schedule import Schedule
 from mila.tasks import FLOW, SUITES
 
@@ -153,6 +153,7 @@ class Train(Stage):
     weighting: WeightingName = "equal"
     augmentation: AugmentationName = "none"
     last_epochs: int = 1
+    precision: Precision = "float32"
 
     @property
     def needs(self) -> tuple[Stage, ...]:
@@ -181,6 +182,7 @@ class Train(Stage):
             "weighting": self.weighting,
             "augmentation": self.augmentation,
             "last_epochs": self.last_epochs,
+            "precision": self.precision,
         }
 
     def _digests(self) -> dict[str, str]:

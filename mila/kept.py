@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ _CHUNK = 16
 """Clips that are encoded at a time. Fixed, so that what is kept does not depend on where a run was interrupted."""
 
 _FINISHED = "finished"
+
+Stored = Mapping[tuple[str, int], tuple[Tensor, ...]]
+"""Kept maps of a batch as they are stored: float16 on the CPU, by network and index of the frame in the clip."""
 
 
 class KeptMaps:
@@ -73,20 +76,30 @@ class KeptMaps:
         for module, mode in modes.items():
             module.training = mode
 
+    def read(self, indices: Sequence[int], length: int, offset: int) -> Stored:
+        """What `of` gives, as it is stored: half precision, on the CPU."""
+        stored = dict[tuple[str, int], tuple[Tensor, ...]]()
+        for network, frames in self._model.training_frames(length, offset).items():
+            for t in frames:
+                kept = self._maps[network, length - 1 - t]
+                maps = (np.stack([file[index] for index in indices]) for file in kept)
+                stored[network, t] = tuple(torch.from_numpy(each) for each in maps)
+        return stored
+
     def of(self, indices: Sequence[int], length: int, offset: int) -> Encoded:
         """What the networks give for clips `indices` of `length` frames with the last keyframe `offset` before the end.
 
         Float32, by (network, index of the frame in the clip).
         """
-        encoded = dict[tuple[str, int], tuple[Tensor, ...]]()
-        for network, frames in self._model.training_frames(length, offset).items():
-            for t in frames:
-                kept = self._maps[network, length - 1 - t]
-                maps = (torch.from_numpy(np.stack([file[index] for index in indices])) for file in kept)
-                encoded[network, t] = tuple(
-                    x.to(self._device).float().contiguous(memory_format=torch.channels_last) for x in maps
-                )
-        return encoded
+        return as_encoded(self.read(indices, length, offset), self._device)
+
+
+def as_encoded(stored: Stored, device: torch.device | str) -> Encoded:
+    """From what `KeptMaps.read` gives to what `KeptMaps.of` gives."""
+    return {
+        of: tuple(x.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last) for x in maps)
+        for of, maps in stored.items()
+    }
 
 
 def _wanted(model: VideoModel) -> list[tuple[str, int]]:

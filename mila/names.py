@@ -12,3 +12,6 @@ Norm = Literal["none", "batch", "group"]
 
 WeightingName = Literal["equal", "uncertainty", "dwa", "geometric"]
 """See `mila.weighting`."""
+
+Precision = Literal["float32", "bfloat16"]
+"""What networks compute in while they are trained; see `mila.batch_losses`."""

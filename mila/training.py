@@ -7,6 +7,10 @@ far, and a run that was killed gives the same numbers as any other.
 A schedule has parts, each with an optimiser of its own. While the encoders are frozen (`Part.encoders`) what they give
 for a frame is computed once and kept (`mila.kept`), where that can be done: in one process, without augmentation, of a
 model that says which maps depend on single frames. Otherwise they run at every step.
+
+On a GPU nothing waits for a step before the next one is given to it: the next batch is read meanwhile, and losses are
+looked at every few steps, and before anything is written. A training on the CPU gives the same bits every time. On a
+GPU one that was continued gives the same to rounding, as sums there have no fixed order.
 """
 
 from __future__ import annotations
@@ -20,24 +24,30 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
+from mila.batch_losses import BatchLosses, shared_by_ranks
+from mila.batch_reader import Batch, BatchReader
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.pace import Pace
 from mila.common.types import Progress
 from mila.data.augment import augment
+from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
-from mila.errors import DivergedError, StoppedError, UserError
-from mila.kept import KeptMaps, can_keep
-from mila.losses import annotated, task_loss
-from mila.names import AugmentationName, WeightingName
+from mila.divergence import Divergence
+from mila.errors import StoppedError, UserError
+from mila.kept import KeptMaps, as_encoded, can_keep
+from mila.loss_means import LossMeans
+from mila.names import AugmentationName, Precision, WeightingName
 from mila.schedule import Place, Schedule
-from mila.video_model import Encoded, VideoModel
-from mila.weighting import Weighting, make_weighting
+from mila.video_model import VideoModel
+from mila.weighting import make_weighting
 
 CURVE_POINTS = 50
 """About how many points a training curve keeps."""
+
+CHECK_EVERY = {"cpu": 1, "cuda": 20}
+"""Steps until their losses are looked at, by kind of device: to read a number is to wait for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,14 @@ class Recipe:
         seed: of the clips' order, the offsets and the augmentation. (The initial weights are the caller's.)
         weighting: of the tasks' losses; what it learns is trained by the same optimiser.
         augmentation: protocol of `mila.data.augment`.
+        precision: what the networks compute in, see `mila.batch_losses`.
     """
 
     schedule: Schedule
     seed: int
     weighting: WeightingName = "equal"
     augmentation: AugmentationName = "none"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -98,67 +110,6 @@ def batch_of(step: int, clips: int, batch: int, interval: int, seed: int, part: 
     return order[position * batch : (position + 1) * batch].tolist(), offset
 
 
-class _Means:
-    """Mean losses by name since the start, or since they were last taken.
-
-    The sums stay on the losses' device until then: to read a number is to wait for the GPU. They are summed in double.
-    """
-
-    def __init__(self) -> None:
-        self.steps: dict[str, int] = {}
-        self.sums: dict[str, Tensor] = {}
-
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count one step's losses (scalars); not every step has every loss."""
-        for name, loss in losses.items():
-            value = loss.detach().double()
-            self.steps[name] = self.steps.get(name, 0) + 1
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def take(self) -> dict[str, float]:
-        """The means; and start anew."""
-        means = {name: value.item() / self.steps[name] for name, value in self.sums.items()}
-        self.steps, self.sums = {}, {}
-        return means
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"steps": self.steps, "sums": self.sums}
-
-    def load(self, state: Mapping[str, Any], device: torch.device | str) -> None:
-        """Go on from what `state` gave."""
-        self.steps = dict(state["steps"])
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-
-
-class _Losses(nn.Module):
-    """From a rank's part of a batch to the losses of the whole batch; what DistributedDataParallel wraps.
-
-    Gives what is to be minimised, the model's own losses with what it watches, and the tasks' losses.
-    """
-
-    def __init__(self, model: VideoModel, weigh: Weighting) -> None:
-        super().__init__()
-        self.model, self.weigh = model, weigh
-
-    def forward(
-        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
-    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        if encoded is not None:
-            predictions, own = self.model.training_encoded(frames, offset, encoded)
-        else:
-            predictions, own = self.model.training_forward(frames, offset)
-        watched = self.model.watched()
-        tasks = [task.name for task in self.model.suite.tasks]
-        losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
-        if distributed.world_size() > 1:
-            counts: dict[str, Tensor | int] = {name: annotated(name, targets[name]).sum() for name in tasks}
-            shown = {**own, **watched}
-            losses = distributed.mean_over_ranks({**shown, **losses}, counts | dict.fromkeys(shown, len(frames)))
-            own, watched = ({name: losses.pop(name) for name in names} for names in (own, watched))
-        return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
-
-
 def _by_rate(model: VideoModel, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
     """Parameter groups of an optimiser, each with its `factor` on the learning rate (`VideoModel.rate_factors`)."""
     factors = {
@@ -168,16 +119,6 @@ def _by_rate(model: VideoModel, parameters: Sequence[nn.Parameter]) -> list[dict
     for parameter in parameters:
         groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
     return [{"params": group, "factor": factor} for factor, group in groups.items()]
-
-
-def _shared_by_ranks(losses: _Losses, device: torch.device | str) -> nn.Module:
-    """`losses`, its gradients averaged over the ranks of the process group."""
-    on_gpu = torch.device(device).type == "cuda"
-    return DistributedDataParallel(
-        losses,
-        device_ids=[torch.cuda.current_device()] if on_gpu else None,
-        find_unused_parameters=True,  # which of them an offset does not need; their gradient must stay None
-    )
 
 
 class Training:
@@ -214,7 +155,13 @@ class Training:
         self._trainable = [p for module in (model, self._weigh) for p in module.parameters() if p.requires_grad]
         self.total = recipe.schedule.steps(len(clips))
         self.done, self.curve = 0, list[dict[str, float]]()
-        self._since_point, self._since_epoch = _Means(), _Means()
+        self._since_point, self._since_epoch = LossMeans(), LossMeans()
+        self._divergence = Divergence(self.total)
+        kind = torch.device(device).type
+        # Ranks must all find it at the same step, whichever of them writes a checkpoint.
+        self._check_every = CHECK_EVERY.get(kind, 1) if distributed.world_size() == 1 else 1
+        on_gpu = kind == "cuda"
+        self._reader = BatchReader(self._read, ahead=on_gpu, pin=on_gpu)
         self._enter(recipe.schedule.place(0, len(clips)))
 
     def _enter(self, place: Place) -> None:
@@ -229,17 +176,22 @@ class Training:
             module.train(part.encoders == "trained")
             if part.encoders == "frozen":
                 module.requires_grad_(False)
-        whole = _Losses(model, self._weigh)
+        whole = BatchLosses(model, self._weigh, self._recipe.precision)
         alone = self._recipe.augmentation == "none" and distributed.world_size() == 1
         self._keeps = part.encoders == "frozen" and alone and can_keep(model)
         self._kept: KeptMaps | None = None
         parameters = [p for p in self._trainable if p.requires_grad]
         groups = _by_rate(model, parameters)
         self._optimiser = torch.optim.Adam(groups, lr=part.lr, betas=part.betas, fused=True)
-        self._losses = _shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
+        self._losses = shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """For a checkpoint.
+
+        Raises:
+            DivergedError: a loss was not finite.
+        """
+        self.check()
         return {
             "step": self.done,
             "curve": self.curve,
@@ -274,7 +226,7 @@ class Training:
         """Make the next step.
 
         Raises:
-            DivergedError: a loss is not finite.
+            DivergedError: a loss is not finite; on a GPU perhaps some steps later, see `check`.
         """
         place = self._recipe.schedule.place(self.done, len(self._clips))
         if place.number != self._place.number:
@@ -284,42 +236,60 @@ class Training:
             group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)
         self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
         loss, own, losses = self._losses_of_batch()
-        if not torch.isfinite(loss):
-            values = ", ".join(f"{name} {value.item():.4g}" for name, value in {**own, **losses}.items())
-            raise DivergedError(
-                f"training diverged at step {self.done + 1} of {self.total} ({values}); lower the learning rate."
-            )
+        ends_point = (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total
+        ends_epoch = (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
+        self._divergence.watch(self.done + 1, loss, {**own, **losses})
+        if ends_point or ends_epoch or (self.done + 1) % self._check_every == 0:
+            self.check()
         self._since_point.add({**own, **losses})
         self._since_epoch.add(losses)
-        if (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total:
+        if ends_point:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
             self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
         self.done += 1
-        if (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0:
+        if ends_epoch:
             self._weigh.end_epoch(self._since_epoch.take())
+
+    def check(self) -> None:
+        """See that every loss so far was finite; waits for the device.
+
+        Raises:
+            DivergedError: one was not.
+        """
+        self._divergence.check()
 
     def close(self) -> None:
         """Delete what was kept; after the last step."""
+        self._reader.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _losses_of_batch(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """What the next step minimises, the model's own losses and the tasks' losses."""
         clips, model, recipe, place = self._clips, self._model, self._recipe, self._place
-        indices, offset = batch_of(
-            place.step, len(clips), place.part.batch, model.keyframe_interval, recipe.seed, place.number
-        )
-        part = distributed.part(len(indices))
-        frames, targets = clips.batch(indices[part], offset, model.history, self._device)
-        frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, part.start)
-        encoded = None
         if self._keeps:
             self._kept = self._kept or KeptMaps(model, clips, self._folder, self._device)
-            encoded = self._kept.of(indices, frames.shape[1], offset)
-        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, offset, encoded)
+        batch = self._reader.batch(self.done, is_last=place.step + 1 == self._part_total)
+        frames, targets = batch.on(self._device)
+        first = distributed.part(min(place.part.batch, len(clips))).start
+        frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, first)
+        encoded = None if batch.kept is None else as_encoded(batch.kept, self._device)
+        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(
+            frames, targets, batch.offset, encoded
+        )
         return losses
+
+    def _read(self, step: int) -> Batch:
+        """The batch of a step of the present part, on the CPU; of a rank its part of it."""
+        clips, interval, history = self._clips, self._model.keyframe_interval, self._model.history
+        place = self._recipe.schedule.place(step, len(clips))
+        indices, offset = batch_of(place.step, len(clips), place.part.batch, interval, self._recipe.seed, place.number)
+        length = frames_needed(offset, history)
+        frames, targets = clips.read(indices[distributed.part(len(indices))], length)
+        kept = None if self._kept is None else self._kept.read(indices, length, offset)
+        return Batch(torch.from_numpy(frames), {n: torch.from_numpy(x) for n, x in targets.items()}, offset, kept)
 
 
 def train(
@@ -370,6 +340,7 @@ def train(
     while training.done < training.total:
         training.step()
         if callbacks.end_epoch is not None and training.ended_epoch is not None:
+            training.check()
             callbacks.end_epoch(training.ended_epoch)
         if callbacks.progress is not None:
             callbacks.progress(training.done, training.total)

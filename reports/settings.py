@@ -54,6 +54,7 @@ def settings(plan: Plan) -> list[Setting]:
     if given:
         lines.append(Setting("Options on the command line", ", ".join(given), "–"))
     lines.append(Setting("Augmentation", p.augmentation, "none named"))
+    lines.append(Setting("Precision of training", p.precision, "not stated"))
     lines.append(Setting("Initial weights", _initial(p, trains), "ImageNet"))
     if any(row.starts for row in plan.grid.rows):
         lines += [

@@ -108,7 +108,7 @@ def _run_schedule(
     from mila.training import Checkpoint, Recipe, train
 
     assert stage.schedule is not None
-    recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation)
+    recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation, stage.precision)
     checkpoint = Checkpoint(folder / "checkpoint.pt", stage.key)
     return train(model, clips, recipe, checkpoint, device=device, callbacks=callbacks)
 

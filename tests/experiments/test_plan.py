@@ -93,6 +93,15 @@ def test_augmentation_is_the_profiles_and_for_clips_with_targets_of_the_tasks() 
     }
 
 
+def test_precision_is_the_profiles_in_every_training() -> None:
+    rows = trains_of("table6b", replace(SMOKE, precision="bfloat16"))
+    trained = {t.title: t for row in rows.values() for t in (row, *(start.stage for start in row.starts))}
+    assert any("FlowNet" in title for title in trained)
+    assert {title: t.config()["precision"] for title, t in trained.items()} == {
+        title: "float32" if "constant" in title else "bfloat16" for title in trained
+    }
+
+
 def test_flow_rows_start_from_flownet_trained_on_the_worlds_exact_flow() -> None:
     for name, world in (("table6a", "street"), ("table6b", "rooms")):
         rows = trains_of(name)

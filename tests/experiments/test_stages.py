@@ -29,6 +29,7 @@ def test_hash_covers_what_matters_and_nothing_else() -> None:
         replace(stage, train=replace(train, starts=())),
         replace(stage, train=replace(train, weighting="dwa")),
         replace(stage, train=replace(train, augmentation="mtan")),
+        replace(stage, train=replace(train, precision="bfloat16")),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, clips=5))),
         replace(stage, data=replace(stage.data, source=replace(stage.data.source, split="val"))),
     ]

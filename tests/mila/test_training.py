@@ -12,7 +12,8 @@ import torch
 
 import mila.training
 from baselines.multi_task import MultiTask
-from mila.common.checkpoint import save_checkpoint
+from mila.batch_reader import BatchReader
+from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
@@ -21,7 +22,7 @@ from mila.errors import UserError
 from mila.losses import task_loss
 from mila.model import MILA
 from mila.names import WeightingName
-from mila.schedule import Schedule, one_part
+from mila.schedule import Part, Schedule, one_part
 from mila.tasks import CITYSCAPES, NYUV2
 from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
 from mila.video_model import VideoModel
@@ -269,6 +270,43 @@ def test_divergence_is_said(clips: PackedClips, tmp_path: Path) -> None:
         model.get_parameter("decoders.depth.layers.4.bias").fill_(torch.inf)
     with pytest.raises(UserError, match=r"diverged at step 1 of 18 \(.*depth nan, .*\); lower the learning rate"):
         run(model, clips, tmp_path / "c")
+
+
+@pytest.mark.parametrize("seconds", [15.0, 0.0])
+def test_divergence_that_is_looked_for_later_is_of_the_first_step_and_never_written(
+    seconds: float, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: at the end of the epoch, after step 3, or before a checkpoint is written, after step 2."""
+    monkeypatch.setitem(mila.training.CHECK_EVERY, "cpu", 20)
+    monkeypatch.setattr(mila.training, "CURVE_POINTS", 1)
+    model, steps = small(), list[int]()
+
+    def break_it(done: int, _total: int) -> None:
+        steps.append(done)
+        with torch.no_grad():
+            model.get_parameter("decoders.depth.layers.4.bias").fill_(torch.inf)
+
+    with pytest.raises(UserError, match=r"diverged at step 2 of 18 \(.*depth nan, .*\); lower the learning rate"):
+        run(model, clips, tmp_path / "c", progress=break_it, seconds=seconds)
+    assert steps == [1, 2]
+    if seconds == 0:
+        assert load_checkpoint(tmp_path / "c", "me")["step"] == 1
+    else:
+        assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_batches_that_a_thread_reads_ahead_train_the_same(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = (Part(2, 2, 1e-3, encoders="frozen"), Part(2, 2, 1e-3, encoders="fixed_norm"))
+    first, second = small(), small()
+    curve = run(first, clips, tmp_path / "a" / "c", schedule=Schedule(parts))
+    ahead = lambda read, **_: BatchReader(read, ahead=True, pin=False)  # noqa: E731
+    monkeypatch.setattr(mila.training, "BatchReader", ahead)
+    assert run(second, clips, tmp_path / "b" / "c", schedule=Schedule(parts)) == curve
+    for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_adam_steps_are_adams(clips: PackedClips, tmp_path: Path) -> None:
