@@ -20,7 +20,7 @@ from mila.carried import find_weights
 from mila.common.weights import read_weight_file, weights_by_name
 from mila.data.clips import MEAN, STD
 from mila.errors import UserError
-from mila.modules import wide
+from mila.kernels.reference import wide
 from mila.tasks import FLOW, Suite
 from mila.video_model import Part, Stream, VideoModel
 

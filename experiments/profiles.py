@@ -71,8 +71,9 @@ class Profile:
         return round(suite.height * self.scale), round(suite.width * self.scale)
 
 
-_EIGHTH = {depth: f"{{world}}-resnet{small}" for depth, small in ((101, 50), (50, 34), (34, 34), (18, 18))}
-"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`)."""
+_EIGHTH = {101: "{world}-resnet50", 18: "{world}-resnet18"}
+"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`): nothing yet for
+50 and 34, whose networks are trained from random weights instead."""
 
 
 def _head_start(epochs: float, batch: int = 8, lr: float = 2e-3) -> Part:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 from mila.backbone import OUTPUT_STRIDE
+from mila.kernels.reference import wide
 from mila.names import Norm
 from mila.tasks import Suite, TaskName
 
@@ -111,11 +112,6 @@ def to_predictions(scores: Mapping[TaskName, Tensor], size: tuple[int, int]) -> 
         prediction = upsample(wide(score), size)
         predictions[name] = _unit(prediction) if name == "normals" else prediction
     return predictions
-
-
-def wide(x: Tensor) -> Tensor:
-    """`x`, in float32 if its type has fewer digits."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _unit(x: Tensor) -> Tensor:

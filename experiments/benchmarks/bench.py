@@ -73,7 +73,7 @@ PARTS: Mapping[str, tuple[str, Measure]] = {
         lambda b: training.steps(b.sizes, b.clips, b.device, b.folder / "training"),
     ),
     "evaluation": ("Predictions at every offset", lambda b: evaluation.offsets(b.sizes, b.clips, b.device)),
-    "rendering": ("Frames of the embedded worlds, one core", lambda b: parts.rendering(b.sizes)),
+    "rendering": ("Frames of the embedded worlds, one core", lambda b: parts.rendering(b.sizes, b.console)),
     "reading": (
         "Training batches from the packed store, against decoding the originals",
         lambda b: parts.reading(b.sizes, b.folder / "reading", b.console),

@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from experiments.benchmarks import reading as bench_reading
-from experiments.benchmarks.attention_contenders import unfold_attention
-from experiments.benchmarks.sizes import ROWS, Sizes, model_of, take_turns
+from experiments.benchmarks.attention import compare
+from experiments.benchmarks.attention_contenders import Case
+from experiments.benchmarks.rendering import measure as render
+from experiments.benchmarks.sizes import ROWS, Sizes, model_of
+from experiments.benchmarks.taking_turns import copy_speed
 from experiments.costs.latency import LatencyRow, find_row
 from experiments.costs.speed import Measured
 from experiments.costs.timing import bench
-from mila.attention import local_attention
 from mila.cost.latency import Subject, measure
-from mila.data.worlds.clips import WorldClips
-from mila.data.worlds.rendering import World
 from mila.streaming.optimise import optimise
 
 _SLACK = 1.1
 """MILA's time may be so many times the share of operations that it executes."""
 
-_WORLDS: tuple[World, ...] = ("street", "rooms")
+_STREET_MS, _STREET_PIXELS = 80.0, 256 * 512
+"""What a frame of street of this size may take one core."""
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def attention(sizes: Sizes, device: str) -> Iterator[Measured]:
-    """Forward, and forward with backward, against unfolding; float32, C' = 36, C = 512, L = 5."""
-    generator = torch.Generator().manual_seed(0)
+    """Ours against unfolding, C' = 36, C = 512, L = 5, forward and backward; see `experiments.benchmarks.attention`.
+
+    Raises:
+        RuntimeError: ours fails.
+    """
+    speed = copy_speed(device)
     for batch, height, width in sizes.maps:
-        query, key = (torch.randn(batch, 36, height, width, generator=generator).to(device) for _ in range(2))
-        value = torch.randn(batch, 512, height, width, generator=generator).to(device)
-        for backward in (False, True):
-            tensors = [x.clone().requires_grad_(backward) for x in (query, key, value)]
-
-            def run(way: Callable[..., Tensor], tensors: list[Tensor] = tensors, backward: bool = backward) -> None:
-                out = way(*tensors, 5)
-                if backward:
-                    torch.autograd.grad(out.sum(), tensors)
-
-            calls = {"ours": lambda run=run: run(local_attention), "unfold": lambda run=run: run(unfold_attention)}
-            seconds = take_turns(calls, sizes.rounds, device)
-            where = f"{batch} x {height}x{width}, {'forward and backward' if backward else 'forward'}"
-            yield Measured(f"unfold, {where}", 1e3 * seconds["unfold"], "ms")
-            ours = seconds["ours"]
-            yield Measured(f"local_attention, {where}", 1e3 * ours, "ms", ours / seconds["unfold"], "unfold")
+        case = Case(height, width, 5, batch, 36, 512, torch.float32, device)
+        ours, unfold = compare(case, ("ours-auto", "unfold"), sizes.rounds, 2.0, speed)
+        for what in ("forward", "with_backward"):
+            times, theirs = getattr(ours, what).times, getattr(unfold, what).times
+            if times is None:
+                raise RuntimeError(f"local_attention, {what}: {getattr(ours, what).failed}")
+            where = f"{batch} x {height}x{width}, {what.replace('_', ' ')}"
+            ratio = times.median / theirs.median if theirs else None  # unfolding may have run out of memory
+            most = 1 / 8 if device == "cuda" and what == "with_backward" and batch == 1 else None
+            yield Measured(f"local_attention, {where}", 1e3 * times.median, "ms", ratio, "unfold", ratio and most)
+        if ours.of_a_copy is not None:
+            name = f"local_attention, {batch} x {height}x{width}, forward: times what a copy of its maps takes"
+            yield Measured(name, 1 / ours.of_a_copy, "x", most=2.5 if device == "cuda" and batch > 1 else None)
 
 
 def latency(sizes: Sizes, device: str) -> Iterator[Measured]:
@@ -115,25 +116,20 @@ def branches(sizes: Sizes, device: str) -> Iterator[Measured]:
         yield Measured(f"{name}, in one launch", 1e3 * one, "ms a frame", one / each, "one after the other")
 
 
-def rendering(sizes: Sizes) -> Iterator[Measured]:
-    """Milliseconds of one core a frame, of single frames and of clips of six."""
+def rendering(sizes: Sizes, console: Console) -> Iterator[Measured]:
+    """Single frames and clips of six, see `experiments.benchmarks.rendering`."""
     height, width = sizes.rendered
-    for world in _WORLDS:
-        source = WorldClips(world, "train", clips=2, height=height, width=width)
-        source.clip(0, 1)  # what is computed once a process is not a frame's
-        single = statistics.median(_seconds_a_frame(source, index, 1) for index in range(2))
-        several = statistics.median(_seconds_a_frame(source, index, 6) for index in range(2))
-        name = f"{world}, {height}x{width}"
-        yield Measured(f"{name}, a clip of one frame", 1e3 * single, "ms of a core a frame")
-        yield Measured(
-            f"{name}, clips of six", 1e3 * several, "ms of a core a frame", several / single, "a clip of one frame"
-        )
-
-
-def _seconds_a_frame(source: WorldClips, index: int, length: int) -> float:
-    start = time.process_time()
-    source.clip(index, length)
-    return (time.process_time() - start) / length
+    cases = [(world, height, width, length, 1) for world in ("street", "rooms") for length in (1, 6)]
+    single = 0.0
+    for row in render({"here": _ROOT}, cases, sizes.rounds, console):
+        milliseconds, is_street = row["ms"]["here"], row["world"] == "street"
+        name = f"{row['world']}, {height}x{width}, clips of {row['length']}"
+        if row["length"] == 1:
+            single = milliseconds
+            most = _STREET_MS if is_street and height * width == _STREET_PIXELS else None
+            yield Measured(name, milliseconds, "ms of a core a frame", most=most)
+        else:
+            yield Measured(name, milliseconds, "ms of a core a frame", milliseconds / single, "a single frame")
 
 
 def reading(sizes: Sizes, folder: Path, console: Console) -> Iterator[Measured]:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from mila.errors import first_line
+from mila.kernels.reference import wide
 from mila.model import MILA
-from mila.modules import TaskDecoders, wide
+from mila.modules import TaskDecoders
 from mila.streaming.folding import fold_batch_norms
 from mila.streaming.precision import Precision, choose_precision, lower_precision
 from mila.streaming.recording import CudaRecorder, Record, Recorder
@@ -87,7 +88,7 @@ class Optimised:
         return ", ".join(words)
 
     def stream(self) -> Stream:
-        """A fresh stream; its first frame is a keyframe. On a GPU the stream before it has ended."""
+        """A fresh stream; its first frame is a keyframe. Several may run side by side."""
         return _OptimisedStream(self)
 
     def _prepare(self, model: VideoModel) -> VideoModel | StackedMILA:

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mila.modules import TaskDecoder, TaskDecoders, wide
+from mila.kernels.reference import wide
+from mila.modules import TaskDecoder, TaskDecoders
 from mila.propagation import Propagation, Relation
 from mila.streaming.folding import replace_submodule
 

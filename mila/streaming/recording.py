@@ -68,7 +68,7 @@ _Key = tuple[torch.Size, bool, frozenset[str]]
 
 
 class Recorder:
-    """The recordings of a model, for one stream at a time.
+    """The recordings of a model. Streams may take turns: what one carries is put aside while another one is stepped.
 
     Args:
         new_stream: makes a fresh stream of the model.
@@ -87,15 +87,21 @@ class Recorder:
         self.failure: str | None = None
 
     def stream(self) -> Stream:
-        """A fresh stream; the one before it has ended."""
-        if self.failure is not None:
-            return self._new_stream()
-        self._latest = RecordedStream(self)
-        return self._latest
+        """A fresh stream."""
+        return self._new_stream() if self.failure is not None else RecordedStream(self)
 
-    def is_latest(self, stream: RecordedStream) -> bool:
-        """Whether no other stream has begun since."""
-        return stream is self._latest
+    def switch(self, stream: RecordedStream) -> None:
+        """Make static memory that of a stream, if it is another one's."""
+        if stream is self._latest:
+            return
+        if self._latest is not None and self._latest.size is not None:
+            held = self._memories[self._latest.size].carried
+            self._latest.aside = {name: held[name].clone() for name in self._latest.names}
+        for name, tensor in stream.aside.items():
+            assert stream.size is not None
+            self._memories[stream.size].carried[name].copy_(tensor)
+        stream.aside = {}
+        self._latest = stream
 
     def plain(self, size: torch.Size, names: frozenset[str], frames: int) -> ResumableStream:
         """A stream without recordings that goes on where a recorded one stands."""
@@ -107,6 +113,8 @@ class Recorder:
     def recording(self, key: _Key, frame: Tensor) -> _Recording | None:
         """The recording of a step, made now if it is new; None where that failed, which one warning says."""
         if key not in self._recordings:
+            if self.failure is not None:
+                return None
             try:
                 self._recordings[key] = self._make(key, frame)
             except Exception as error:  # drivers, libraries and kernels have errors of their own
@@ -158,12 +166,19 @@ def _store(new: Mapping[str, Tensor], static: Mapping[str, Tensor]) -> None:
 
 
 class RecordedStream:
-    """A stream that replays recordings."""
+    """A stream that replays recordings.
+
+    Attributes:
+        size: of its frames, once there is one.
+        names: of what it carries.
+        aside: what it carries, while static memory is another stream's.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._size: torch.Size | None = None
-        self._names: frozenset[str] = frozenset()
+        self.size: torch.Size | None = None
+        self.names: frozenset[str] = frozenset()
+        self.aside: dict[str, Tensor] = {}
         self._frames = 0
         self._plain: Stream | None = None
 
@@ -171,27 +186,22 @@ class RecordedStream:
         """See `Stream.step`.
 
         Raises:
-            RuntimeError: another stream of the same optimised model has begun, in whose memory this one would write.
             ValueError: a frame of another size than those before it.
         """
         recorder = self._recorder
         if self._plain is not None:
             return self._plain.step(frame)
-        if not recorder.is_latest(self):
-            raise RuntimeError(
-                "this stream ended when another one of the same optimised model began, as both use one memory; "
-                "call optimise once for each video that runs at the same time"
-            )
-        if self._size not in (None, frame.shape):
-            raise ValueError(f"frames of a video have one size, {list(self._size or ())}, and not {list(frame.shape)}")
-        self._size = frame.shape
-        key = (frame.shape, self._frames % recorder.interval == 0, self._names)
+        if self.size not in (None, frame.shape):
+            raise ValueError(f"frames of a video have one size, {list(self.size or ())}, and not {list(frame.shape)}")
+        recorder.switch(self)
+        self.size = frame.shape
+        key = (frame.shape, self._frames % recorder.interval == 0, self.names)
         recording = recorder.recording(key, frame)
         if recording is None:
-            self._plain = recorder.plain(frame.shape, self._names, self._frames)
+            self._plain = recorder.plain(frame.shape, self.names, self._frames)
             return self._plain.step(frame)
         recorder.put(frame)
         recording.replay()
-        self._names = recording.carries
+        self.names = recording.carries
         self._frames += 1
         return {name: prediction.clone() for name, prediction in recording.predictions.items()}

@@ -17,8 +17,9 @@ from torchvision.ops import SqueezeExcitation
 
 from mila.attention import InterFrameLocalAttention, local_attention
 from mila.branch import Slot
+from mila.kernels.reference import wide
 from mila.model import MILA
-from mila.modules import TaskDecoder, TaskDecoders, to_predictions, wide
+from mila.modules import TaskDecoder, TaskDecoders, to_predictions
 from mila.streaming.precision import WideMove
 from mila.tasks import TaskName
 
@@ -200,9 +201,8 @@ class StackedMILA(nn.Module):
             received = local_attention(queries, keys, values, self.window)
         batch, _, height, width = features.shape
         channels = features.shape[1] // self.count
-        joined = features.new_empty((batch, self.count * (1 + len(older)) * channels, height, width)).contiguous(
-            memory_format=torch.channels_last
-        )
+        shape = (batch, self.count * (1 + len(older)) * channels, height, width)
+        joined = torch.empty(shape, dtype=features.dtype, device=features.device, memory_format=torch.channels_last)
         parts = joined.unflatten(1, (self.count, 1 + len(older), channels))  # [B, T, 1 + S, C, h, w]
         parts[:, :, 0] = features.unflatten(1, (self.count, channels))
         parts[:, :, 1:] = received.unflatten(0, (len(older), self.count, batch)).permute(2, 1, 0, 3, 4, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -65,15 +66,21 @@ def test_a_recording_that_fails_is_said_once_and_the_video_goes_on(fails_at: int
     assert record.recordings == fails_at
 
 
-def test_a_stream_ends_when_the_next_one_begins() -> None:
-    optimised = optimise(fake_model(MILA, slow=34), "float32", record=Recorded())
-    frame = fake_video(1)[:, 0]
-    first, second = optimised.stream(), optimised.stream()
-    first.step(frame)
-    second.step(frame)
-    with pytest.raises(RuntimeError, match="this stream ended when another one of the same optimised model began"):
-        first.step(frame)
-    second.step(frame)
+@pytest.mark.parametrize("fails_at", [None, 3])
+def test_streams_take_turns(fails_at: int | None) -> None:
+    model, record = fake_model(MILA, slow=34), Recorded(fails_at)
+    optimised = optimise(model, "float32", stacked=True, record=record)
+    videos = (fake_video(7), fake_video(7).flip(1), fake_video(7, 32, 40))
+    fast, plain = [optimised.stream() for _ in videos], [model.stream() for _ in videos]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if fails_at else "error", RuntimeWarning)
+        for t in range(7):
+            for video, ours, theirs in zip(videos, fast, plain, strict=True):
+                with torch.no_grad():
+                    expected = theirs.step(video[:, t])
+                found = ours.step(video[:, t])
+                for task, prediction in expected.items():
+                    torch.testing.assert_close(found[task], prediction, rtol=1e-4, atol=1e-4)
 
 
 def test_frames_of_a_video_have_one_size() -> None:
