@@ -232,7 +232,7 @@ _reproduce("figure4", "Attention weights of ILA, from MILA of Tables 1 and 2.")
 _reproduce("figure5", "Task-specific features, from MILA of Tables 1 and 2.")
 _reproduce("figure7", "Predictions and an animation, from runs of Tables 2 and 6.")
 _reproduce("figure8", "Predictions and an animation, from runs of Table 1.")
-_reproduce("all", "Every table and figure, sharing every common run; 90 minutes on two cores.")
+_reproduce("all", "Every table and figure, sharing every common run; hours on two cores.")
 
 
 @nox.session(venv_backend="none", requires=["env"])
