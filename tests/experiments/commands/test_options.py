@@ -13,7 +13,8 @@ from experiments.shipped import STUDY
 def test_nothing_given_is_the_defaults() -> None:
     assert read_options([]) == Options()
     assert read_options([]).given() == {}
-    assert read_options(["--seeds", "0", "--profile", "quick", "--split", "test"]) == Options()
+    assert read_options(["--seeds", "0", "--profile", "quick"]) == Options()
+    assert read_options(["--split", "test"]).given() == {"split": "test"}  # the default is the grid's own
 
 
 @pytest.mark.parametrize(

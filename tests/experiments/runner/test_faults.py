@@ -232,7 +232,7 @@ def plan(**changes: Any) -> Plan:
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_losses(tmp_path: Path) -> None:
-    wild = replace(SMOKE, encoder=one_part(epochs=8, batch=4, lr=1e30))
+    wild = replace(SMOKE, scratch=one_part(epochs=8, batch=4, lr=1e30))
     row = next(row for row in plan(profile=wild).rows if row.label == "D101-MultiTask")
     store = Store(tmp_path)
     outcomes = [run_stage(stage, store, "cpu") for stage in in_order([row.evaluations[0][0].train])]

@@ -120,6 +120,7 @@ def test_tasks_are_for_trainings_alone() -> None:
         "measure": 1,
         "attention": 1,
         "film": 1,
+        "motion": 1,
     }
     for values in ({"tasks": 2}, {"evaluate": {"tasks": 2}}):
         with pytest.raises(UserError, match=r"move `tasks` to the section \[train\]"):

@@ -50,7 +50,7 @@ def test_data_that_changed_are_another_stage(nyu: Path, tmp_path: Path) -> None:
 
 
 def test_scores_are_means_over_the_last_epochs(tmp_path: Path) -> None:
-    short = replace(SMOKE, encoder=one_part(epochs=3, lr=1e-3), last_epochs=2)
+    short = replace(SMOKE, scratch=one_part(epochs=3, lr=1e-3), last_epochs=2)
     whole = smoke_plan(profile=short)
     (score,) = next(row for row in whole.rows if row.label == "D101-MultiTask").evaluations[0]
     store = Store(tmp_path)
