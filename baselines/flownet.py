@@ -113,8 +113,8 @@ class FlowNetS(nn.Module):
         Returns:
             `[B, 2, h / 4, w / 4]` (rounded up), (dx, dy) in pixels of the input; cell j covers pixels 4 j to 4 j + 3.
 
-        On a CPU the network runs in float32 under autocast, too: there, bfloat16 gradients of weights on maps of a single
-        pixel hold numbers that nobody wrote (PyTorch 2.14).
+        On a CPU the network runs in float32 under autocast, too: there, bfloat16 gradients of weights on maps of a
+        single pixel hold numbers that nobody wrote (PyTorch 2.14).
         """
         if first.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
