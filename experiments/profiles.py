@@ -85,7 +85,7 @@ def _together(epochs: float, lr: float) -> Part:
     """All layers, at a rate that keeps what the encoders have learned.
 
     The rate of methods was chosen on the validation split (street, quick, one seed): at 2e-4 Eq. 3 as printed takes 3.5
-    points of mIoU from MILA w/o MF&TS between keyframes, at 2e-5 a quarter of a point; without Eq. 3 2e-4 costs nothing.
+    points of mIoU from MILA w/o MF&TS between keyframes, at 2e-5 a quarter of a point; without it 2e-4 costs nothing.
     """
     return Part(epochs, 4, lr, decay="cosine", encoders="fixed_norm")
 
