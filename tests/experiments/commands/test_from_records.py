@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import experiments.stages
-from experiments.commands import ship
+from experiments.commands import run_grid, ship
 from experiments.commands.run import main
 from mila.data.worlds.clips import WorldClips
 from reports.report import build_report
@@ -43,7 +43,7 @@ def test_pages_are_those_of_the_runs_and_say_whose_they_are(
 
     monkeypatch.setattr(experiments.stages, "code_digest", lambda *_: "another code")
     monkeypatch.setattr(WorldClips, "clip", forbidden)
-    monkeypatch.setattr("experiments.runner.launch.launch", forbidden)
+    monkeypatch.setattr(run_grid, "launch", forbidden)
     assert main([*WORDS, "--from-records", str(made / "some.tar.xz"), "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "not run here: records made by the authors of the suite" in " ".join(printed.split())
