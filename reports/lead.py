@@ -6,32 +6,34 @@ import statistics
 from collections.abc import Sequence
 
 from experiments.results import RowResult
-from mila.tasks import Metric, Suite
+from mila.tasks import Suite, Task
 from reports.differences import ONE_SEED, Family, families, is_ahead
 
 
 def lead(rows: Sequence[RowResult], suite: Suite) -> str:
     """Which row leads in each task's main metric, and from how many others it is told apart; empty without two rows."""
     found = families(rows)
-    metrics = [task.main_metric for task in suite.tasks]
-    with_numbers = [(metric, found[metric.name]) for metric in metrics if len(_means(found.get(metric.name))) > 1]
+    with_numbers = [
+        (t, found[t.main_metric.name]) for t in suite.tasks if len(_means(found.get(t.main_metric.name))) > 1
+    ]
     if not with_numbers:
         return ""
-    words = "; ".join(_leader(metric, family) for metric, family in with_numbers)
+    words = "; ".join(_leader(task, family) for task, family in with_numbers)
     seeds = {d.n for _, family in with_numbers for d in family.pairs.values()}
     return f"{words}. ({ONE_SEED.capitalize()}.)" if seeds == {1} else f"{words}."
 
 
-def _leader(metric: Metric, family: Family) -> str:
-    means = _means(family)
+def _leader(task: Task, family: Family) -> str:
+    means, metric = _means(family), task.main_metric
+    where = f"in {task.name} ({metric.label})"
     first, *rest = sorted(means, key=lambda row: means[row], reverse=metric.better == "higher")
     differences = [family.difference(first, row) for row in rest]
     told = sum(d is not None and d.differ and is_ahead(d, metric.better) for d in differences)
     if told == len(rest):
-        return f"in {metric.label}, {first} is ahead of {'the other row' if told == 1 else f'all {told} other rows'}"
+        return f"{where}, {first} is ahead of {'the other row' if told == 1 else f'all {told} other rows'}"
     if told == 0:
-        return f"in {metric.label}, {first} has the best number, and is told apart from no other row"
-    return f"in {metric.label}, {first} has the best number, told apart from {told} of {len(rest)} other rows"
+        return f"{where}, {first} has the best number, and is told apart from no other row"
+    return f"{where}, {first} has the best number, told apart from {told} of {len(rest)} other rows"
 
 
 def _means(family: Family | None) -> dict[str, float]:

@@ -10,12 +10,12 @@ from tests.support.fake_claims import runs
 
 def test_a_row_that_every_test_puts_first_is_ahead() -> None:
     made = runs(MILA=[0.70, 0.71, 0.69], MTAN=[0.60, 0.61, 0.59], **{"D101-MultiTask": [0.50, 0.51, 0.49]})
-    assert lead(made.results, CITYSCAPES) == "in mIoU, MILA (ours) is ahead of all 2 other rows."
+    assert lead(made.results, CITYSCAPES) == "in segmentation (mIoU), MILA (ours) is ahead of all 2 other rows."
 
 
 def test_what_is_not_told_apart_is_not_called_ahead() -> None:
     made = runs(MILA=[0.70, 0.71, 0.69], MTAN=[0.70, 0.69, 0.705], **{"D101-MultiTask": [0.50, 0.51, 0.49]})
-    words = "in mIoU, MILA (ours) has the best number, told apart from 1 of 2 other rows."
+    words = "in segmentation (mIoU), MILA (ours) has the best number, told apart from 1 of 2 other rows."
     assert lead(made.results, CITYSCAPES) == words
     alike = runs(MILA=[0.70, 0.71, 0.69], MTAN=[0.70, 0.69, 0.705])
     assert lead(alike.results, CITYSCAPES).endswith("is told apart from no other row.")
