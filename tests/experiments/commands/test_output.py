@@ -65,7 +65,9 @@ def test_ctrl_c_while_all_starts_is_one_line(seconds: float, tmp_path: Path) -> 
         assert runner.returncode == 130
 
 
-def test_workers_never_get_a_ctrl_c_and_their_runner_does() -> None:
+def test_workers_never_get_a_ctrl_c_and_their_runner_does(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt), holding_interrupts():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         words = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
