@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 from experiments.models import label_of, module_of
 from experiments.sources import Source
 from mila.carried import find_weights
-from mila.common.files import file_digest
 from mila.common.versions import code_digest
+from mila.data.contents import content_digests
 from mila.names import AugmentationName, Precision, WeightingName
 from mila.schedule import Schedule
 from mila.tasks import FLOW, SUITES
@@ -189,7 +189,9 @@ class Train(Stage):
         """What is in the files of initial weights, by the arguments that give them; torchvision's have their names."""
         given = {name: value for name, value in self.arguments if name.endswith("weights") and value is not None}
         found = {name: find_weights(value) for name, value in given.items()}
-        return {name: file_digest(path)[:16] for name, path in found.items() if path is not None}
+        files = {name: path for name, path in found.items() if path is not None}
+        digests = content_digests(files.values())
+        return {name: digests[path][:16] for name, path in files.items()}
 
     def states(self, clips: int) -> tuple[str, ...]:
         """Files of the states that are scored, the final one last, of a training on `clips` clips."""

@@ -86,7 +86,7 @@ def evaluate_offsets(
         indices = range(start, min(start + batch, len(clips)))
         kept = [index - start for index in shown if index in indices]
         frames, targets = clips.batch(indices, offsets[-1], model.history, device)
-        predict = _SharedFrames(model, frames, offsets)
+        predict = SharedFrames(model, frames, offsets)
         for place, offset in enumerate(offsets):
             predictions = predict.at(offset)
             try:
@@ -101,7 +101,7 @@ def evaluate_offsets(
     return {offset: Scored(sums[offset].clips(), _joined(pictures[offset])) for offset in offsets}
 
 
-class _SharedFrames:
+class SharedFrames:
     """Predictions for a batch of clips at one offset after the other; what later offsets need of a frame is kept.
 
     Args:

@@ -39,7 +39,7 @@ class KeptMaps:
     """
 
     def __init__(self, model: VideoModel, clips: PackedClips, folder: Path, device: torch.device | str) -> None:
-        self._model, self._device = model, device
+        self._model = model
         wanted = _wanted(model)
         if not wanted:
             raise ValueError(f"{type(model).__name__} has no network whose maps can be kept")
@@ -47,21 +47,23 @@ class KeptMaps:
         if not (folder / _FINISHED).exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            self._encode(clips, folder, wanted)
+            self._encode(clips, folder, wanted, device)
             write_text(folder / _FINISHED, "")
         for network, back in wanted:
             files = sorted(folder.glob(f"{network}-{back}-*.npy"), key=lambda path: int(path.stem.split("-")[-1]))
             self._maps[network, back] = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
 
     @torch.no_grad()
-    def _encode(self, clips: PackedClips, folder: Path, wanted: Sequence[tuple[str, int]]) -> None:
+    def _encode(
+        self, clips: PackedClips, folder: Path, wanted: Sequence[tuple[str, int]], device: torch.device | str
+    ) -> None:
         """Encode every frame that any offset needs, each once by each network."""
         modes = {module: module.training for module in self._model.modules()}
         self._model.eval()
         files = dict[tuple[str, int], list[npt.NDArray[np.float16]]]()
         for start in range(0, len(clips), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(clips)))
-            frames, _ = clips.batch(indices, 0, max(back for _, back in wanted), self._device)
+            frames, _ = clips.batch(indices, 0, max(back for _, back in wanted), device)
             for network, back in wanted:
                 maps = self._model.encode_frames(network, frames[:, -1 - back])
                 if start == 0:
@@ -77,7 +79,10 @@ class KeptMaps:
             module.training = mode
 
     def read(self, indices: Sequence[int], length: int, offset: int) -> Stored:
-        """What `of` gives, as it is stored: half precision, on the CPU."""
+        """What the networks give for clips of `length` frames with the last keyframe `offset` before the end.
+
+        As it is stored; `as_encoded` makes of it what a model takes.
+        """
         stored = dict[tuple[str, int], tuple[Tensor, ...]]()
         for network, frames in self._model.training_frames(length, offset).items():
             for t in frames:
@@ -86,16 +91,9 @@ class KeptMaps:
                 stored[network, t] = tuple(torch.from_numpy(each) for each in maps)
         return stored
 
-    def of(self, indices: Sequence[int], length: int, offset: int) -> Encoded:
-        """What the networks give for clips `indices` of `length` frames with the last keyframe `offset` before the end.
-
-        Float32, by (network, index of the frame in the clip).
-        """
-        return as_encoded(self.read(indices, length, offset), self._device)
-
 
 def as_encoded(stored: Stored, device: torch.device | str) -> Encoded:
-    """From what `KeptMaps.read` gives to what `KeptMaps.of` gives."""
+    """From what `KeptMaps.read` gives to what `VideoModel.forward_encoded` takes: float32 on the device."""
     return {
         of: tuple(x.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last) for x in maps)
         for of, maps in stored.items()

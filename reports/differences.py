@@ -159,6 +159,16 @@ class Family:
         reverse = self.pairs.get((second, first))
         return None if reverse is None else reverse.times(-1)
 
+    def best_first(self, better: Better) -> list[str]:
+        """The rows that have a number, in the order of their means."""
+        means = {row: statistics.fmean(s.by_seed.values()) for row, s in self.samples.items() if s.by_seed}
+        return sorted(means, key=lambda row: means[row], reverse=better == "higher")
+
+    def told_behind(self, first: str, others: Sequence[str], better: Better) -> int:
+        """From how many of the others a row is told apart as the better one."""
+        differences = [self.difference(first, other) for other in others]
+        return sum(d is not None and d.differ and is_ahead(d, better) for d in differences)
+
 
 def test_in_words(found: Iterable[Family]) -> str:
     """How the rows are told apart; says so where what is known of the clips is missing."""
@@ -171,14 +181,12 @@ def measured_marks(family: Family, better: Better) -> dict[str, Mark]:
 
     The best is ahead of every other row, the second of all rows behind it; without a best there is no second.
     """
-    means = {row: statistics.fmean(sample.by_seed.values()) for row, sample in family.samples.items() if sample.by_seed}
-    rows = sorted(means, key=lambda row: means[row], reverse=better == "higher")
+    rows = family.best_first(better)
     marks: dict[str, Mark] = {}
     names: tuple[Mark, ...] = ("best", "second")
     for place, name in enumerate(names):
         rest = rows[place + 1 :]
-        differences = [family.difference(rows[place], row) for row in rest]
-        if not rest or not all(d is not None and d.differ and is_ahead(d, better) for d in differences):
+        if not rest or family.told_behind(rows[place], rest, better) < len(rest):
             break
         marks[rows[place]] = name
     return marks

@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import Tensor
 
 from experiments.benchmarks.attention_contenders import CONTENDERS, Attention, Case, same_region
-from experiments.benchmarks.taking_turns import Measured, copy_speed, first_line, measure
+from experiments.benchmarks.taking_turns import Measured, copy_speed, failure_in_words, measure
 from experiments.runner.workers import find_device
 from mila.attention import Window, local_attention
 from mila.common.console import exit_code_of, make_console
@@ -146,7 +146,7 @@ def compare(case: Case, names: Sequence[str], repeats: int, patience: float, spe
             attentions[name] = CONTENDERS[name](case)
             _check(name, attentions[name], tensors, expected, case)
         except Exception as error:  # whatever a contender's compiler or kernel comes up with
-            failed[name] = first_line(error)
+            failed[name] = failure_in_words(error)
     leaves = [x.clone().requires_grad_() for x in tensors]
     sound = [name for name in names if name not in failed]
     found: list[dict[str, Measured]] = []

@@ -14,6 +14,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE2
 from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
+from mila.evaluation import SharedFrames
 from mila.model import MILA
 from mila.video_model import VideoModel
 
@@ -34,20 +35,8 @@ def one_after_the_other(model: VideoModel, frames: Tensor) -> Predictions:
 @torch.no_grad()
 def shared(model: VideoModel, frames: Tensor) -> Predictions:
     """The same, each frame encoded at most once by each network."""
-    total, found = frames.shape[1], dict[str, set[int]]()
-    lengths = [frames_needed(offset, model.history) for offset in range(model.keyframe_interval)]
-    for offset, length in enumerate(lengths):
-        for network, places in model.encoded_frames(length, offset).items():
-            found.setdefault(network, set()).update(total - length + place for place in places)
-    encoded = model.encode_clip(frames, {network: sorted(places) for network, places in found.items()})
-    predictions = []
-    for offset, length in enumerate(lengths):
-        skipped = total - length
-        own = {(network, t - skipped): maps for (network, t), maps in encoded.items() if t >= skipped}
-        needed = {(n, t) for n, places in model.encoded_frames(length, offset).items() for t in places}
-        clip = frames[:, skipped:]
-        predictions.append(model.forward_encoded(clip, offset, {place: own[place] for place in needed}))
-    return predictions
+    predict = SharedFrames(model, frames, range(model.keyframe_interval))
+    return [predict.at(offset) for offset in range(model.keyframe_interval)]
 
 
 def offsets(sizes: Sizes, clips: PackedClips, device: str) -> Iterator[Measured]:

@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mila.cost.latency import Times, summarise
+from mila.errors import first_line
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
@@ -64,7 +65,7 @@ def measure(
             try:
                 run()
             except Exception as error:  # whatever a contender's compiler or kernel comes up with
-                failed[name] = first_line(error)
+                failed[name] = failure_in_words(error)
 
     for name, call in calls.items():
 
@@ -90,12 +91,12 @@ def measure(
     }
 
 
-def first_line(error: Exception) -> str:
+def failure_in_words(error: Exception) -> str:
     """Kind and first line of what went wrong."""
     if isinstance(error, NotHereError):
         return f"not here: {error}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def _seconds(call: Call, device: str, count: int, clock: Clock = time.perf_counter) -> float:

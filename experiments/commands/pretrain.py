@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.commands.run_grid import print_failures
 from experiments.pretraining import Pretraining, pretrainings
 from experiments.profiles import QUICK
 from experiments.runner.launch import launch
@@ -51,8 +52,7 @@ def _pretrain(options: argparse.Namespace, console: Console) -> int:
     chosen = [wanted[name] for name in options.only or wanted]
     store, device = Store(options.results / "store"), find_device(options.device)
     summary = launch([each.score for each in chosen], store, options.jobs or default_jobs(device), device, console)
-    for title, reason in summary.failed.items():
-        print(f"error: {title}: {reason}", file=sys.stderr)
+    print_failures(summary)
     for each in chosen:
         if store.state(each.score) == "done":
             path = _carry(each, store, options.out)

@@ -76,11 +76,16 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
     with process_group.leading():
         summary = launch(stages, store, jobs, device, console, options.seconds_limit)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
+    print_failures(summary)
+    return summary
+
+
+def print_failures(summary: Summary) -> None:
+    """Say on the error output what failed, and how many stages were left out for it."""
     for title, reason in summary.failed.items():
         print(visible(f"error: {title}: {reason}"), file=sys.stderr)
     if summary.skipped:
         print(f"{len(summary.skipped)} stages need a failed one and were left out.", file=sys.stderr)
-    return summary
 
 
 def write_reports(plans: Sequence[Plan], store: Store, options: Options, console: Console) -> None:

@@ -19,7 +19,7 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError
-from mila.kept import KeptMaps, can_keep
+from mila.kept import KeptMaps, as_encoded, can_keep
 from mila.model import MILA
 from mila.schedule import Part, Schedule
 from mila.tasks import NYUV2
@@ -79,7 +79,9 @@ def test_kept_maps_give_the_predictions_of_the_whole_model(kind: str, clips: Pac
         for offset in range(model.keyframe_interval):
             frames, _ = clips.batch(indices, offset, model.history)
             expected = model(frames, offset)
-            found = model.forward_encoded(frames, offset, kept.of(indices, frames.shape[1], offset))
+            found = model.forward_encoded(
+                frames, offset, as_encoded(kept.read(indices, frames.shape[1], offset), "cpu")
+            )
             for task, prediction in expected.items():
                 torch.testing.assert_close(found[task], prediction, rtol=0, atol=0.02)  # half precision
 
