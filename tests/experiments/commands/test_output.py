@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -66,6 +67,7 @@ def test_ctrl_c_while_all_starts_is_one_line(seconds: float, tmp_path: Path) -> 
 
 
 def test_workers_never_get_a_ctrl_c_and_their_runner_does(request: pytest.FixtureRequest) -> None:
+    gc.collect()  # an interrupt that falls into the end of another test's garbage would be lost
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt), holding_interrupts():  # noqa: PT012
