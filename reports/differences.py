@@ -255,7 +255,7 @@ def contrast(terms: Sequence[tuple[float, Sample]], spread: Spread | None) -> Di
     if total == 0:
         p = 1.0 if mean == 0 else 0.0
         return replace(found, error=0.0, p=p, adjusted=p)
-    df = total**2 / sum(variance**2 / df for variance, df in parts)
+    df = 1 / sum((variance / total) ** 2 / df for variance, df in parts)
     p = float(2 * stdtr(df, -abs(mean) / math.sqrt(total)))
     return replace(found, error=math.sqrt(total), df=df, p=p, adjusted=p)
 

@@ -37,6 +37,14 @@ def test_two_rows_without_clips_are_compared_by_scipys_paired_test(first: list[f
         assert found.interval == pytest.approx((wanted.low, wanted.high), rel=1e-4, abs=1e-6)
 
 
+def test_numbers_whose_squares_are_too_small_for_a_float_are_compared() -> None:
+    """The square of the variance of such a gap is no float above 0 any more."""
+    found = contrast([(1, by_seed("a", 0.0, 0.0)), (-1, by_seed("b", 0.0, 6.264208407647653e-93))], None)
+    assert found is not None
+    assert found.p == pytest.approx(0.5)
+    assert found.df == pytest.approx(1)
+
+
 def test_two_networks_are_compared_by_scipys_paired_test_over_clips() -> None:
     first, second = np.random.default_rng(0).normal(size=(2, 1, 40))
     found = contrast([(1, by_clip("a", first + 0.3)), (-1, by_clip("b", second))], None)
