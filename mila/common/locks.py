@@ -17,8 +17,15 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 class ProcessLock(FileLock):
     """`filelock.FileLock`, with one sentence where the file system has no locks.
 
-    Without them two processes could write one file at the same time, so there is no going on there.
+    Without them two processes could write one file at the same time, so there is no going on there; nor with marker
+    files in their place, as `filelock` would from 3.24 on, which nobody removes where their owner dies.
+
+    Args:
+        path: the file.
     """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, fallback_to_soft=False)
 
     def acquire(self, *args: Any, **options: Any) -> Any:
         """See `filelock.FileLock`.

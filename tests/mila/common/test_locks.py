@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_a_file_system_without_locks_is_said(error: Exception, tmp_path: Path, m
     with pytest.raises(UserError, match=r"packed lies on a file system without file locks, .*; choose a folder on"):
         pack(FakeClips(), 2, tmp_path / "packed")
     assert not list((tmp_path / "packed").glob("*.npy"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_nothing_else_stands_in_for_a_lock(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match="on a file system without file locks"):
+        ProcessLock(tmp_path / "lock").acquire(timeout=0)
 
 
 def test_what_cannot_be_written_is_still_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
