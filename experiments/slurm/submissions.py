@@ -19,10 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from experiments.slurm.own_files import is_own, make_private, require_private
 from mila.common.files import write_json
+from mila.common.locks import ProcessLock
 from mila.errors import UserError
 
 _FILE = "submission.json"
@@ -152,5 +151,5 @@ class Submissions:
     @contextmanager
     def change(self, name: str) -> Iterator[Submission]:
         """A submission to be changed, by one process at a time; the changer saves."""
-        with FileLock(self.folder(name) / ".lock"):
+        with ProcessLock(self.folder(name) / ".lock"):
             yield self.load(name)

@@ -79,6 +79,25 @@ def test_only_folders_that_are_the_users_alone_are_used(tmp_path: Path, monkeypa
         require_private(folder)
 
 
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_a_file_of_somebody_else_ends_it(submitted: tuple[Submission, Submissions], tmp_path: Path) -> None:
+    submission, submissions = submitted
+    folder = submissions.folder(submission.name)
+    (folder / "jobs").mkdir()
+    for path in (folder / STAGES, folder / "jobs" / "7_0_result.pkl"):
+        path.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+        assert runs(folder)
+        os.chown(path, 12345, 12345)
+        with pytest.raises(UserError, match=f"{path.name} belongs to another user, so nothing .* is run; delete it"):
+            submissions.load(submission.name)
+        with pytest.raises(UserError, match="belongs to another user"):
+            StageJob(folder, "t", tmp_path, "cpu", "")()
+        assert not runs(folder)
+        path.unlink()
+    assert not (tmp_path / "sprung").exists()
+
+
 @pytest.fixture
 def _signals() -> Iterator[None]:
     """Those that a job takes over are as they were afterwards."""
