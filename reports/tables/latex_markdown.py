@@ -96,7 +96,7 @@ def latex(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Text with what Markdown and HTML would take for marks, escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text).replace("&", "&amp;")
+    return re.sub(r"([\\`*_{}\[\]<>|#$])", r"\\\1", text).replace("&", "&amp;")
 
 
 def _blocks(table: ResultTable, of: About, title: str) -> list[_Block]:

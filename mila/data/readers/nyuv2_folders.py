@@ -187,8 +187,8 @@ class NYUv2Folders:
         if len(self._depths) < 2:
             return []
         return [
-            f"{self._depths[8]} depth images of split {self.split} have 8 bits (metres = (q + 0.5) / 25.5) and "
-            f"{self._depths[16]} have 16 (millimetres): each is read by its own"
+            f"split {self.split} has depth images of 8 bits ({self._depths[8]}; metres = (q + 0.5) / 25.5) and of 16 "
+            f"({self._depths[16]}; millimetres): each is read by its own"
         ]
 
     def _item(self, index: int) -> _Item:

@@ -39,4 +39,5 @@ def test_names_are_escaped_for_papers() -> None:
     assert latex(r"50 % & a_b \x{~^<|") == (
         r"50 \% \& a\_b \textbackslash{}x\{\textasciitilde{}\textasciicircum{}\textless{}\textbar{}"
     )
+    assert markdown("$x^2$") == r"\$x^2\$"  # Markdown has mathematics, too
     assert markdown("a|b *c* <script> & `") == r"a\|b \*c\* \<script\> &amp; \`"

@@ -298,5 +298,7 @@ def test_depth_of_8_and_16_bits_side_by_side_is_warned_of(nyu: Path) -> None:
     manifest = NYUv2Folders(nyu, "train", height=24, width=32).manifest()
     assert manifest["note"].startswith("8- and 16-bit depth, ")
     (warning,) = manifest["warnings"]
-    assert warning.startswith("1 depth images of split train have 8 bits (metres = (q + 0.5) / 25.5) and 1 have 16 (")
+    assert warning.startswith(
+        "split train has depth images of 8 bits (1; metres = (q + 0.5) / 25.5) and of 16 (1; milli"
+    )
     assert inspect(nyu, workers=1, height=24, width=32).warnings == (warning,)
