@@ -36,7 +36,7 @@ class Profile:
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
             authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
         encoder: schedule of the networks that start from `weights`.
-        scratch: of those that start from random weights: SegNet, and encoders of a depth that has no `weights`.
+        scratch: of those that start from random weights: SegNet.
         method: of the methods that start from networks that were trained here.
         flow: schedule of FlowNet-S on the exact flow of a world.
         precision: what networks compute in while they are trained, see `mila.batch_losses`; the paper names none.
@@ -71,9 +71,8 @@ class Profile:
         return round(suite.height * self.scale), round(suite.width * self.scale)
 
 
-_EIGHTH = {101: "{world}-resnet50", 18: "{world}-resnet18"}
-"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`): nothing yet for
-50 and 34, whose networks are trained from random weights instead."""
+_EIGHTH = {101: "{world}-resnet50", 50: "{world}-resnet34", 34: "{world}-resnet34", 18: "{world}-resnet18"}
+"""What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`)."""
 
 
 def _head_start(epochs: float, batch: int = 8, lr: float = 2e-3) -> Part:
@@ -107,10 +106,10 @@ QUICK = Profile(
     flow_weights="{world}-flownets",
     last_epochs=1,
     encoder=Schedule((_head_start(16), _together(1.2, lr=1e-4))),
-    scratch=one_part(epochs=4.5, batch=4, lr=4e-3, decay="cosine"),
+    scratch=one_part(epochs=3, batch=4, lr=4e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=Schedule((_head_start(24), _together(1.2, lr=2e-5))),
+    method=Schedule((_head_start(10), _together(1.2, lr=2e-5))),
     flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
 )
 
@@ -121,8 +120,8 @@ STUDY = replace(
     train_clips=3000,
     flow_clips=3000,
     encoder=Schedule((_head_start(8), _together(2, lr=1e-4))),
-    scratch=one_part(epochs=6, batch=4, lr=4e-3, decay="cosine"),
-    method=Schedule((_head_start(13.4), _together(1, lr=2e-5))),
+    scratch=one_part(epochs=4, batch=4, lr=4e-3, decay="cosine"),
+    method=Schedule((_head_start(7), _together(1, lr=2e-5))),
 )
 
 SMOKE = Profile(

@@ -2,11 +2,13 @@
 
 - `"reference"` (`mila.kernels.reference`): plain tensor operations, which any exporter and compiler knows.
 - `"band"` (`mila.kernels.band`): banded matrix products, which never unfold the value map; the fast one on a CPU.
+- `"dense"` (`mila.kernels.dense`): all pairs of pixels, masked; the fast one on a CPU where maps are small.
 - `"triton"` (`mila.kernels.fused`): one launch forward, two backward, on an NVIDIA GPU.
 
 `"auto"` takes `"reference"` while something traces (torch.export, ONNX export, torch.compile), otherwise `"triton"` for
-tensors on a GPU that the kernels can take, and `"band"` for all others. The paths differ by rounding alone, and in how
-far a value reaches that is not finite: see there.
+tensors on a GPU that the kernels can take, `"dense"` for small ones on a CPU, and `"band"` for all others (on the meta
+device and in `torch.jit.trace`, too: costs are counted by `band`). The paths differ by rounding alone, and in how far a
+value reaches that is not finite: see there.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mila.kernels import band, fused, reference
+from mila.kernels import band, dense, fused, reference
 from mila.propagation import Propagation, Relation
 
 Window = int | Literal["global"]
-AttentionPath = Literal["auto", "reference", "band", "triton"]
+AttentionPath = Literal["auto", "reference", "band", "dense", "triton"]
 
 GLOBAL_SCORES = 1 << 24
 """Attention scores that global attention holds at once (64 MiB in float32); queries are taken in chunks of that."""
@@ -45,7 +47,11 @@ def choose_path(path: AttentionPath, query: Tensor, key: Tensor, value: Tensor, 
     if path == "auto":
         if _is_traced():
             return "reference"
-        return "triton" if query.is_cuda and fused.refusal(query, key, value, window) is None else "band"
+        if query.is_cuda and fused.refusal(query, key, value, window) is None:
+            return "triton"
+        small = value.device.type == "cpu" and dense.pays(value.shape[-2], value.shape[-1], window)
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return "dense" if small and not traced else "band"
     refusal = fused.refusal(query, key, value, window) if path == "triton" else None
     if refusal:
         raise ValueError(f"attention's path 'triton' cannot be taken here: {refusal}; take 'auto'")
@@ -57,7 +63,7 @@ def _is_traced() -> bool:
 
 
 def _in_halves(path: AttentionPath) -> ModuleType:
-    """Where the two sums are by themselves; path `triton` computes them at once, or those of `band`."""
+    """Where the two sums are by themselves; path `triton` and path `dense` compute them at once, or those of `band`."""
     check_path(path)
     return reference if path == "reference" or (path == "auto" and _is_traced()) else band
 
@@ -158,9 +164,8 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, window: Window, p
     chosen = choose_path(path, query, key, value, window)
     if chosen == "triton":
         return fused.attention(query, key, value, window)
-    if chosen == "reference":
-        return reference.attention(query, key, value, window)
-    return band.attention(query, key, value, window)
+    by_path = {"reference": reference.attention, "dense": dense.attention, "band": band.attention}
+    return by_path[chosen](query, key, value, window)
 
 
 class InterFrameLocalAttention(Propagation):

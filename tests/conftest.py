@@ -16,7 +16,7 @@ from tests.support.fake_files import write_cities, write_plain
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# What files contain is remembered here, and not in the cache of whoever runs the tests.
+# What files contain and which methods were run is remembered here, not in the cache of whoever runs the tests.
 _cache = tempfile.TemporaryDirectory(prefix="mila-cache-")
 os.environ["MILA_CACHE"] = _cache.name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands.options import Options, read_options
+from experiments.commands.trusted import is_trusted
 from experiments.profiles import PROFILES
 from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Data, Stage, Train, in_order
@@ -20,16 +21,19 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
     """What the score in a folder may have been run with, the likeliest first. What is given in `options` counts more.
 
     Raises:
-        UserError: it was run with a method in a file of the user, which nothing but an option may name: a folder of
+        UserError: it was run with a method in a file that this user has not run as it is (`trusted`): a folder of
             results that somebody else made must not run code.
     """
     words = read_object_or_nothing(folder / "stage.json").get("command")
     recorded = _parsed(words)
     if recorded is None:
         return _embedded(folder, options, store)
-    if recorded.method and not options.method:
+    if recorded.method and not options.method and not all(map(is_trusted, recorded.method)):
         files = " ".join(map(str, recorded.method))
-        raise UserError(f"{folder.name} was run with a method in a file; if you trust that code, add --method {files}.")
+        raise UserError(
+            f"{folder.name} was run with a method in a file that you have not run as it is now; if you trust it, "
+            f"add --method {files}."
+        )
     return [replace(recorded, **options.given())]
 
 

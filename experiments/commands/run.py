@@ -18,6 +18,7 @@ from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
 from experiments.commands.recorded import options_of, what_changed
+from experiments.commands.trusted import remember
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
@@ -37,6 +38,7 @@ def _run(options: Options, console: Console) -> int:
     """Do the one thing that the options ask for."""
     if world_size() > 1:
         _check_several(options)
+    remember(options.method or ())
     if options.list:
         return listing.show(console)
     if options.from_records is not None:

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mila.common.cache import cache_folder
 from mila.common.files import write_text
 from mila.common.processes import cores
 from mila.errors import UserError
@@ -164,14 +165,4 @@ def _load(path: Path) -> dict[str, _Seen]:
 
 def _cache_file(folder: str) -> Path:
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
-    return _cache() / "contents" / name[:2] / f"{name}.json"
-
-
-def _cache() -> Path:
-    given = os.environ.get("MILA_CACHE")
-    if given:
-        return Path(given)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mila-suite").expanduser()
-    except RuntimeError:  # a user without a home
-        return Path(os.devnull)  # where nothing is found and nothing can be written, which is said
+    return cache_folder() / "contents" / name[:2] / f"{name}.json"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from experiments.benchmarks.attention_contenders import unfold_attention
 from experiments.benchmarks.taking_turns import peak_memory
-from mila.attention import InterFrameLocalAttention, Window, attention_weights, local_attention
+from mila.attention import AttentionPath, InterFrameLocalAttention, Window, attention_weights, local_attention
 from tests.support.attention_loop import maps, per_pixel
 
 
@@ -172,9 +172,9 @@ def test_a_value_that_is_not_finite_reaches_the_tiles_that_look_at_it(
     """At most 7 pixels further than its window, in flattened order; everything else is as it was."""
     bad = tuple(draw.draw(st.integers(0, size - 1)) for size in (2, height, width))
     query, key, values = maps(2, 3, 4, height, width)
-    before = local_attention(query, key, values, window)
+    before = local_attention(query, key, values, window, "band")
     values[bad[0], :, bad[1], bad[2]] = value
-    out = local_attention(query, key, values, window)
+    out = local_attention(query, key, values, window, "band")
     broken = ~out.isfinite().all(1)
     radius = window // 2
     inside = torch.zeros_like(broken)
@@ -185,12 +185,13 @@ def test_a_value_that_is_not_finite_reaches_the_tiles_that_look_at_it(
     assert torch.equal(out[untouched], before[untouched])
 
 
+@pytest.mark.parametrize("path", ["band", "dense"])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_query_or_key_that_is_not_finite_stays_within_its_window(which: int) -> None:
+def test_a_query_or_key_that_is_not_finite_stays_within_its_window(which: int, path: AttentionPath) -> None:
     height, width, window = 9, 20, 3
     query, key, value = maps(2, 3, 4, height, width)
     (query, key)[which][0, :, 4, 9] = math.nan
-    broken = local_attention(query, key, value, window).isnan().any(1)
+    broken = local_attention(query, key, value, window, path).isnan().any(1)
     expected = torch.zeros_like(broken)
     radius = 0 if which == 0 else 1
     expected[0, 4 - radius : 5 + radius, 9 - radius : 10 + radius] = True

@@ -12,9 +12,11 @@ import torch
 from baselines.flownet import FlowNet
 from baselines.multi_task import MultiTask
 from baselines.single_task import SingleTask
-from experiments.grids.multi_task import TABLE1, TABLE2
+from experiments.grids import find_grids
+from experiments.grids.grid import Grid
 from experiments.plan import make_plan
-from experiments.profiles import QUICK, STUDY
+from experiments.profiles import QUICK, STUDY, Profile
+from experiments.sources import world_of
 from experiments.stages import Train, in_order
 from mila.backbone import DeepLabResNet
 from mila.carried import CARRIED, find_weights
@@ -27,7 +29,7 @@ ENCODERS = [path for path in FILES if "resnet" in path.stem]
 
 
 def test_they_are_a_few_megabytes_in_half_precision() -> None:
-    assert len(ENCODERS) >= 4
+    assert len(ENCODERS) == 6
     assert sum(path.stat().st_size for path in FILES) < 8e6
     for path in FILES:
         stored = torch.load(path, weights_only=True)
@@ -77,15 +79,18 @@ def test_what_is_written_can_be_found(tmp_path: Path) -> None:
         torch.testing.assert_close(again.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("grid", "world"), [(TABLE1, "rooms"), (TABLE2, "street")])
+@pytest.mark.parametrize("grid", find_grids("all"), ids=lambda grid: grid.name)
 @pytest.mark.parametrize("profile", [QUICK, STUDY], ids=lambda profile: profile.name)
-def test_all_that_the_paper_starts_from_imagenet_starts_from_them(grid: Any, world: Any, profile: Any) -> None:
+def test_all_that_the_paper_starts_from_imagenet_starts_from_them(grid: Grid, profile: Profile) -> None:
     """Single-task networks too; what is in the files is part of what a training is."""
+    world = world_of(grid.suite)
     plan = make_plan(grid, profile, world, mode="video")
     for stage in in_order(plan.stages()):
         if isinstance(stage, Train) and stage.schedule is not None and not stage.starts:
             given = dict(stage.arguments).get("weights")
-            if stage.model.startswith("segnet"):
+            if stage.model == "flownet":
+                assert given == f"{world}-flownets"
+            elif stage.model.startswith("segnet"):
                 assert given is None
                 assert stage.schedule == profile.scratch
             else:

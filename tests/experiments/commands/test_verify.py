@@ -15,6 +15,7 @@ from experiments.commands.run import main
 from experiments.runner.run_stage import run_stage
 from experiments.stages import Evaluate, in_order
 from experiments.store import Store
+from tests.support.slurm_bench import METHOD
 
 
 def run_score(words: list[str], results: Path, *, recorded: bool = True) -> Evaluate:
@@ -70,7 +71,26 @@ def test_a_folder_names_no_code_to_run(tmp_path: Path, capsys: pytest.CaptureFix
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "command": [*about["command"], "--method", str(method)]}))
     assert main(["--results", str(tmp_path), "--verify", score.key]) == 2
-    assert f"if you trust that code, add --method {method}." in capsys.readouterr().err
+    assert f"if you trust it, add --method {method}." in capsys.readouterr().err
+
+
+def test_the_hash_of_an_own_methods_table_is_enough_once_the_user_has_run_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MILA_CACHE", str(tmp_path / "cache"))
+    method = tmp_path / "mine.py"
+    method.write_text(METHOD.format(offsets=2))
+    words = ["--grid", "table3", "--profile", "smoke", "--method", str(method)]
+    score = run_score(words, tmp_path)
+    verify = ["--results", str(tmp_path), "--verify", score.key]
+    assert main(verify) == 2
+    assert "in a file that you have not run as it is now" in capsys.readouterr().err
+    assert main([*words, "--dry-run", "--results", str(tmp_path)]) == 0
+    assert main(verify) == 0
+    assert "the same." in capsys.readouterr().out
+    method.write_text(method.read_text() + "\nraise SystemExit('changed')\n")
+    assert main(verify) == 2
+    assert "in a file that you have not run as it is now" in capsys.readouterr().err
 
 
 def test_the_recipe_is_what_decides_the_stages_wherever_it_is_typed(

@@ -306,16 +306,16 @@ def test_no_operation_stands_in_two_tables() -> None:
 def test_other_threads_and_later_runs_are_left_alone() -> None:
     """Local attention is charged as a whole only inside the counter, and only in its thread."""
     inputs = torch.randn(1, 4, 3, 3), torch.randn(1, 4, 3, 3), torch.randn(1, 4, 3, 3)
-    before = local_attention(*inputs, 3)
+    before = local_attention(*inputs, 3, "band")
     with torch.no_grad(), OperationCounter() as counter:
         with ThreadPoolExecutor(1) as other:
-            elsewhere = other.submit(local_attention, *inputs, 3).result()
+            elsewhere = other.submit(local_attention, *inputs, 3, "band").result()
         assert not counter.calls
-        here = local_attention(*inputs, 3)
+        here = local_attention(*inputs, 3, "band")
     assert {c.operation for c in counter.calls if c.kind == "local attention"} == {"Similarity", "Aggregate"}
     assert torch.equal(here, before)
     assert torch.equal(elsewhere, before)
     assert all("apply" not in vars(function) for function in FUNCTIONS)
     leaf = inputs[0].requires_grad_()
-    local_attention(leaf, *inputs[1:], 3).sum().backward()
+    local_attention(leaf, *inputs[1:], 3, "band").sum().backward()
     assert leaf.grad is not None

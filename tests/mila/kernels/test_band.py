@@ -1,4 +1,4 @@
-"""The banded path in the modes that PyTorch runs functions in: autocast, half precision, vmap, function transforms."""
+"""The paths for a CPU in the modes that PyTorch runs functions in: autocast, half precision, vmap and others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from mila.attention import AttentionPath, InterFrameLocalAttention, local_attention
 from tests.support.attention_loop import differentiable_loop, maps, per_pixel
 
-PATHS: tuple[AttentionPath, ...] = ("band", "reference")
+PATHS: tuple[AttentionPath, ...] = ("band", "dense", "reference")
 
 
 def attend(tensors: Sequence[Tensor], window: int, path: AttentionPath) -> Tensor:
@@ -114,7 +114,9 @@ def test_branches_at_once(path: AttentionPath) -> None:
 
 def test_unknown_paths_are_refused() -> None:
     query, key, value = maps(1, 2, 2, 3, 3)
-    with pytest.raises(ValueError, match="the path of attention is one of auto, reference, band, triton, not 'fast'"):
+    with pytest.raises(
+        ValueError, match="the path of attention is one of auto, reference, band, dense, triton, not 'fast'"
+    ):
         local_attention(query, key, value, 3, "fast")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not 'fast'"):
         InterFrameLocalAttention(4, path="fast")  # type: ignore[arg-type]

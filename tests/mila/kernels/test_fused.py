@@ -110,9 +110,11 @@ def test_the_kernels_compile_for_an_h100(
     assert max(shared.values()) <= 227 * 1024 // 3  # three programs a multiprocessor
 
 
-def test_tensors_on_a_cpu_take_the_bands() -> None:
+def test_tensors_on_a_cpu_do_not_take_the_kernels() -> None:
     query, key, value = maps(1, 2, 3, 4, 5)
-    assert choose_path("auto", query, key, value, 3) == "band"
+    assert choose_path("auto", query, key, value, 3) == "dense"
+    large, large_key, large_value = maps(1, 2, 3, 33, 65)
+    assert choose_path("auto", large, large_key, large_value, 3) == "band"
     with pytest.raises(
         ValueError, match="cannot be taken here: it runs on an NVIDIA GPU, and the tensors are on 'cpu'"
     ):
