@@ -89,8 +89,9 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
     parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
     parts += [source.split] if source.split != plan.grid.split else []
-    usual = PROFILES.get(plan.profile.name, plan.profile).augmentation
-    parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual else []
+    usual = PROFILES.get(plan.profile.name, plan.profile)
+    parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual.augmentation else []
+    parts += ["weights-none"] if usual.weights and not plan.profile.weights else []
     return About(
         embedded=plan.embedded,
         kind="procedural videos" if plan.embedded else "real images",

@@ -90,8 +90,10 @@ def options_given(plan: Plan) -> list[str]:
 def unusual(plan: Plan) -> list[str]:
     """Those of the options that make all rows others than the paper's."""
     p, source = plan.profile, plan.test_data.source
+    known = PROFILES.get(p.name, p)
     usual = {
-        "--augmentation": (p.augmentation, PROFILES[p.name].augmentation if p.name in PROFILES else p.augmentation),
+        "--augmentation": (p.augmentation, known.augmentation),
+        "--weights": tuple("the profile's" if one.weights else "none" for one in (p, known)),
         "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
         "--split": (source.split, plan.grid.split),
     }

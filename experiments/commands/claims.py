@@ -23,8 +23,8 @@ from reports.settings import unusual
 def judge(plan: Plan, store: Store, results: Path) -> Path | None:
     """Write the page of claims for the plan's data and profile into `results/reports`; returns its path.
 
-    None where the plan's tasks, augmentation or split are not the usual ones, or its table is none of the paper's: the
-    claims are not about those.
+    None where the plan's tasks, augmentation, weights or split are not the usual ones, or its table is none of the
+    paper's: the claims are not about those.
     """
     if plan.grid.beyond or unusual(plan):
         return None

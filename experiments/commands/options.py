@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from experiments.shipped import STUDY
 from experiments.sources import Split
@@ -17,7 +17,19 @@ from mila.names import AugmentationName
 SLURM = ("slurm", "wait", "status", "cancel", "retry_failed")
 """The options that are about a cluster."""
 
-_DECIDING = ("grid", "method", "profile", "augmentation", "data", "data_root", "suite", "mode", "seeds", "split")
+_DECIDING = (
+    "grid",
+    "method",
+    "profile",
+    "augmentation",
+    "weights",
+    "data",
+    "data_root",
+    "suite",
+    "mode",
+    "seeds",
+    "split",
+)
 """The options that decide what the stages are."""
 
 
@@ -34,6 +46,7 @@ class Options:
     method: tuple[Path, ...] | None = None
     profile: str = "quick"
     augmentation: AugmentationName | None = None
+    weights: Literal["none"] | None = None
     data: str | None = None
     data_root: Path | None = None
     suite: str | None = None
@@ -139,6 +152,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="sizes and schedules (default: quick)")
     text = "of the training clips (default: the profile's)"
     parser.add_argument("--augmentation", choices=get_args(AugmentationName), help=text)
+    text = "start from random weights instead of those that the profile names"
+    parser.add_argument("--weights", choices=("none",), help=text)
     parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
     text = "folder of a real data set, or its packed store"
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help=text)

@@ -72,7 +72,9 @@ def _profile(options: Options) -> Profile:
     if options.profile not in PROFILES:
         raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
     profile = PROFILES[options.profile]
-    return profile if options.augmentation is None else replace(profile, augmentation=options.augmentation)
+    if options.augmentation is not None:
+        profile = replace(profile, augmentation=options.augmentation)
+    return profile if options.weights is None else replace(profile, weights={}, flow_weights=None)
 
 
 def _data(options: Options) -> DataName | None:

@@ -90,7 +90,7 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
         raise UserError(
             f"the present code, data and options have {what} of hash {name!r}...; if it is a score, then its code or "
             "its data have changed, or it was run with other options: give --grid, --profile, --method, "
-            "--augmentation, --data, --data-root, --suite, --mode, --seeds and --split as then."
+            "--augmentation, --weights, --data, --data-root, --suite, --mode, --seeds and --split as then."
         )
     (stage,) = found
     if store.state(stage) == "waiting":

@@ -12,6 +12,8 @@ import torch
 from baselines.flownet import FlowNet
 from baselines.multi_task import MultiTask
 from baselines.single_task import SingleTask
+from experiments.commands.options import read_options
+from experiments.commands.plans import plans_of
 from experiments.grids import find_grids
 from experiments.grids.grid import Grid
 from experiments.plan import make_plan
@@ -97,3 +99,11 @@ def test_all_that_the_paper_starts_from_imagenet_starts_from_them(grid: Grid, pr
                 assert str(given).startswith(f"{world}-resnet")
                 assert stage.schedule == profile.encoder
                 assert len(stage.config()["weights"]["weights"]) == 16
+
+
+def test_without_weights_all_start_from_nothing() -> None:
+    (plan,) = plans_of(read_options(["--grid", "table2", "--weights", "none"]))
+    trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train) and stage.schedule is not None]
+    assert not any("weights" in dict(stage.arguments) for stage in trains)
+    assert {stage.schedule for stage in trains if not stage.starts} == {QUICK.scratch}
+    assert {stage.schedule for stage in trains if stage.starts} == {QUICK.method}

@@ -10,7 +10,7 @@ from experiments.grids.ablations import TABLE9, TABLE10
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.plan import make_plan
-from experiments.profiles import SMOKE
+from experiments.profiles import QUICK, SMOKE
 from experiments.store import Store
 from reports.provenance import about
 from reports.report import build_report
@@ -52,15 +52,16 @@ def test_options_of_the_command_line_are_named_and_have_pages_of_their_own(tmp_p
     plan = plan_of(0)
     plan = replace(
         plan,
-        profile=replace(SMOKE, augmentation="mtan"),
+        profile=replace(QUICK, augmentation="mtan", weights={}),
         grid=replace(TABLE1, rows=(*TABLE1.rows, own)),
         test_data=replace(plan.test_data, source=replace(plan.test_data.source, split="val")),
     )
     lines = {line.name: line.ours for line in settings(plan)}
-    assert lines["Options on the command line"] == "--augmentation mtan, --split val, --method with Mine"
     assert (
-        about(plan, manifest_of(plan.test_data, Store(tmp_path))).file_name == "table1-mine-smoke-val-augmentation-mtan"
+        lines["Options on the command line"] == "--augmentation mtan, --weights none, --split val, --method with Mine"
     )
+    name = about(plan, manifest_of(plan.test_data, Store(tmp_path))).file_name
+    assert name == "table1-mine-val-augmentation-mtan-weights-none"
 
 
 def test_networks_are_smaller_only_where_rows_use_smaller_ones(tmp_path: Path) -> None:
