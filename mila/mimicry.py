@@ -101,7 +101,8 @@ class Mimicry(nn.Module):
     @property
     def takes_part(self) -> bool:
         """Whether the losses count in this part of the training, from some step on."""
-        return self.options.head_start or not self.in_head_start
+        head_start = self.options.head_start
+        return not self.in_head_start or head_start == "all" or (head_start == "l1" and self.options.alpha > 0)
 
     @property
     def begins(self) -> bool:
@@ -128,7 +129,7 @@ class Mimicry(nn.Module):
         if options.alpha:
             ours, theirs = (compared(x, options.l1_on) for x in (fast, slow))
             losses["mimicry_l1"] = options.alpha * (theirs - ours).abs().mean()
-        if self.discriminator is not None:
+        if self.discriminator is not None and (not self.in_head_start or options.head_start == "all"):
             ours, theirs = (compared(x, options.adversarial_on) for x in (fast, slow))
             theirs = theirs if detached else reverse_gradient(theirs, self.reversal)
             real = self.discriminator.logits(theirs)

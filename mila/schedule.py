@@ -25,8 +25,8 @@ class Part:
             after `decay_at` of it. When the paper does so it does not say.
         decay_at: of the steps, before the rate of `"step"` falls.
         name: for people.
-        encoders: see `EncoderState`. While they are frozen MILA's own losses do not count, unless it is told so
-            (`mila.switches.MimicryOptions.head_start`).
+        encoders: see `EncoderState`. While they are frozen, L1 alone of MILA's own losses counts, unless it is
+            told otherwise (`mila.switches.MimicryOptions.head_start`).
     """
 
     epochs: float

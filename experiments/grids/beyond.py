@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from experiments.grids.grid import ALONE, Grid, Row, pair_row
 from mila.switches import Architecture, MimicryOptions
 from mila.tasks import CITYSCAPES
@@ -11,6 +13,9 @@ def _mimicry(label: str, mimicry: MimicryOptions | None) -> Row:
     return pair_row(label, None, mimicry=mimicry, **ALONE)
 
 
+_LATE = MimicryOptions(head_start="none")
+_L1 = replace(_LATE, beta=0.0)
+
 MIMICRY = Grid(
     name="ablation_mimicry",
     table=3,
@@ -18,22 +23,23 @@ MIMICRY = Grid(
     suite=CITYSCAPES,
     rows=(
         _mimicry("None", None),
-        _mimicry("L1", MimicryOptions(beta=0.0)),
-        _mimicry("L1, both pulled", MimicryOptions(beta=0.0, detach_slow=False)),
-        _mimicry("L1 of standardised features", MimicryOptions(beta=0.0, l1_on="standardised")),
-        _mimicry("L1, from the head start on", MimicryOptions(beta=0.0, head_start=True)),
-        pair_row("L1, adversarial, as printed", None, **ALONE),
-        _mimicry("L1, adversarial, both pulled", MimicryOptions(detach_slow=False)),
-        _mimicry("+ standardised features", MimicryOptions(adversarial_on="standardised")),
-        _mimicry("+ features of unit length", MimicryOptions(adversarial_on="unit")),
-        _mimicry("+ ramped reversal", MimicryOptions(ramp=True)),
-        _mimicry("+ discriminator at a tenth of the rate", MimicryOptions(discriminator_rate=0.1)),
-        _mimicry("+ begun after half of the steps", MimicryOptions(begin=0.5)),
-        _mimicry("+ from the head start on", MimicryOptions(head_start=True)),
+        _mimicry("L1", _L1),
+        _mimicry("L1, both pulled", replace(_L1, detach_slow=False)),
+        _mimicry("L1 of standardised features", replace(_L1, l1_on="standardised")),
+        _mimicry("L1, from the head start on", replace(_L1, head_start="l1")),
+        _mimicry("L1, adversarial", _LATE),
+        _mimicry("L1, adversarial, both pulled", replace(_LATE, detach_slow=False)),
+        _mimicry("+ standardised features", replace(_LATE, adversarial_on="standardised")),
+        _mimicry("+ features of unit length", replace(_LATE, adversarial_on="unit")),
+        _mimicry("+ ramped reversal", replace(_LATE, ramp=True)),
+        _mimicry("+ discriminator at a tenth of the rate", replace(_LATE, discriminator_rate=0.1)),
+        _mimicry("+ begun after half of the steps", replace(_LATE, begin=0.5)),
         _mimicry(
             "+ standardised, ramped, a tenth of the rate",
-            MimicryOptions(adversarial_on="standardised", ramp=True, discriminator_rate=0.1),
+            replace(_LATE, adversarial_on="standardised", ramp=True, discriminator_rate=0.1),
         ),
+        _mimicry("+ both from the head start on", replace(_LATE, head_start="all")),
+        pair_row("+ L1 from the head start on (default)", None, **ALONE),
     ),
     visuals=("motion",),
     beyond=True,

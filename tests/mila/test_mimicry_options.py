@@ -92,7 +92,7 @@ def test_losses_and_gradients_are_those_of_the_formula(
 
 def test_in_the_head_start_the_slow_side_is_pulled() -> None:
     """As with `detach_slow` off, and not at all without the switch."""
-    options = MimicryOptions(head_start=True)
+    options = MimicryOptions(head_start="all")
     torch.manual_seed(0)
     mimicry = Mimicry(8, options).double()
     expected = reference(mimicry, replace(options, detach_slow=False), 1.0)
@@ -104,7 +104,13 @@ def test_in_the_head_start_the_slow_side_is_pulled() -> None:
     torch.testing.assert_close(fast.grad, expected["fast"])
     usual = Mimicry(8)
     usual.in_head_start = True
-    assert not usual.begins
+    losses = usual(slow.float(), fast.float())
+    assert set(losses) == {"mimicry_l1"}
+    torch.testing.assert_close(losses["mimicry_l1"].double(), (slow - fast).abs().mean())
+    for late in (MimicryOptions(head_start="none"), MimicryOptions(alpha=0.0)):
+        mimicry = Mimicry(8, late)
+        mimicry.in_head_start = True
+        assert not mimicry.begins
 
 
 def test_accuracy_counts_both_networks_maps() -> None:
