@@ -91,7 +91,7 @@ def _together(epochs: float, lr: float) -> Part:
 
 QUICK = Profile(
     name="quick",
-    about="Half an hour a table on two cores: narrow networks, small frames, short schedules.",
+    about="A quarter of an hour a table on two cores: narrow networks, small frames, short schedules.",
     scale=0.25,
     depths={101: 50, 50: 34, 34: 34, 18: 18},
     width=0.125,
@@ -106,7 +106,7 @@ QUICK = Profile(
     flow_weights="{world}-flownets",
     last_epochs=1,
     encoder=Schedule((_head_start(16), _together(1.2, lr=1e-4))),
-    scratch=one_part(epochs=3, batch=4, lr=4e-3, decay="cosine"),
+    scratch=one_part(epochs=5, batch=4, lr=1.5e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
     method=Schedule((_head_start(10), _together(1.2, lr=2e-5))),
@@ -120,7 +120,7 @@ STUDY = replace(
     train_clips=3000,
     flow_clips=3000,
     encoder=Schedule((_head_start(8), _together(2, lr=1e-4))),
-    scratch=one_part(epochs=4, batch=4, lr=4e-3, decay="cosine"),
+    scratch=one_part(epochs=4, batch=4, lr=1.5e-3, decay="cosine"),
     method=Schedule((_head_start(7), _together(1, lr=2e-5))),
 )
 
