@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from experiments.grids.grid import Row
-from experiments.models import DEPTHS, WEIGHTS
+from experiments.models import DEPTHS, WEIGHTS, is_mila
 from experiments.plan import Plan, usual_suite
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
 from mila.carried import find_weights
 from mila.schedule import Part, Schedule
+from mila.switches import MimicryOptions
 from reports.titles import DATASET_TITLES
 
 _NETWORKS = {
@@ -61,6 +62,8 @@ def settings(plan: Plan) -> list[Setting]:
             Setting("Rows that start from trained networks", _starts(plan.grid.rows), _PAPER_STARTS),
             Setting("Their schedule", schedule_text(p.method, count), _PAPER_SCHEDULE),
         ]
+    if mimicking := _mimicking(plan):
+        lines.append(Setting("Eq. 3 while encoders are frozen", mimicking, "no such part"))
     used = {stage.schedule for stage in trains}
     if p.encoder in used:
         lines.append(Setting("Schedule of all other networks", schedule_text(p.encoder, count), _PAPER_SCHEDULE))
@@ -76,6 +79,16 @@ def settings(plan: Plan) -> list[Setting]:
     if plan.flow:
         lines.append(Setting("FlowNet-S", _flow(p), "not stated"))
     return lines
+
+
+def _mimicking(plan: Plan) -> str:
+    """Which terms of Eq. 3 count in a part with frozen encoders; empty where there is no such part, or no such row."""
+    if all(part.encoders != "frozen" for part in plan.profile.method.parts):
+        return ""
+    options = (dict(row.arguments).get("mimicry", MimicryOptions()) for row in plan.grid.rows if is_mila(row.model))
+    said = {"none": "none", "l1": "L1", "all": "both"}
+    found = dict.fromkeys(said[each.head_start] for each in options if each is not None and each.is_on)
+    return ", ".join(found) + (", by row" if len(found) > 1 else "")
 
 
 def options_given(plan: Plan) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from experiments.grids.ablations import TABLE10
+from experiments.grids.beyond import MIMICRY
 from experiments.grids.multi_task import TABLE2, TABLE8
 from experiments.grids.propagation import TABLE6
 from experiments.plan import make_plan
@@ -45,6 +46,11 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
         "new layers: Adam (0.9, 0.99), learning rate 0.001, 2.5 epochs (2 steps), batch 8, encoders frozen; then "
         "all layers: Adam (0.9, 0.99), learning rate 0.0001, 1 epochs (2 steps), batch 4"
     )
+    assert table2["Eq. 3 while encoders are frozen"] == "L1"
+    ablation = settings(make_plan(MIMICRY, profile, "street", mode="video"))
+    assert {s.name: s.ours for s in ablation}["Eq. 3 while encoders are frozen"] == "none, L1, both, by row"
+    table8 = settings(make_plan(TABLE8, profile, "street", mode="video"))
+    assert "Eq. 3 while encoders are frozen" not in {s.name for s in table8}
     assert "7 epochs (14 steps)" in table2["Schedule from random weights"]
     assert "learning rate 0.004, cosine decay, 4.5 epochs" in table2["Schedule of all other networks"]
     assert "Keyframe interval K" not in {s.name for s in settings(plan_of(0, grid=TABLE8))}
