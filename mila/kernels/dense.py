@@ -14,6 +14,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,11 +34,13 @@ def pays(height: int, width: int, window: int) -> bool:
     return height * width <= min(_LARGE, max(_SMALL, _BY_WINDOW * window**2))
 
 
-@lru_cache(maxsize=64)
-def _outside(height: int, width: int, window: int, device: torch.device) -> Tensor:
-    """Boolean `[HW, HW]`: the second pixel lies outside the window of the first."""
-    y, x = (torch.arange(size, device=device) for size in (height, width))
-    far_y, far_x = ((at[:, None] - at).abs() > window // 2 for at in (y, x))
+@lru_cache(maxsize=16)
+def _outside(height: int, width: int, window: int) -> npt.NDArray[np.bool_]:
+    """`[HW, HW]`: the second pixel lies outside the window of the first.
+
+    Kept as an array: a tensor would stay what the mode made it that it was first asked for in, such as inference mode.
+    """
+    far_y, far_x = (abs(np.subtract.outer(at, at)) > window // 2 for at in (np.arange(height), np.arange(width)))
     return (far_y[:, None, :, None] | far_x[None, :, None, :]).reshape(height * width, height * width)
 
 
@@ -44,7 +48,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
     """Eqs. 1 and 2: `[B, C, H, W]` in the type of `value`, from query and key `[B, C', H, W]` and `value`."""
     if query.dtype != key.dtype:
         query, key = wide(query), wide(key)
-    outside = _outside(*value.shape[-2:], window, value.device)
+    outside = torch.from_numpy(_outside(*value.shape[-2:], window)).to(value.device)
     device = value.device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
         scores = query.flatten(2).transpose(1, 2) @ key.flatten(2)  # [B, HW, HW]

@@ -14,7 +14,11 @@ from experiments.benchmarks.taking_turns import peak_memory
 from mila.attention import AttentionPath, InterFrameLocalAttention, Window, attention_weights, local_attention
 from tests.support.attention_loop import maps, per_pixel
 
+PATHS: tuple[AttentionPath, ...] = ("band", "dense", "reference")
+"""What runs without a GPU; which of them `auto` takes depends on the size."""
 
+
+@pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=40, deadline=None)
 @given(
     batch=st.integers(1, 3),
@@ -25,11 +29,11 @@ from tests.support.attention_loop import maps, per_pixel
     window=st.sampled_from([1, 3, 5, 7]),
 )
 def test_agrees_with_a_loop_over_pixels(
-    batch: int, embedding: int, channels: int, height: int, width: int, window: int
+    path: AttentionPath, batch: int, embedding: int, channels: int, height: int, width: int, window: int
 ) -> None:
     query, key, value = maps(batch, embedding, channels, height, width)
     expected = per_pixel(query, key, value, window)
-    torch.testing.assert_close(local_attention(query, key, value, window), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(local_attention(query, key, value, window, path), expected, rtol=0, atol=1e-12)
 
 
 def test_global_is_the_window_that_covers_everything() -> None:
@@ -50,23 +54,26 @@ def test_global_in_chunks_changes_neither_values_nor_gradients(monkeypatch: pyte
         torch.testing.assert_close(got, want)
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("window", [1, 3, 5, "global"])
-def test_gradients(window: Window) -> None:
+def test_gradients(window: Window, path: AttentionPath) -> None:
     tensors = [t.requires_grad_() for t in maps(2, 2, 3, 4, 5)]
-    assert torch.autograd.gradcheck(lambda q, k, v: local_attention(q, k, v, window), tensors)
+    assert torch.autograd.gradcheck(lambda q, k, v: local_attention(q, k, v, window, path), tensors)
 
 
-def test_second_gradients() -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_second_gradients(path: AttentionPath) -> None:
     tensors = [t.requires_grad_() for t in maps(1, 2, 2, 3, 4)]
-    assert torch.autograd.gradgradcheck(lambda q, k, v: local_attention(q, k, v, 3), tensors)
+    assert torch.autograd.gradgradcheck(lambda q, k, v: local_attention(q, k, v, 3, path), tensors)
 
 
-def test_inputs_of_any_memory_layout() -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_inputs_of_any_memory_layout(path: AttentionPath) -> None:
     query, key, value = maps(2, 3, 4, 6, 7)
-    expected = local_attention(query, key, value, 3)
+    expected = local_attention(query, key, value, 3, path)
     query, key = (t.to(memory_format=torch.channels_last) for t in (query, key))
     flipped = value.flip(-1).flip(-1).transpose(2, 3).contiguous().transpose(2, 3)
-    torch.testing.assert_close(local_attention(query, key, flipped, 3), expected)
+    torch.testing.assert_close(local_attention(query, key, flipped, 3, path), expected)
 
 
 def test_weights_sum_to_one_and_neighbours_outside_get_none() -> None:

@@ -1,38 +1,13 @@
-"""The path for small maps: the same numbers as a loop, on the maps that it is taken for."""
+"""The path for small maps: when it is taken, and what is its own. Its numbers: `tests/mila/test_attention.py`."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mila.attention import choose_path, local_attention
 from mila.kernels.dense import pays
-from tests.support.attention_loop import maps, per_pixel
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    batch=st.integers(1, 2),
-    embedding=st.integers(1, 3),
-    channels=st.integers(1, 4),
-    height=st.integers(1, 6),
-    width=st.integers(1, 9),
-    window=st.sampled_from([1, 3, 5, 7]),
-)
-def test_agrees_with_a_loop_over_pixels(
-    batch: int, embedding: int, channels: int, height: int, width: int, window: int
-) -> None:
-    query, key, value = maps(batch, embedding, channels, height, width)
-    out = local_attention(query, key, value, window, "dense")
-    torch.testing.assert_close(out, per_pixel(query, key, value, window), rtol=0, atol=1e-12)
-
-
-def test_gradients() -> None:
-    tensors = [t.requires_grad_() for t in maps(2, 2, 3, 4, 5)]
-    assert torch.autograd.gradcheck(lambda q, k, v: local_attention(q, k, v, 3, "dense"), tensors)
-    assert torch.autograd.gradgradcheck(lambda q, k, v: local_attention(q, k, v, 3, "dense"), tensors)
+from tests.support.attention_loop import maps
 
 
 @pytest.mark.parametrize(
@@ -51,3 +26,13 @@ def test_a_value_that_is_not_finite_reaches_its_image_and_no_other() -> None:
     broken = local_attention(query, key, value, 3, "dense").isnan()
     assert broken[0, 1].all()
     assert broken.sum() == 7 * 9
+
+
+def test_what_inference_mode_leaves_behind_can_be_trained_with() -> None:
+    """What is kept of a size must not be a tensor of inference mode: those cannot be saved for a backward pass."""
+    query, key, value = maps(1, 2, 3, 5, 11)
+    with torch.inference_mode():
+        expected = local_attention(query, key, value, 3, "dense").clone()
+    out = local_attention(query.requires_grad_(), key, value, 3, "dense")
+    assert torch.equal(out.detach(), expected)
+    out.sum().backward()
