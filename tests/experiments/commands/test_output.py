@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -66,15 +66,23 @@ def test_ctrl_c_while_all_starts_is_one_line(seconds: float, tmp_path: Path) -> 
         assert runner.returncode == 130
 
 
-def test_workers_never_get_a_ctrl_c_and_their_runner_does(request: pytest.FixtureRequest) -> None:
-    gc.collect()  # an interrupt that falls into the end of another test's garbage would be lost
+@pytest.mark.parametrize("threads", [0, 2])
+def test_workers_never_get_a_ctrl_c_and_their_runner_does(threads: int, request: pytest.FixtureRequest) -> None:
+    """Another thread than the one that blocks the signal takes it, and Python still interrupts the main one."""
+    end = threading.Event()
+    others = [threading.Thread(target=end.wait) for _ in range(threads)]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    request.addfinalizer(lambda: (end.set(), signal.signal(signal.SIGINT, before)))
+    for other in others:
+        other.start()
+    workers = []
     with pytest.raises(KeyboardInterrupt), holding_interrupts():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         words = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
-        assert subprocess.run([sys.executable, "-c", words], capture_output=True, check=True).stdout == b"True\n"
+        workers.append(subprocess.run([sys.executable, "-c", words], capture_output=True, check=True).stdout)
+    assert workers == [b"True\n"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_no_shared_memory_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
