@@ -72,7 +72,8 @@ def test_workers_never_get_a_ctrl_c_and_their_runner_does(threads: int, request:
     end = threading.Event()
     others = [threading.Thread(target=end.wait) for _ in range(threads)]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
-    request.addfinalizer(lambda: (end.set(), signal.signal(signal.SIGINT, before)))
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    request.addfinalizer(end.set)
     for other in others:
         other.start()
     workers = []
