@@ -75,9 +75,9 @@ _EIGHTH = {101: "{world}-resnet50", 50: "{world}-resnet34", 34: "{world}-resnet3
 """What the suite carries for the paper's depths, at an eighth of the width (`experiments.pretraining`)."""
 
 
-def _head_start(epochs: float, batch: int = 8, lr: float = 2e-3) -> Part:
+def _head_start(epochs: float, *, keyframes: bool = False) -> Part:
     """The new layers alone, on kept maps: a step costs milliseconds."""
-    return Part(epochs, batch, lr, decay="cosine", name="new layers", encoders="frozen")
+    return Part(epochs, 8, 2e-3, decay="cosine", name="new layers", encoders="frozen", keyframes=keyframes)
 
 
 def _together(epochs: float, lr: float) -> Part:
@@ -109,7 +109,7 @@ QUICK = Profile(
     scratch=one_part(epochs=5, batch=4, lr=1.5e-3, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=Schedule((_head_start(10), _together(1.2, lr=2e-5))),
+    method=Schedule((_head_start(10, keyframes=True), _together(1.2, lr=2e-5))),
     flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
 )
 
@@ -121,7 +121,7 @@ STUDY = replace(
     flow_clips=3000,
     encoder=Schedule((_head_start(8), _together(2, lr=1e-4))),
     scratch=one_part(epochs=4, batch=4, lr=1.5e-3, decay="cosine"),
-    method=Schedule((_head_start(7), _together(1, lr=2e-5))),
+    method=Schedule((_head_start(7, keyframes=True), _together(1, lr=2e-5))),
 )
 
 SMOKE = Profile(

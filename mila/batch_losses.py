@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mila import distributed
+from mila.data.clips import frames_needed
 from mila.losses import annotated, task_loss
 from mila.names import Precision
 from mila.video_model import Encoded, VideoModel
@@ -32,9 +33,25 @@ class BatchLosses(nn.Module):
         self.model, self.weigh, self.precision = model, weigh, precision
 
     def forward(
-        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
+        self, frames: Tensor, targets: Mapping[str, Tensor], views: Sequence[tuple[int, Encoded | None]]
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        predictions, own, watched = self._run(frames, offset, encoded)
+        """Means over the views.
+
+        Args:
+            frames: `[B, T, 3, H, W]`, as many as the largest offset needs.
+            targets: of their last frames.
+            views: offsets, each with what the frozen networks gave for the frames that it needs, if that is kept.
+        """
+        found = [self._view(frames, targets, offset, encoded) for offset, encoded in views]
+        own, watched, losses = (_means([view[kind] for view in found]) for kind in range(3))
+        return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
+
+    def _view(
+        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """The model's own losses, what it watches, and the tasks' losses, at one offset."""
+        clips = frames[:, -frames_needed(offset, self.model.history) :]
+        predictions, own, watched = self._run(clips, offset, encoded)
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
@@ -42,7 +59,7 @@ class BatchLosses(nn.Module):
             shown = {**own, **watched}
             losses = distributed.mean_over_ranks({**shown, **losses}, counts | dict.fromkeys(shown, len(frames)))
             own, watched = ({name: losses.pop(name) for name in names} for names in (own, watched))
-        return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
+        return own, watched, losses
 
     def _run(self, frames: Tensor, offset: int, encoded: Encoded | None) -> tuple[dict[str, Tensor], ...]:
         """Predictions, the model's own losses, and what it watches."""
@@ -56,6 +73,12 @@ class BatchLosses(nn.Module):
         if self.precision == "float32":
             return found
         return tuple({name: x.float() for name, x in each.items()} for each in found)
+
+
+def _means(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Of each name over the views that have it."""
+    names = dict.fromkeys(name for view in views for name in view)
+    return {name: torch.stack([view[name] for view in views if name in view]).mean() for name in names}
 
 
 def shared_by_ranks(losses: BatchLosses, device: torch.device | str) -> nn.Module:

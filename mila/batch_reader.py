@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,27 +14,40 @@ from mila.data.clips import normalise
 from mila.kept import Stored
 
 
+class View(NamedTuple):
+    """How the last frames of a batch's clips are predicted.
+
+    Attributes:
+        offset: o, how many frames before the end the last keyframe lies.
+        kept: what frozen networks gave for the frames that this needs, if it is kept; see `KeptMaps.read`.
+    """
+
+    offset: int
+    kept: Stored | None = None
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch as it is read.
 
     Attributes:
-        frames: uint8 `[B, T, 3, H, W]`.
+        frames: uint8 `[B, T, 3, H, W]`, as many as the largest offset needs.
         targets: as `PackedClips.batch` gives them.
-        offset: o of the batch.
-        kept: what frozen networks gave for the frames, if it is kept; see `KeptMaps.read`.
+        views: by which it is predicted, one or two.
     """
 
     frames: Tensor
     targets: Mapping[str, Tensor]
-    offset: int
-    kept: Stored | None = None
+    views: tuple[View, ...]
 
     def pinned(self) -> Batch:
         """The same in memory that a GPU reads by itself."""
-        kept = self.kept and {of: tuple(x.pin_memory() for x in maps) for of, maps in self.kept.items()}
+        views = tuple(
+            View(offset, kept and {of: tuple(x.pin_memory() for x in maps) for of, maps in kept.items()})
+            for offset, kept in self.views
+        )
         targets = {name: target.pin_memory() for name, target in self.targets.items()}
-        return Batch(self.frames.pin_memory(), targets, self.offset, kept)
+        return Batch(self.frames.pin_memory(), targets, views)
 
     def on(self, device: torch.device | str) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalised float32 frames `[B, T, 3, H, W]` and targets there; nobody waits until pinned memory is copied."""

@@ -27,6 +27,9 @@ class Part:
         name: for people.
         encoders: see `EncoderState`. While they are frozen, L1 alone of MILA's own losses counts, unless it is
             told otherwise (`mila.switches.MimicryOptions.head_start`).
+        keyframes: whether every batch is predicted twice, at the offset that was drawn and as keyframes (offset 0),
+            and a step minimises the mean of both. The paper does not say how offsets are drawn in training. No matter
+            to a model that has no keyframes.
     """
 
     epochs: float
@@ -37,6 +40,7 @@ class Part:
     decay_at: float = 0.8
     name: str = "all layers"
     encoders: EncoderState = "trained"
+    keyframes: bool = False
 
     def steps(self, clips: int) -> int:
         """Optimiser steps on a training set of `clips` clips; an incomplete last batch of an epoch is left out."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from mila import distributed
 from mila.batch_losses import BatchLosses, shared_by_ranks
-from mila.batch_reader import Batch, BatchReader
+from mila.batch_reader import Batch, BatchReader, View
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
 from mila.common.pace import Pace
 from mila.common.types import Progress
@@ -275,10 +275,8 @@ class Training:
         frames, targets = batch.on(self._device)
         first = distributed.part(min(place.part.batch, len(clips))).start
         frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, first)
-        encoded = None if batch.kept is None else as_encoded(batch.kept, self._device)
-        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(
-            frames, targets, batch.offset, encoded
-        )
+        views = [(offset, None if kept is None else as_encoded(kept, self._device)) for offset, kept in batch.views]
+        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, views)
         return losses
 
     def _read(self, step: int) -> Batch:
@@ -286,10 +284,15 @@ class Training:
         clips, interval, history = self._clips, self._model.keyframe_interval, self._model.history
         place = self._recipe.schedule.place(step, len(clips))
         indices, offset = batch_of(place.step, len(clips), place.part.batch, interval, self._recipe.seed, place.number)
-        length = frames_needed(offset, history)
-        frames, targets = clips.read(indices[distributed.part(len(indices))], length)
-        kept = None if self._kept is None else self._kept.read(indices, length, offset)
-        return Batch(torch.from_numpy(frames), {n: torch.from_numpy(x) for n, x in targets.items()}, offset, kept)
+        offsets = [offset, 0] if place.part.keyframes and offset else [offset]
+        lengths = [frames_needed(o, history) for o in offsets]
+        frames, targets = clips.read(indices[distributed.part(len(indices))], max(lengths))
+        kept = self._kept
+        views = tuple(
+            View(o, None if kept is None else kept.read(indices, length, o))
+            for o, length in zip(offsets, lengths, strict=True)
+        )
+        return Batch(torch.from_numpy(frames), {n: torch.from_numpy(x) for n, x in targets.items()}, views)
 
 
 def train(

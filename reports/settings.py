@@ -51,6 +51,8 @@ def settings(plan: Plan) -> list[Setting]:
     if intervals:
         numbers = ", ".join(map(str, intervals))
         lines.append(Setting("Keyframe interval K", numbers, numbers))
+        if intervals[-1] > 1:
+            lines.append(Setting("Offsets in training", _offsets(p.method), "not stated"))
     given = options_given(plan)
     if given:
         lines.append(Setting("Options on the command line", ", ".join(given), "–"))
@@ -79,6 +81,11 @@ def settings(plan: Plan) -> list[Setting]:
     if plan.flow:
         lines.append(Setting("FlowNet-S", _flow(p), "not stated"))
     return lines
+
+
+def _offsets(schedule: Schedule) -> str:
+    twice = [part.name for part in schedule.parts if part.keyframes]
+    return "drawn for each batch" + (f"; as keyframes, too, in the part “{_list(twice)}”" if twice else "")
 
 
 def _mimicking(plan: Plan) -> str:

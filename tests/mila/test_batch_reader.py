@@ -7,14 +7,14 @@ import threading
 import pytest
 import torch
 
-from mila.batch_reader import Batch, BatchReader
+from mila.batch_reader import Batch, BatchReader, View
 from mila.data.clips import normalise
 from mila.errors import UserError
 
 
 def batch_of(step: int) -> Batch:
     frames = torch.full((1, 1, 3, 2, 2), step, dtype=torch.uint8)
-    return Batch(frames, {"depth": torch.full((1, 1, 2, 2), float(step))}, offset=step % 3)
+    return Batch(frames, {"depth": torch.full((1, 1, 2, 2), float(step))}, (View(step % 3),))
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -31,7 +31,7 @@ def test_every_step_gets_its_own_batch_and_is_read_once(ahead: bool) -> None:
         frames, targets = batch.on("cpu")
         assert torch.equal(frames, normalise(batch_of(step).frames))
         assert targets["depth"].unique().tolist() == [step]
-        assert batch.offset == step % 3
+        assert batch.views == (View(step % 3),)
     reader.close()
     assert read == [0, 1, 2, 3, 4]
 
@@ -66,7 +66,7 @@ def test_a_damaged_clip_is_said_at_its_step(ahead: bool) -> None:
         return batch_of(step)
 
     reader = BatchReader(note, ahead=ahead, pin=False)
-    assert reader.batch(0, is_last=False).offset == 0
+    assert reader.batch(0, is_last=False).views == (View(0),)
     with pytest.raises(UserError, match="clip 7 is damaged"):
         reader.batch(1, is_last=False)
     reader.close()

@@ -22,7 +22,7 @@ from mila.distributed import rank
 from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 from mila.model import MILA
 from mila.names import AugmentationName, WeightingName
-from mila.schedule import one_part
+from mila.schedule import Part, Schedule, one_part
 from mila.tasks import NYUV2, VOID
 from mila.training import Callbacks, Checkpoint, Recipe, train
 from mila.video_model import VideoModel
@@ -52,6 +52,7 @@ class Case:
     weighting: WeightingName
     augmentation: AugmentationName = "none"
     double: bool = True
+    keyframes: bool = False
 
     def model(self) -> VideoModel:
         torch.manual_seed(1)
@@ -60,7 +61,7 @@ class Case:
         return MultiTask(NYUV2, 18, width=0.0625, decoder_norm="batch")
 
 
-MILA_CASE = Case(True, 3, "uncertainty", "default")
+MILA_CASE = Case(True, 3, "uncertainty", "default", keyframes=True)
 SHARED_CASE = Case(False, 2, "dwa")
 Result = tuple[list[dict[str, float]], dict[str, Tensor]]
 
@@ -78,7 +79,7 @@ def train_case(
 ) -> Result:
     """The curve; the final state, and the last gradients under the parameters' names with `.grad`."""
     model = case.model()
-    schedule = one_part(epochs=STEPS / (6 // case.batch), batch=case.batch, lr=1e-3)
+    part = Part(epochs=STEPS / (6 // case.batch), batch=case.batch, lr=1e-3, keyframes=case.keyframes)
 
     def widened(*words: Any) -> tuple[Tensor, dict[str, Tensor]]:
         frames, targets = augment(*words)
@@ -87,7 +88,7 @@ def train_case(
     if case.double:
         model.double()
     with mock.patch("mila.training.augment", widened if case.double else augment):
-        recipe = Recipe(schedule, 5, case.weighting, case.augmentation)
+        recipe = Recipe(Schedule((part,)), 5, case.weighting, case.augmentation)
         curve = train(model, Patchy(folder), recipe, Checkpoint(path, "me", seconds), callbacks=callbacks)
     grads = {f"{name}.grad": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return curve, {**{name: value.clone() for name, value in model.state_dict().items()}, **grads}

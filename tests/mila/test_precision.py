@@ -42,7 +42,7 @@ def test_every_model_trains_in_bfloat16(name: str) -> None:
     for precision in precisions:
         seen.clear()
         model.zero_grad()
-        loss, own, losses = BatchLosses(model, weigh, precision)(clip, targets(), offset, None)
+        loss, own, losses = BatchLosses(model, weigh, precision)(clip, targets(), [(offset, None)])
         loss.backward()
         assert (torch.bfloat16 in seen) == (precision == "bfloat16")
         assert seen == {torch.float32 if precision == "float32" else torch.bfloat16} or "low" in name or "Accel" in name

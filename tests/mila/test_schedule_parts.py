@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,26 @@ def test_the_second_part_trains_everything_but_statistics(clips: PackedClips, tm
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mila", "mila without MF", "multi-task"])
+def test_keyframes_beside_the_drawn_offset_with_kept_maps_and_without(
+    kind: str, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept maps are half precision, so that the curves agree to that; a model without keyframes knows no difference."""
+    recipe = Recipe(Schedule((replace(HEAD, keyframes=True),)), 5)
+    kept = train(small(kind).eval(), clips, recipe, Checkpoint(tmp_path / "a" / "c.pt", "x"))
+    plain = train(small(kind), clips, Recipe(Schedule((HEAD,)), 5), Checkpoint(tmp_path / "b" / "c.pt", "x"))
+    assert (kept == plain) == (kind == "multi-task")
+    monkeypatch.setattr("mila.training.can_keep", lambda _: False)
+    whole = train(small(kind), clips, recipe, Checkpoint(tmp_path / "c" / "c.pt", "x"))
+    for one, other in zip(kept, whole, strict=True):
+        assert one == pytest.approx(other, rel=0.02)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [3, 6, 7])
 def test_interrupted_anywhere_the_numbers_are_the_same(stop_at: int, clips: PackedClips, tmp_path: Path) -> None:
     """In the first part, between the parts, and in the second one; also where what was kept has been lost."""
-    recipe = Recipe(Schedule((HEAD, BODY)), 5)
+    recipe = Recipe(Schedule((replace(HEAD, keyframes=True), BODY)), 5)
     whole, parted = small(), small()
     expected = train(whole, clips, recipe, Checkpoint(tmp_path / "a" / "c.pt", "x"))
     done: list[int] = []

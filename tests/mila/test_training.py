@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -149,22 +150,28 @@ TASKS = [task.name for task in NYUV2.tasks]
 
 
 @pytest.mark.slow
-def test_equal_weighting_is_adam_on_the_plain_sum(clips: PackedClips, tmp_path: Path) -> None:
-    """Bit for bit, over steps at every offset."""
+@pytest.mark.parametrize("keyframes", [False, True])
+def test_equal_weighting_is_adam_on_the_plain_sum(keyframes: bool, clips: PackedClips, tmp_path: Path) -> None:
+    """Bit for bit, over steps at every offset; with `keyframes` on the mean of two losses."""
     trained, expected = small(), small().to(memory_format=torch.channels_last).train()
-    curve = run(trained, clips, tmp_path / "c")
+    schedule = Schedule((replace(SCHEDULE.parts[0], keyframes=keyframes),))
+    curve = run(trained, clips, tmp_path / "c", schedule=schedule)
     optimiser = torch.optim.Adam(expected.parameters(), betas=(0.9, 0.99), fused=True)
     for step in range(18):
         optimiser.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / 18))
         indices, offset = batch_of(step, 6, 2, 3, seed=5)
-        frames, targets = clips.batch(indices, offset, expected.history)
-        predictions, losses = expected.training_forward(frames, offset)
-        for task in NYUV2.tasks:
-            losses[task.name] = task_loss(task.name, predictions[task.name], targets[task.name])
+        both = []
+        for at in dict.fromkeys((offset, 0) if keyframes else (offset,)):
+            frames, targets = clips.batch(indices, at, expected.history)
+            predictions, losses = expected.training_forward(frames, at)
+            for task in NYUV2.tasks:
+                losses[task.name] = task_loss(task.name, predictions[task.name], targets[task.name])
+            both.append(losses | expected.watched())
+        shown = {name: torch.stack([losses[name] for losses in both]).mean() for name in both[0]}
+        losses = {name: value for name, value in shown.items() if name not in expected.watched()}
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-        shown = losses | expected.watched()
         assert curve[step] == {"step": step + 1, **{name: value.item() for name, value in shown.items()}}
     for name, value in expected.state_dict().items():
         assert torch.equal(trained.state_dict()[name], value), name

@@ -21,19 +21,22 @@ def test_settings_name_the_networks_that_the_rows_have() -> None:
     assert encoders.ours == "DeepLab-ResNet50 for 101, 34 for 50, 18 for 18"
     assert encoders.paper == "DeepLab-ResNet101, 50, 18"
     assert (lines["Keyframe interval K"].ours, lines["Keyframe interval K"].paper) == ("1", "1")
+    assert "Offsets in training" not in lines
     assert "FlowNet-S" not in lines
+    head = Part(2.5, 8, lr=1e-3, name="new layers", encoders="frozen", keyframes=True)
     profile = replace(
         SMOKE,
         flow_width=0.5,
         encoder=one_part(epochs=4.5, lr=4e-3, decay="cosine"),
         scratch=one_part(epochs=7, lr=4e-3),
         weights={101: "ResNet50_Weights.IMAGENET1K_V1"},
-        method=Schedule((Part(2.5, 8, lr=1e-3, name="new layers", encoders="frozen"), Part(1, lr=1e-4))),
+        method=Schedule((head, Part(1, lr=1e-4))),
         flow=one_part(epochs=6, lr=1e-3, decay="cosine"),
     )
     table6 = {s.name: s.ours for s in settings(make_plan(TABLE6[0], profile, "street", mode="video"))}
     assert table6["Encoders"] == "DeepLab-ResNet50 for 101, 18 for 18"
     assert table6["Keyframe interval K"] == "5"
+    assert table6["Offsets in training"] == "drawn for each batch; as keyframes, too, in the part “new layers”"
     assert table6["FlowNet-S"] == (
         "channels × 0.5, half-resolution frames; "
         "Adam (0.9, 0.99), learning rate 0.001, cosine decay, 6 epochs (12 steps), batch 4, 8 pairs of frames"
