@@ -172,8 +172,13 @@ class Train(Stage):
             return 2.0
         a_step = 0.02 if self.data.source.suite == FLOW else 0.15
         frozen = _HEAD_START.get(self.model, 0.04)
-        parts = self.schedule.parts
-        return sum(p.steps(self.data.count) * (frozen if p.encoders == "frozen" else a_step) for p in parts)
+        twice = dict(self.arguments).get("keyframe_interval", 1) > 1
+        return sum(
+            part.steps(self.data.count)
+            * (frozen if part.encoders == "frozen" else a_step)
+            * (1.7 if part.keyframes and twice else 1)
+            for part in self.schedule.parts
+        )
 
     def config(self) -> dict[str, Any]:
         """See `Stage`."""

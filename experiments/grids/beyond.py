@@ -15,6 +15,7 @@ def _mimicry(label: str, mimicry: MimicryOptions | None) -> Row:
 
 _LATE = MimicryOptions(head_start="none")
 _L1 = replace(_LATE, beta=0.0)
+_TAMED = replace(_LATE, adversarial_on="standardised", ramp=True, discriminator_rate=0.1)
 
 MIMICRY = Grid(
     name="ablation_mimicry",
@@ -34,11 +35,9 @@ MIMICRY = Grid(
         _mimicry("+ ramped reversal", replace(_LATE, ramp=True)),
         _mimicry("+ discriminator at a tenth of the rate", replace(_LATE, discriminator_rate=0.1)),
         _mimicry("+ begun after half of the steps", replace(_LATE, begin=0.5)),
-        _mimicry(
-            "+ standardised, ramped, a tenth of the rate",
-            replace(_LATE, adversarial_on="standardised", ramp=True, discriminator_rate=0.1),
-        ),
+        _mimicry("+ standardised, ramped, a tenth of the rate", _TAMED),
         _mimicry("+ both from the head start on", replace(_LATE, head_start="all")),
+        _mimicry("+ so tamed, both from the head start on", replace(_TAMED, head_start="all")),
         pair_row("+ L1 from the head start on (default)", None, **ALONE),
     ),
     visuals=("motion",),
