@@ -19,7 +19,8 @@ from mila.data.packed import PackedClips
 from mila.errors import StoppedError
 from mila.schedule import one_part
 from mila.streaming.optimise import optimise
-from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe
 from mila.video_model import Stream
 
 _STEPS = 4

@@ -13,7 +13,7 @@ from experiments.benchmarks.sizes import ROWS, Sizes, model_of, synchronise, tak
 from experiments.costs.speed import Measured
 from mila.data.packed import PackedClips
 from mila.schedule import one_part
-from mila.training import Recipe, Training, batch_of
+from mila.training_steps import Recipe, Training, batch_of
 
 _BATCH = 4  # the paper's
 _ROUNDS = 2

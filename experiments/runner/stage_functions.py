@@ -105,7 +105,8 @@ def _run_schedule(
     callbacks: Callbacks | None = None,
 ) -> list[dict[str, float]]:
     """Train as the stage says, alike on all ranks."""
-    from mila.training import Checkpoint, Recipe, train
+    from mila.training import Checkpoint, train
+    from mila.training_steps import Recipe
 
     assert stage.schedule is not None
     recipe = Recipe(stage.schedule, stage.seed, stage.weighting, stage.augmentation, stage.precision)

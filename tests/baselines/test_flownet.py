@@ -26,7 +26,8 @@ from mila.losses import task_loss
 from mila.modules import upsample
 from mila.schedule import one_part
 from mila.tasks import CITYSCAPES, FLOW
-from mila.training import Checkpoint, Recipe, train
+from mila.training import Checkpoint, train
+from mila.training_steps import Recipe
 
 SMALL = 1 / 64
 

@@ -18,7 +18,8 @@ from mila.metrics import SuiteSums
 from mila.model import MILA
 from mila.schedule import one_part
 from mila.tasks import CITYSCAPES
-from mila.training import Checkpoint, Recipe, train
+from mila.training import Checkpoint, train
+from mila.training_steps import Recipe
 from tests.support.fake_files import open_cities, sample
 
 METRICS = {m.name for task in CITYSCAPES.tasks for m in task.metrics}

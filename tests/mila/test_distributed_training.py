@@ -24,7 +24,8 @@ from mila.model import MILA
 from mila.names import AugmentationName, WeightingName
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import NYUV2, VOID
-from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe
 from mila.video_model import VideoModel
 from tests.support.fake_ranks import on_ranks, watch
 
@@ -87,7 +88,7 @@ def train_case(
 
     if case.double:
         model.double()
-    with mock.patch("mila.training.augment", widened if case.double else augment):
+    with mock.patch("mila.training_steps.augment", widened if case.double else augment):
         recipe = Recipe(Schedule((part,)), 5, case.weighting, case.augmentation)
         curve = train(model, Patchy(folder), recipe, Checkpoint(path, "me", seconds), callbacks=callbacks)
     grads = {f"{name}.grad": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

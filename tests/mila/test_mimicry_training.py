@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import mila.training
+import mila.training_steps
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
@@ -16,7 +16,8 @@ from mila.model import MILA
 from mila.schedule import Part, Schedule, one_part
 from mila.switches import MimicryOptions
 from mila.tasks import CITYSCAPES
-from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe
 
 EIGHT = Recipe(one_part(epochs=4, batch=2, lr=1e-3, decay="cosine"), 5)
 ONE = Recipe(one_part(epochs=0.5, batch=2, lr=1e-3), 5)
@@ -43,7 +44,7 @@ def test_before_it_begins_nothing_mimics(clips: PackedClips, tmp_path: Path, mon
     assert curve[:4] == without[:4]
     assert [set(point) & own for point in curve] == [set()] * 4 + [own] * 4
     assert curve[5]["segmentation"] != without[5]["segmentation"]
-    monkeypatch.setattr(mila.training, "CURVE_POINTS", 1)
+    monkeypatch.setattr(mila.training_steps, "CURVE_POINTS", 1)
     (point,) = train(small(late), clips, EIGHT, Checkpoint(tmp_path / "c", "x"))
     for name in own:  # over the steps that had it
         assert point[name] == pytest.approx(sum(p[name] for p in curve[4:]) / 4)

@@ -24,7 +24,8 @@ from mila.kept import KeptMaps, as_encoded, can_keep
 from mila.model import MILA
 from mila.schedule import Part, Schedule
 from mila.tasks import NYUV2
-from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe
 from mila.video_model import VideoModel
 
 HEAD = Part(epochs=2, batch=2, lr=2e-3, name="new layers", encoders="frozen")
@@ -128,7 +129,7 @@ def test_keyframes_beside_the_drawn_offset_with_kept_maps_and_without(
     kept = train(small(kind).eval(), clips, recipe, Checkpoint(tmp_path / "a" / "c.pt", "x"))
     plain = train(small(kind), clips, Recipe(Schedule((HEAD,)), 5), Checkpoint(tmp_path / "b" / "c.pt", "x"))
     assert (kept == plain) == (kind == "multi-task")
-    monkeypatch.setattr("mila.training.can_keep", lambda _: False)
+    monkeypatch.setattr("mila.training_steps.can_keep", lambda _: False)
     whole = train(small(kind), clips, recipe, Checkpoint(tmp_path / "c" / "c.pt", "x"))
     for one, other in zip(kept, whole, strict=True):
         assert one == pytest.approx(other, rel=0.02)

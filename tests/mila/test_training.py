@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import mila.training
+import mila.training_steps
 from baselines.multi_task import MultiTask
 from mila.batch_reader import BatchReader
 from mila.common.checkpoint import load_checkpoint, save_checkpoint
@@ -25,7 +25,8 @@ from mila.model import MILA
 from mila.names import WeightingName
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import CITYSCAPES, NYUV2
-from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe, batch_of
 from mila.video_model import VideoModel
 
 LENGTH = 4
@@ -101,7 +102,7 @@ def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every_step = run(small(), clips, tmp_path / "a")
-    monkeypatch.setattr(mila.training, "CURVE_POINTS", 4)
+    monkeypatch.setattr(mila.training_steps, "CURVE_POINTS", 4)
     curve = run(small(), clips, tmp_path / "b")
     assert [p["step"] for p in curve] == [4, 8, 12, 16, 18]
     for before, point in zip([0, 4, 8, 12, 16], curve, strict=True):
@@ -126,7 +127,7 @@ def test_a_point_of_the_curve_is_the_mean_since_the_point_before(
 def test_interrupted_training_gives_the_same_numbers(
     clips: PackedClips, tmp_path: Path, weighting: WeightingName, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mila.training, "CURVE_POINTS", 4)  # so that no stop is at a point of the curve
+    monkeypatch.setattr(mila.training_steps, "CURVE_POINTS", 4)  # so that no stop is at a point of the curve
     make = small if weighting == "equal" else shared  # what a weighting remembers does not depend on the model
     whole = make()
     curve = run(whole, clips, tmp_path / "whole", weighting)
@@ -284,8 +285,8 @@ def test_divergence_that_is_looked_for_later_is_of_the_first_step_and_never_writ
     seconds: float, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: at the end of the epoch, after step 3, or before a checkpoint is written, after step 2."""
-    monkeypatch.setitem(mila.training.CHECK_EVERY, "cpu", 20)
-    monkeypatch.setattr(mila.training, "CURVE_POINTS", 1)
+    monkeypatch.setitem(mila.training_steps.CHECK_EVERY, "cpu", 20)
+    monkeypatch.setattr(mila.training_steps, "CURVE_POINTS", 1)
     model, steps = small(), list[int]()
 
     def break_it(done: int, _total: int) -> None:
@@ -310,7 +311,7 @@ def test_batches_that_a_thread_reads_ahead_train_the_same(
     first, second = small(), small()
     curve = run(first, clips, tmp_path / "a" / "c", schedule=Schedule(parts))
     ahead = lambda read, **_: BatchReader(read, ahead=True, pin=False)  # noqa: E731
-    monkeypatch.setattr(mila.training, "BatchReader", ahead)
+    monkeypatch.setattr(mila.training_steps, "BatchReader", ahead)
     assert run(second, clips, tmp_path / "b" / "c", schedule=Schedule(parts)) == curve
     for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(one, two)

@@ -28,7 +28,8 @@ from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError, UserError
 from mila.schedule import one_part
 from mila.tasks import NYUV2
-from mila.training import Callbacks, Checkpoint, Recipe, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe
 from tests.support.paths import ROOT
 
 # --- the site file ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from mila.losses import task_loss
 from mila.names import AugmentationName
 from mila.schedule import one_part
 from mila.tasks import NYUV2
-from mila.training import Callbacks, Checkpoint, Recipe, batch_of, train
+from mila.training import Callbacks, Checkpoint, train
+from mila.training_steps import Recipe, batch_of
 
 
 @pytest.fixture(scope="module")

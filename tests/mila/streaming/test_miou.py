@@ -15,7 +15,8 @@ from mila.model import MILA
 from mila.schedule import one_part
 from mila.streaming.optimise import Optimised, optimise
 from mila.tasks import CITYSCAPES
-from mila.training import Checkpoint, Recipe, train
+from mila.training import Checkpoint, train
+from mila.training_steps import Recipe
 
 LENGTH = 6
 
