@@ -133,19 +133,24 @@ def _columns(
     for task in suite.tasks:
         for m in task.metrics:
             cells = [row[m.name] for row in printed.values() if m.name in row]
-            measured = [m.scale * r.values[m.name].mean for r in results if m.name in r.values]
+            measured = [r.values[m.name] for r in results if m.name in r.values]
+            means = [m.scale * value.mean for value in measured]
+            spreads = [m.scale * value.std for value in measured if value.std is not None]
             as_printed = max((cell.decimals for cell in cells), default=_DECIMALS)
-            decimals = max(as_printed, _needed_decimals(measured))
+            usual = max(as_printed, needed_decimals(means, 3))
+            decimals = max(usual, min(usual + 1, needed_decimals(spreads, 1)))
             title = TASK_TITLES[task.name]
             in_print = (m.headline, bool(cells), m == task.main_metric)
             columns.append(Column(m.name, title, m.label, m.unit, m.better, m.scale, decimals, *in_print))
     return tuple(columns)
 
 
-def _needed_decimals(values: list[float]) -> int:
-    """Digits behind the point that show the largest value with three digits; at most four."""
-    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
-    return 0 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
+def needed_decimals(values: list[float], digits: int) -> int:
+    """How many places behind the point show half of the values that are not 0 with `digits` digits; at most four."""
+    sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
+    if not sizes:
+        return 0
+    return min(4, max(0, digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2]))))
 
 
 def _measured(

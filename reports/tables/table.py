@@ -26,7 +26,7 @@ class Column:
         task: the task's title.
         label, unit, better: what the header says.
         scale: printed value = `scale` x recorded value.
-        decimals: of measured numbers: as the paper prints the column, or more where these are smaller.
+        decimals: of measured numbers: as the paper prints the column, or more where these, or their spreads, are small.
         headline: whether the paper's tables have such a column.
         published: whether this one has it.
         main: whether it is what the task is judged by, see `mila.tasks.Task.main_metric`.

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from experiments.grids.ablations import TABLE9
+from reports.tables.build_table import needed_decimals
 from tests.support.report_pages import Cells, lines_of, report_of
 
 
@@ -37,6 +38,22 @@ def test_rows_that_the_paper_does_not_have(tmp_path: Path) -> None:
     assert lines["Equal", "gflops"]["published"] == ""
     assert lines["Equal", "gflops"]["measured_mean"] == "42.25"
     assert [text for kind, text in cells.row("Constant predictor")][1:3] == ["not in the paper"] * 2
+
+
+@pytest.mark.parametrize(
+    ("values", "digits", "decimals"),
+    [
+        ([0.151, 0.155, 0.16, 1.15], 3, 3),  # relative depth; the constant predictor's does not decide
+        ([66.7, 65.2, 65.3, 5.9], 3, 1),
+        ([1.23, 1.26, 1.33, 9.66], 3, 2),
+        ([0.04, 0.01, 0.0, 0.1], 1, 2),  # spreads of mIoU over seeds
+        ([1e-9], 3, 4),
+        ([0.0, float("nan")], 3, 0),
+        ([], 3, 0),
+    ],
+)
+def test_as_many_digits_as_most_values_need(values: list[float], digits: int, decimals: int) -> None:
+    assert needed_decimals(values, digits) == decimals
 
 
 def test_costs_without_published_ones(tmp_path: Path) -> None:
