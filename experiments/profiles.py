@@ -91,7 +91,7 @@ def _together(epochs: float, lr: float) -> Part:
 
 QUICK = Profile(
     name="quick",
-    about="Some 25 minutes a table on two cores: narrow networks, small frames, short schedules.",
+    about="Some 20 minutes a table on two cores: narrow networks, small frames, short schedules.",
     scale=0.25,
     depths={101: 50, 50: 34, 34: 34, 18: 18},
     width=0.125,
