@@ -76,9 +76,8 @@ class BatchLosses(nn.Module):
 
 
 def _means(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Of each name over the views that have it."""
-    names = dict.fromkeys(name for view in views for name in view)
-    return {name: torch.stack([view[name] for view in views if name in view]).mean() for name in names}
+    """Of each name over the views, which have the same ones."""
+    return {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
 
 
 def shared_by_ranks(losses: BatchLosses, device: torch.device | str) -> nn.Module:

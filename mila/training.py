@@ -1,4 +1,4 @@
-"""The training loop: Adam, weighted tasks, one offset a batch; can be stopped at any step and continued exactly.
+"""The training loop: Adam, weighted tasks, an offset drawn a batch; can be stopped at any step and continued exactly.
 
 What is random depends on the seed and the step alone (`mila.training_steps`). A checkpoint therefore holds the
 network, the weighting, the optimiser, the step and the sums of losses so far, and a run that was killed gives the same

@@ -35,20 +35,17 @@ def holding_interrupts() -> Iterator[None]:
         return
     resource_tracker.ensure_running()  # its own start would let them through
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which workers are born with
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or handler is None:
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        return
-    held: list[int] = []  # another thread does not block it, and Python hands its signals to this one
-    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if in_main else None  # no other thread is interrupted, or may set one
+    held: list[int] = []
+    if handler is not None:  # a thread that does not block it takes it, and Python hands it to this one
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        signal.signal(signal.SIGINT, handler)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         if held:
             signal.raise_signal(signal.SIGINT)
 
