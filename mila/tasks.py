@@ -15,8 +15,9 @@ shows at pixel p lies at p + flow(p) in the frame before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 from cityscapesscripts.helpers.labels import labels as _CITYSCAPES_LABELS
 
@@ -235,3 +236,30 @@ FLOW = Suite(
 SUITES = {
     suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7, CITYSCAPES19, NYUV2, NYUV2_40, FLOW)
 }
+"""The suites that are known by their names; a data set of one's own brings another."""
+
+
+def suite_as_json(suite: Suite) -> dict[str, Any]:
+    """A suite as JSON has it, whole: its tasks with their metrics, classes and colours, and its size."""
+    return asdict(suite)
+
+
+def suite_from_json(values: Mapping[str, Any]) -> Suite:
+    """The suite that `suite_as_json` gave.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        tasks = tuple(_task_from_json(task) for task in values["tasks"])
+        return Suite(str(values["name"]), tasks, int(values["height"]), int(values["width"]))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"these are not tasks as they are kept ({type(error).__name__}: {error})") from error
+
+
+def _task_from_json(values: Mapping[str, Any]) -> Task:
+    if values["name"] not in get_args(TaskName):
+        raise ValueError(f"there is no task {values['name']!r}; the tasks are {', '.join(get_args(TaskName))}")
+    metrics = tuple(Metric(**metric) for metric in values["metrics"])
+    colours = tuple((int(red), int(green), int(blue)) for red, green, blue in values["colours"])
+    return Task(values["name"], int(values["channels"]), metrics, tuple(map(str, values["classes"])), colours)
