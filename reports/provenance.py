@@ -10,8 +10,8 @@ from typing import Any
 
 from experiments.models import file_of
 from experiments.plan import Plan, usual_suite
-from experiments.profiles import PROFILES
 from experiments.records import Record
+from experiments.reference.sizes import usual as usual_profile
 from experiments.results import FlowResult, Results, RowResult, StageResult
 from reports.settings import Setting, settings, used_depths
 from reports.titles import DATASET_TITLES
@@ -89,7 +89,7 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
     parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
     parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
     parts += [source.split] if source.split != plan.grid.split else []
-    usual = PROFILES.get(plan.profile.name, plan.profile)
+    usual = usual_profile(plan.profile)
     parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual.augmentation else []
     parts += ["weights-none"] if usual.weights and not plan.profile.weights else []
     return About(

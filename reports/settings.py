@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from experiments.grids.grid import Row
 from experiments.models import DEPTHS, WEIGHTS, is_mila
 from experiments.plan import Plan, usual_suite
-from experiments.profiles import PROFILES, Profile
+from experiments.profiles import Profile
+from experiments.reference.sizes import usual as usual_profile
 from experiments.stages import Train, in_order
 from mila.carried import find_weights
 from mila.schedule import Part, Schedule
@@ -110,7 +111,7 @@ def options_given(plan: Plan) -> list[str]:
 def unusual(plan: Plan) -> list[str]:
     """Those of the options that make all rows others than the paper's."""
     p, source = plan.profile, plan.test_data.source
-    known = PROFILES.get(p.name, p)
+    known = usual_profile(p)
     usual = {
         "--augmentation": (p.augmentation, known.augmentation),
         "--weights": tuple("the profile's" if one.weights else "none" for one in (p, known)),

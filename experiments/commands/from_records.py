@@ -15,7 +15,7 @@ from mila.errors import UserError
 FOLDER = "from-records"
 """Under the results: pages of their own, beside those of what was run here."""
 
-_TAKEN = {"from_records", "grid", "profile", "seeds", "results", "report"}
+_TAKEN = {"from_records", "grid", "part", "profile", "seeds", "results", "report"}
 """The options that go with it."""
 
 

@@ -12,6 +12,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.own import check_labels, own_row
 from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import PROFILES, Profile
+from experiments.reference.sizes import find_sized
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
 from experiments.stages import Stage, in_order
 from mila.errors import UserError
@@ -59,7 +60,7 @@ def plans_of(options: Options) -> list[Plan]:
         raise UserError("--jobs takes a number from 1 up.")
     if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
         raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
-    grids, data = find_grids(str(options.grid)), _data(options)
+    grids, data = _grids(options), _data(options)
     if data is not None:
         grids = _about(grids, data, options)
     methods = tuple(own_row(path) for path in options.method or ())
@@ -68,10 +69,19 @@ def plans_of(options: Options) -> list[Plan]:
     return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
 
 
+def _grids(options: Options) -> tuple[Grid, ...]:
+    grids = find_grids(str(options.grid))
+    if options.part is None:
+        return grids
+    if not 1 <= options.part <= len(grids):
+        raise UserError(f"--part {options.part}: {options.grid} has parts 1 to {len(grids)}.")
+    return (grids[options.part - 1],)
+
+
 def _profile(options: Options) -> Profile:
-    if options.profile not in PROFILES:
+    profile = PROFILES.get(options.profile) or find_sized(options.profile)
+    if profile is None:
         raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
-    profile = PROFILES[options.profile]
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
     return profile if options.weights is None else replace(profile, weights={}, flow_weights=None)

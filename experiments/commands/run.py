@@ -45,6 +45,10 @@ def _run(options: Options, console: Console) -> int:
         from experiments.commands.from_records import render
 
         return render(options, console)
+    if options.minutes is not None:
+        from experiments.commands.run_timed import run_timed
+
+        return run_timed(options, console)
     if options.grid == "table7":
         return _count_costs(options)
     if options.show is not None:

@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
+from experiments.runner.deadline import Deadline
 from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
@@ -29,6 +30,10 @@ from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _WRITE_EVERY = 0.3  # seconds
 _LOG_EVERY = 30.0
+_LEAST = 1e-3
+"""Seconds of a limit: 0 would be none."""
+_NEAR = 1.0
+"""Seconds by which two clocks may differ on when the time is up."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Outcome:
     Attributes:
         was_done: whether there was nothing left to do: another runner did it while this one waited.
         along: keys of other stages that ended the same way in the same attempt.
+        stopped: whether the run's time was up; nothing is wrong, and the next run goes on with it.
     """
 
     key: str
@@ -45,6 +51,7 @@ class Outcome:
     bad_input: bool = False
     was_done: bool = False
     along: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 def run_stage(
@@ -55,6 +62,7 @@ def run_stage(
     stop: Stop | None = None,
     where: Mapping[str, str] | None = None,
     time_limit: float | None = None,
+    deadline: Deadline | None = None,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
 
@@ -70,11 +78,14 @@ def run_stage(
         stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; a training saves first, and the next attempt continues it.
+        deadline: of the whole run; at that moment the attempt is stopped, likewise, which is no failure.
 
     Raises:
         StoppedError: a training was asked to stop.
     """
     stages = [stage]
+    if deadline is not None and deadline.has_passed:
+        return Outcome(stage.key, stopped=True)
     try:
         with ExitStack() as locks:
             locks.enter_context(store.lock(stage))
@@ -83,11 +94,13 @@ def run_stage(
                 store.record(stage)  # says what is wrong
             if state != "done":
                 stages += _take_along(stage, store, locks)
-                with logged(store.begin(stage) / "log.txt"), limited(time_limit) as limit:
+                with logged(store.begin(stage) / "log.txt"), limited(_seconds(time_limit, deadline)) as limit:
                     _run(stages, store, device, limit.or_stop(stop), where or {})
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
+        if isinstance(error, StageTimeoutError) and deadline is not None and deadline.left < _NEAR:
+            return Outcome(stage.key, along=_keys(stages[1:]), stopped=True)
         return _failed(stages, store, str(error), str(error))
     except UserError as error:
         return _failed(stages, store, str(error), str(error), bad_input=True)
@@ -100,6 +113,13 @@ def run_stage(
             return _failed(stages, store, traceback.format_exc(), sentence)
         return _failed(stages, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
     return Outcome(stage.key, was_done=state == "done", along=_keys(stages[1:]))
+
+
+def _seconds(time_limit: float | None, deadline: Deadline | None) -> float | None:
+    """How long an attempt may take."""
+    limits = [] if time_limit is None else [time_limit]
+    limits += [] if deadline is None else [max(deadline.left, _LEAST)]
+    return min(limits, default=None)
 
 
 def _take_along(stage: Stage, store: Store, locks: ExitStack) -> list[Stage]:
