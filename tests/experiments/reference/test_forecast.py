@@ -162,4 +162,4 @@ def test_rows_that_were_asked_for_alone() -> None:
 )
 def test_rendering_is_told_from_its_later_half(calls: list[tuple[float, int]], begin: float, clip: float) -> None:
     found = rendering_pace(calls, calls[-1][1])
-    assert (found.begin, found.clip) == (pytest.approx(begin), pytest.approx(clip))
+    assert [found.begin, found.clip] == pytest.approx([begin, clip])
