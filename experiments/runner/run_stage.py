@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from filelock import Timeout
 
+from experiments.bundled import bundled_commit
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
 from experiments.runner.deadline import Deadline
@@ -158,7 +159,8 @@ def _run(stages: Sequence[Stage], store: Store, device: str, stop: Stop | None, 
     """Do the first stage, and the others along with it; they share the seconds that it took."""
     stage, *others = stages
     folder, along = store.folder(stage), {store.folder(other): other for other in others}
-    about = {**environment(device), **where}
+    commit = bundled_commit()
+    about = {**environment(device), **({"commit": commit} if commit else {}), **where}
     if world_size() > 1 and isinstance(stage, Train):
         about["processes"] = world_size()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")
