@@ -44,14 +44,19 @@ _OTHERS = ("dry_run", "report", "slurm", "wait", "status", "cancel", "retry_fail
 def run_timed(options: Options, console: Console) -> int:
     """Measure, choose a size, run what fits, write the page and the records; returns the exit code, see `run.main`.
 
+    Of a grid with several parts the first, where none is named.
+
     Raises:
         UserError: an option is wrong, nothing fits, or results cannot be written.
     """
     begun = time.time()
     minutes = _minutes(options)
+    if options.part is None and len(find_grids(str(options.grid))) > 1:
+        options = replace(options, part=1)
     reserve = min(RESERVE, 15 * minutes)
     deadline = Deadline(begun + 60 * minutes - reserve)
-    forecast, device = _forecast(options, deadline, console)
+    device = find_device(options.device)
+    forecast = _forecast(options, deadline, device, console)
     if not any(unit.fits for unit in forecast.units[1:]):
         needed = time.time() - begun + forecast.first_row + reserve
         raise UserError(
@@ -90,16 +95,13 @@ def _minutes(options: Options) -> float:
     return minutes
 
 
-def _forecast(options: Options, deadline: Deadline, console: Console) -> tuple[Forecast, str]:
-    """What fits, and on which device; of a grid with several parts, of the first where none is named."""
-    grids = find_grids(str(options.grid))
-    options = replace(options, part=options.part or (1 if len(grids) > 1 else None))
+def _forecast(options: Options, deadline: Deadline, device: str, console: Console) -> Forecast:
+    """What fits."""
     plans = _plans_by_size(options)
     stages = stages_of_plans(plans[-1:], options.rows)
-    device = find_device(options.device)
     Store(options.store)  # says whether another version wrote it, before anything is measured
     console.print(f"{plans[-1].grid.heading}: measuring what it takes on this machine ({device}).")
-    return choose(plans, measure_pace(stages, device), deadline.left, options.rows), device
+    return choose(plans, measure_pace(stages, device), deadline.left, options.rows)
 
 
 def _plans_by_size(options: Options) -> Sequence[Plan]:
