@@ -69,7 +69,7 @@ def run_timed(options: Options, console: Console) -> int:
     store = Store(options.store, options.recipe())
     store.root.mkdir(parents=True, exist_ok=True)
     jobs, limit = options.jobs or 1, options.seconds_limit
-    summary = launch(forecast.stages, store, jobs, device, console, limit, deadline)
+    summary = launch(forecast.stages, store, jobs, device, console, limit, deadline, forecast.expected)
     print_failures(summary)
     if summary.bad_input:
         return 2

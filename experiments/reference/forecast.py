@@ -52,6 +52,12 @@ class Forecast:
         return [stage for unit in self.units if unit.fits for stage in unit.stages]
 
     @property
+    def expected(self) -> dict[str, float]:
+        """How long each of them takes, by key."""
+        every = (zip(unit.stages, unit.seconds, strict=True) for unit in self.units if unit.fits)
+        return {stage.key: seconds for pairs in every for stage, seconds in pairs}
+
+    @property
     def first_row(self) -> float:
         """Seconds until the first row is done, whether it fits or not."""
         return self.begin + sum(sum(unit.seconds) for unit in self.units[:2])

@@ -59,12 +59,23 @@ def launch(
     console: Console,
     time_limit: float | None = None,
     deadline: Deadline | None = None,
+    expected: Mapping[str, float] | None = None,
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
     Of the stages that can start, the one with the longest chain of stages that wait for it starts first; with a
     deadline, which may cut off the last ones, they start in the order in which they are given. A stage whose parent
     failed is skipped, the others go on.
+
+    Args:
+        stages: what is asked for.
+        store: where results go.
+        jobs: how many at once.
+        device: where to compute.
+        console: where it is shown.
+        time_limit: seconds that a stage may take.
+        deadline: of all of them.
+        expected: seconds by key, where they are known better than from earlier runs.
 
     Raises:
         UserError: no worker processes can be started.
@@ -80,6 +91,7 @@ def launch(
     if waiting:
         earlier = store.earlier_seconds()
         durations = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
+        durations |= {key: seconds for key, seconds in (expected or {}).items() if key in durations}
         if deadline is None:
             longest = longest_paths(waiting, durations)
             waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))

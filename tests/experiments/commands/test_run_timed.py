@@ -104,7 +104,7 @@ def test_too_few_minutes_are_refused_with_how_many_it_takes(
     assert main(words) == 2
     error = capsys.readouterr().err
     # 100 s for each of four stages (the constant predictor and the row, made and scored), and a tenth,
-    # then 2 s for its cost, and 30 s at the end: 472 s
+    # then 3 s for its cost, and 30 s at the end: 473 s
     sentence = "in 2 minutes not even 'D101-MultiTask, seed 0' fits at the smallest size, smoke-5; give --minutes 8"
     assert sentence in error
     assert not (tmp_path / "results").exists()

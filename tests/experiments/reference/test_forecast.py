@@ -128,6 +128,8 @@ def test_every_stage_is_planned_once_and_scores_of_all_offsets_together() -> Non
     assert found.plan.profile.name == "reference-100"
     keys = [stage.key for stage in found.stages]
     assert len(set(keys)) == len(keys)
+    assert list(found.expected) == keys
+    assert sum(found.expected.values()) == pytest.approx(sum(sum(unit.seconds) for unit in found.units))
     assert set(keys) == {stage.key for stage in in_order(found.plan.stages())}
     (mila,) = (unit for unit in found.units if unit.name == "MILA (ours), seed 0")
     scores = [s for stage, s in zip(mila.stages, mila.seconds, strict=True) if isinstance(stage, Evaluate)]
