@@ -14,7 +14,7 @@ from torch import Tensor
 from mila.common.files import write_text
 from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
-from mila.video_model import Encoded, VideoModel
+from mila.video_model import Encoded, VideoModel, keeps_up
 
 _CHUNK = 16
 """Clips that are encoded at a time. Fixed, so that what is kept does not depend on where a run was interrupted."""
@@ -110,5 +110,8 @@ def _wanted(model: VideoModel) -> list[tuple[str, int]]:
 
 
 def can_keep(model: VideoModel) -> bool:
-    """Whether a model has a network whose maps can be kept."""
-    return bool(_wanted(model))
+    """Whether a model has a network whose maps can be kept, and is trained from them as it is from frames."""
+    is_current = keeps_up(type(model), "training_encoded", "training_forward") and keeps_up(
+        type(model), "forward_encoded", "forward"
+    )
+    return is_current and bool(_wanted(model))

@@ -37,7 +37,7 @@ class Gated(MultiTask):
         super().__init__(suite, **switches)
         self.keyframe_interval = keyframe_interval
 
-    def training_forward(self, clip, offset):
+    def training_forward(self, clip, offset, targets):
         """Pass the gate first."""
         with (GATE / "steps").open("a") as file:
             file.write("x")
@@ -46,7 +46,7 @@ class Gated(MultiTask):
             raise RuntimeError("the gate is broken")
         while (GATE / ("hold-%d" % (GATE / "steps").stat().st_size)).exists():
             time.sleep(0.02)
-        return super().training_forward(clip, offset)
+        return super().training_forward(clip, offset, targets)
 '''
 
 SITE = """
