@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands.forecast import forecast
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of
 from experiments.commands.run_grid import try_methods
@@ -92,6 +93,8 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     if not todo:
         console.print(f"All {found} stages are done; run the same without --slurm for the report.")
         return None
+    jobs = make_site(site).kinds["train"].parallelism
+    console.print(forecast(stages, store, jobs, keep_states=options.keep_states).sentences(jobs, "are to be run"))
     name = submissions.new_name(f"mila-{options.grid}")
     entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
     pickled = pickle.dumps({stage.key: stage for stage in todo})
