@@ -59,6 +59,7 @@ class Options:
     device: str = "auto"
     results: Path = Path("results")
     dry_run: bool = False
+    keep_states: bool = False
     time_limit: float | None = None
     minutes: float | None = None
     report: bool = False
@@ -172,6 +173,8 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument("--results", metavar="FOLDER", type=Path, help="where results go")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
+    text = "keep every state that is scored (profile paper: ten a row); by default the last alone stays after scoring"
+    parser.add_argument("--keep-states", action="store_true", help=text)
     parser.add_argument("--time-limit", metavar="MINUTES", type=float, help="a stage that takes longer fails")
     text = "choose a size of the profile by the clock, and end in time (docs/reference_results.md)"
     parser.add_argument("--minutes", metavar="M", type=float, help=text)

@@ -12,13 +12,13 @@ from rich.console import Console
 
 from experiments.commands.options import Options, flag
 from experiments.commands.plans import plans_of, stages_of_plans
-from experiments.commands.run_grid import print_failures, write_reports
+from experiments.commands.run_grid import print_failures, try_methods, write_reports
 from experiments.commands.timed_text import how_it_ended, schedule
 from experiments.grids import find_grids
 from experiments.plan import Plan
-from experiments.reference.forecast import Forecast, choose
 from experiments.reference.measure import measure_pace
 from experiments.reference.sizes import LADDER, find_sized
+from experiments.reference.timed_plan import TimedPlan, choose
 from experiments.runner.deadline import Deadline
 from experiments.runner.launch import launch
 from experiments.runner.rank_environment import world_size
@@ -56,26 +56,35 @@ def run_timed(options: Options, console: Console) -> int:
     reserve = min(RESERVE, 15 * minutes)
     deadline = Deadline(begun + 60 * minutes - reserve)
     device = find_device(options.device)
-    forecast = _forecast(options, deadline, device, console)
-    if not any(unit.fits for unit in forecast.units[1:]):
-        needed = time.time() - begun + forecast.first_row + reserve
+    timed = _timed_plan(options, deadline, device, console)
+    if not any(unit.fits for unit in timed.units[1:]):
+        needed = time.time() - begun + timed.first_row + reserve
         raise UserError(
-            f"in {minutes:g} minutes not even {forecast.units[1].name!r} fits at the smallest size, "
-            f"{forecast.plan.profile.name}; give --minutes {math.ceil(needed / 60)} or more."
+            f"in {minutes:g} minutes not even {timed.units[1].name!r} fits at the smallest size, "
+            f"{timed.plan.profile.name}; give --minutes {math.ceil(needed / 60)} or more."
         )
-    console.print(schedule(forecast, time.time() - begun, deadline.at - begun))
-    plan = forecast.plan
+    console.print(schedule(timed, time.time() - begun, deadline.at - begun))
+    plan = timed.plan
     options = replace(options, profile=plan.profile.name)
     store = Store(options.store, options.recipe())
     store.root.mkdir(parents=True, exist_ok=True)
-    jobs, limit = options.jobs or 1, options.seconds_limit
-    summary = launch(forecast.stages, store, jobs, device, console, limit, deadline, forecast.expected)
+    summary = launch(
+        timed.stages,
+        store,
+        options.jobs or 1,
+        device,
+        console,
+        options.seconds_limit,
+        options.keep_states,
+        deadline,
+        timed.expected,
+    )
     print_failures(summary)
     if summary.bad_input:
         return 2
     write_reports([plan], store, options, console)
     _write_records(plan, store, options.results / "records", console)
-    console.print(how_it_ended(forecast, store, time_is_up=bool(summary.stopped)))
+    console.print(how_it_ended(timed, store, time_is_up=bool(summary.stopped)))
     return int(bool(summary.failed or summary.skipped))
 
 
@@ -95,11 +104,12 @@ def _minutes(options: Options) -> float:
     return minutes
 
 
-def _forecast(options: Options, deadline: Deadline, device: str, console: Console) -> Forecast:
+def _timed_plan(options: Options, deadline: Deadline, device: str, console: Console) -> TimedPlan:
     """What fits."""
     plans = _plans_by_size(options)
     stages = stages_of_plans(plans[-1:], options.rows)
-    Store(options.store)  # says whether another version wrote it, before anything is measured
+    store = Store(options.store)  # says whether another version wrote it, before anything is measured
+    try_methods(plans[-1:], options.rows, store, device, console)
     console.print(f"{plans[-1].grid.heading}: measuring what it takes on this machine ({device}).")
     return choose(plans, measure_pace(stages, device), deadline.left, options.rows)
 

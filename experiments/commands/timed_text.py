@@ -5,29 +5,29 @@ from __future__ import annotations
 from rich.console import Group
 from rich.table import Table
 
-from experiments.reference.forecast import Forecast
+from experiments.reference.timed_plan import TimedPlan
 from experiments.stages import Data, Stage, Train
 from experiments.store import Store
 
 
-def schedule(forecast: Forecast, spent: float, until: float) -> Group:
+def schedule(timed: TimedPlan, spent: float, until: float) -> Group:
     """The stages that are to run, what each takes, and when it should have ended.
 
     Args:
-        forecast: what is planned.
+        timed: what is planned.
         spent: seconds since the run began.
         until: seconds from its beginning after which nothing runs.
     """
     table = Table("stage", "how much", "about", "until", box=None)
-    at = spent + forecast.begin
-    for unit in forecast.units:
+    at = spent + timed.begin
+    for unit in timed.units:
         for stage, seconds in zip(unit.stages, unit.seconds, strict=True) if unit.fits else ():
             at += seconds
             if seconds:
                 table.add_row(stage.title, _amount(stage), f"{seconds:.0f} s", _clock(at))
-    for name in forecast.left_out:
+    for name in timed.left_out:
         table.add_row(name, "does not fit", "", "")
-    profile = forecast.plan.profile
+    profile = timed.plan.profile
     return Group(
         f"Size: {profile.name}. {profile.about} --profile {profile.name} gives the same again.",
         table,
@@ -35,9 +35,9 @@ def schedule(forecast: Forecast, spent: float, until: float) -> Group:
     )
 
 
-def how_it_ended(forecast: Forecast, store: Store, *, time_is_up: bool) -> str:
+def how_it_ended(timed: TimedPlan, store: Store, *, time_is_up: bool) -> str:
     """Which rows are done, and which are not."""
-    units = forecast.units[1:]
+    units = timed.units[1:]
     missing = [unit.name for unit in units if any(store.state(stage) != "done" for stage in unit.stages)]
     text = f"{len(units) - len(missing)} of {len(units)} rows are done"
     text = f"The time is up: {text}" if time_is_up else text[:1].upper() + text[1:]

@@ -58,6 +58,7 @@ def launch(
     device: str,
     console: Console,
     time_limit: float | None = None,
+    keep_states: bool = False,
     deadline: Deadline | None = None,
     expected: Mapping[str, float] | None = None,
 ) -> Summary:
@@ -74,6 +75,7 @@ def launch(
         device: where to compute.
         console: where it is shown.
         time_limit: seconds that a stage may take.
+        keep_states: see `run_stage`.
         deadline: of all of them.
         expected: seconds by key, where they are known better than from earlier runs.
 
@@ -95,7 +97,9 @@ def launch(
         if deadline is None:
             longest = longest_paths(waiting, durations)
             waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))
-        call = partial(run_stage, store=store, device=device, time_limit=time_limit, deadline=deadline)
+        call = partial(
+            run_stage, store=store, device=device, time_limit=time_limit, keep_states=keep_states, deadline=deadline
+        )
         with Display(durations, store, console) as display:
             run = _Run(waiting, jobs, display, summary, deadline)
             while run.waiting:

@@ -18,12 +18,13 @@ from experiments.bundled import bundled_commit
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
 from experiments.runner.deadline import Deadline
+from experiments.runner.dropping import drop_states
 from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
 from experiments.stage_files import describe_files, read_object_or_nothing
-from experiments.stages import Stage, Train
+from experiments.stages import Evaluate, Stage, Train
 from experiments.store import Store
 from mila.common.files import write_json
 from mila.common.versions import environment
@@ -63,6 +64,7 @@ def run_stage(
     stop: Stop | None = None,
     where: Mapping[str, str] | None = None,
     time_limit: float | None = None,
+    keep_states: bool = False,
     deadline: Deadline | None = None,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
@@ -79,6 +81,7 @@ def run_stage(
         stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; a training saves first, and the next attempt continues it.
+        keep_states: whether all states of a training stay that are scored; otherwise, once they are, the last alone.
         deadline: of the whole run; at that moment the attempt is stopped, likewise, which is no failure.
 
     Raises:
@@ -97,6 +100,8 @@ def run_stage(
                 stages += _take_along(stage, store, locks)
                 with logged(store.begin(stage) / "log.txt"), limited(_seconds(time_limit, deadline)) as limit:
                     _run(stages, store, device, limit.or_stop(stop), where or {})
+                if not keep_states and isinstance(stage, Evaluate):
+                    drop_states(stage, store)
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
@@ -106,14 +111,17 @@ def run_stage(
     except UserError as error:
         return _failed(stages, store, str(error), str(error), bad_input=True)
     except Exception as error:
-        if is_out_of_memory(error):
-            return _failed(stages, store, traceback.format_exc(), out_of_memory(stage, device))
-        path = store.folder(stage) / "error.txt"
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
-            return _failed(stages, store, traceback.format_exc(), sentence)
-        return _failed(stages, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
+        return _failed(stages, store, traceback.format_exc(), _unexpected(error, stage, store, device))
     return Outcome(stage.key, was_done=state == "done", along=_keys(stages[1:]))
+
+
+def _unexpected(error: Exception, stage: Stage, store: Store, device: str) -> str:
+    """The sentence for people of an error that is not the suite's own."""
+    if is_out_of_memory(error):
+        return out_of_memory(stage, device)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
+    return f"{type(error).__name__}: {error} (see {store.folder(stage) / 'error.txt'})"
 
 
 def _seconds(time_limit: float | None, deadline: Deadline | None) -> float | None:

@@ -31,7 +31,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TimedPlan:
     """What a run is planned to do.
 
     Attributes:
@@ -68,7 +68,7 @@ class Forecast:
         return tuple(unit.name for unit in self.units if not unit.fits)
 
 
-def choose(plans: Sequence[Plan], pace: Pace, left: float, rows: Sequence[str] | None = None) -> Forecast:
+def choose(plans: Sequence[Plan], pace: Pace, left: float, rows: Sequence[str] | None = None) -> TimedPlan:
     """The largest size at which all rows fit; where none is small enough, the smallest, without what does not fit.
 
     Args:
@@ -79,14 +79,14 @@ def choose(plans: Sequence[Plan], pace: Pace, left: float, rows: Sequence[str] |
     """
     found = None
     for plan in plans:
-        found = forecast(plan, pace, left, rows)
+        found = time_plan(plan, pace, left, rows)
         if not found.left_out:
             break
     assert found is not None, "there is no size to choose from"
     return found
 
 
-def forecast(plan: Plan, pace: Pace, left: float, rows: Sequence[str] | None = None) -> Forecast:
+def time_plan(plan: Plan, pace: Pace, left: float, rows: Sequence[str] | None = None) -> TimedPlan:
     """What of a plan can be done in `left` seconds: a row that does not fit is left out, the ones after it may fit."""
     units: list[Unit] = []
     begin = pace.worker * MARGIN
@@ -104,7 +104,7 @@ def forecast(plan: Plan, pace: Pace, left: float, rows: Sequence[str] | None = N
             spent += sum(seconds)
             begun |= {stage.key for stage in stages}
         units.append(Unit(name, stages, tuple(seconds), fits))
-    return Forecast(plan, tuple(units), begin, left)
+    return TimedPlan(plan, tuple(units), begin, left)
 
 
 def _in_order_of_worth(plan: Plan, rows: Sequence[str] | None) -> list[tuple[str, list[Stage]]]:

@@ -9,7 +9,6 @@ import pytest
 from experiments.grids import find_grids
 from experiments.plan import Plan
 from experiments.profiles import QUICK, REFERENCE
-from experiments.reference.forecast import MARGIN, Forecast, choose, forecast
 from experiments.reference.pace import (
     COUNTING,
     Pace,
@@ -21,6 +20,7 @@ from experiments.reference.pace import (
     rendering_pace,
 )
 from experiments.reference.sizes import LADDER, sized
+from experiments.reference.timed_plan import MARGIN, TimedPlan, choose, time_plan
 from experiments.runs import embedded_plan
 from experiments.stages import Data, Evaluate, Train, in_order
 
@@ -51,11 +51,11 @@ def made_up(plan: Plan, slower: float = 1.0) -> Pace:
     )
 
 
-def names(found: Forecast) -> list[str]:
+def names(found: TimedPlan) -> list[str]:
     return [unit.name for unit in found.units if unit.fits]
 
 
-def chosen(left: float, slower: float = 1.0, *seeds: int) -> Forecast:
+def chosen(left: float, slower: float = 1.0, *seeds: int) -> TimedPlan:
     plans = [plan_at(percent, *seeds) for percent in LADDER]
     return choose(plans, made_up(plans[-1], slower), left)
 
@@ -91,7 +91,7 @@ def test_the_largest_size_at_which_all_rows_fit_is_chosen() -> None:
     assert not found.left_out
     place = LADDER.index(int(found.plan.profile.name.split("-")[1]))
     assert 0 < place < len(LADDER) - 1
-    larger = forecast(plan_at(LADDER[place - 1]), made_up(plan_at(5)), 500)
+    larger = time_plan(plan_at(LADDER[place - 1]), made_up(plan_at(5)), 500)
     assert larger.left_out
     assert sum(sum(unit.seconds) for unit in found.units) + 10 * MARGIN <= 500
 
