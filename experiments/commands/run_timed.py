@@ -111,7 +111,8 @@ def _timed_plan(options: Options, deadline: Deadline, device: str, console: Cons
     store = Store(options.store)  # says whether another version wrote it, before anything is measured
     try_methods(plans[-1:], options.rows, store, device, console)
     console.print(f"{plans[-1].grid.heading}: measuring what it takes on this machine ({device}).")
-    return choose(plans, measure_pace(stages, device), deadline.left, options.rows)
+    pace = measure_pace(stages, device)
+    return choose(plans, pace, deadline.left, options.rows, lambda stage: store.state(stage) == "done")
 
 
 def _plans_by_size(options: Options) -> Sequence[Plan]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from experiments.plan import Plan
@@ -20,7 +20,7 @@ class Unit:
     Attributes:
         name: for people.
         stages: all that are not in a unit before it, in the order in which they run.
-        seconds: how long each takes; 0 for a score that is done along with another.
+        seconds: how long each takes; 0 for what is done, and for a score that is done along with another.
         fits: whether it is begun.
     """
 
@@ -68,7 +68,13 @@ class TimedPlan:
         return tuple(unit.name for unit in self.units if not unit.fits)
 
 
-def choose(plans: Sequence[Plan], pace: Pace, left: float, rows: Sequence[str] | None = None) -> TimedPlan:
+def choose(
+    plans: Sequence[Plan],
+    pace: Pace,
+    left: float,
+    rows: Sequence[str] | None = None,
+    is_done: Callable[[Stage], bool] = lambda _: False,
+) -> TimedPlan:
     """The largest size at which all rows fit; where none is small enough, the smallest, without what does not fit.
 
     Args:
@@ -76,17 +82,24 @@ def choose(plans: Sequence[Plan], pace: Pace, left: float, rows: Sequence[str] |
         pace: of this machine.
         left: seconds.
         rows: labels of the rows that are asked for; None for all.
+        is_done: whether a stage needs no time any more.
     """
     found = None
     for plan in plans:
-        found = time_plan(plan, pace, left, rows)
+        found = time_plan(plan, pace, left, rows, is_done)
         if not found.left_out:
             break
     assert found is not None, "there is no size to choose from"
     return found
 
 
-def time_plan(plan: Plan, pace: Pace, left: float, rows: Sequence[str] | None = None) -> TimedPlan:
+def time_plan(
+    plan: Plan,
+    pace: Pace,
+    left: float,
+    rows: Sequence[str] | None = None,
+    is_done: Callable[[Stage], bool] = lambda _: False,
+) -> TimedPlan:
     """What of a plan can be done in `left` seconds: a row that does not fit is left out, the ones after it may fit."""
     units: list[Unit] = []
     begin = pace.worker * MARGIN
@@ -96,7 +109,8 @@ def time_plan(plan: Plan, pace: Pace, left: float, rows: Sequence[str] | None = 
         along = set[str]()
         seconds = []
         for stage in stages:
-            seconds.append(0.0 if stage.key in along else pace.seconds(stage) * MARGIN)
+            takes_none = stage.key in along or is_done(stage)
+            seconds.append(0.0 if takes_none else pace.seconds(stage) * MARGIN)
             if isinstance(stage, Evaluate):
                 along |= {other.key for other in stage.together}
         fits = spent + sum(seconds) <= left

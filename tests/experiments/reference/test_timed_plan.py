@@ -123,6 +123,17 @@ def test_nothing_fits_into_no_time() -> None:
     assert found.first_row == found.begin + sum(found.units[0].seconds) + sum(found.units[1].seconds)
 
 
+def test_what_is_done_takes_no_time_so_that_a_second_run_goes_on() -> None:
+    plan = plan_at(100)
+    pace = made_up(plan)
+    first = choose([plan], pace, 1500)
+    assert first.left_out
+    done = {stage.key for stage in first.stages}
+    second = choose([plan], pace, 1500, is_done=lambda stage: stage.key in done)
+    assert not second.left_out
+    assert all(second.expected[key] == 0 for key in done)
+
+
 def test_every_stage_is_planned_once_and_scores_of_all_offsets_together() -> None:
     found = chosen(10_000)
     assert found.plan.profile.name == "reference-100"
