@@ -106,6 +106,8 @@ def run_stage(
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
         if isinstance(error, StageTimeoutError) and deadline is not None and deadline.left < _NEAR:
+            with suppress(OSError), logged(store.folder(stage) / "log.txt"):
+                print("stopped, as the time of the run is up; the next run goes on.")
             return Outcome(stage.key, along=_keys(stages[1:]), stopped=True)
         return _failed(stages, store, str(error), str(error))
     except UserError as error:

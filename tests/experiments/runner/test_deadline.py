@@ -72,6 +72,7 @@ def test_a_training_saves_at_the_end_and_the_next_run_goes_on_with_it(
     assert store.state(train) == "waiting"
     assert (store.folder(train) / "checkpoint.pt").read_bytes() == b"saved"
     assert not (store.folder(train) / "error.txt").exists()
+    assert "stopped, as the time of the run is up" in (store.folder(train) / "log.txt").read_text()
     monkeypatch.setattr(run_stage_module, "STAGE_FUNCTIONS", STAGE_FUNCTIONS)
     (store.folder(train) / "checkpoint.pt").unlink()
     assert run_stage(train, store, "cpu").error is None
