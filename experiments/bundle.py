@@ -25,8 +25,8 @@ SUITE = ("mila", "baselines", "experiments", "reports")
 PRESENT = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "pillow", "scipy")
 """What the machine has, with what these need."""
 
-NEEDED = ("rich", "filelock", "jinja2", "thop", "cityscapesscripts")
-"""What a run and its page import beside `PRESENT`."""
+NEEDED = ("rich", "filelock", "jinja2", "thop", "nvidia-ml-py", "cityscapesscripts")
+"""What runs, their pages and benchmarks import beside `PRESENT`."""
 
 PARTS_OF = {
     "cityscapesscripts": (

@@ -119,6 +119,8 @@ def test_the_reference_run_needs_nothing_else(folder: Path, bare: BarePython, tm
         (commit,) = {str(store.record(row.evaluations[0][0]).environment["commit"]) for row in plan_rows()}
         assert commit == suite_commit()
     words = ["--grid", "reference", "--part", "1", "--profile", "smoke-50", "--from-records", str(file)]
+    checked = bare.run(["-m", "experiments.benchmarks.bench", "--sizes", "small", "--parts", "checks"], tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     shown = bare.run([run, *words], tmp_path)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert (tmp_path / "results/from-records/reports/reference1-smoke-50.html").is_file()
