@@ -42,6 +42,7 @@ def _profiles() -> Table:
     table = Table("profile", "what", box=None)
     for profile in PROFILES.values():
         table.add_row(profile.name, profile.about)
+    table.add_row("NAME-N", "N % of the clips of the profile NAME, in bfloat16: what --minutes chooses from.")
     return table
 
 

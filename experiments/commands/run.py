@@ -6,6 +6,7 @@ python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 
 python experiments/run.py --grid table1 --method my_method.py
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
+python experiments/run.py --grid reference --profile reference --minutes 9
 
 PyTorch and the plotting libraries are imported by the commands that need them, so that the others answer at once.
 """

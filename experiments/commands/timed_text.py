@@ -40,7 +40,7 @@ def how_it_ended(timed: TimedPlan, store: Store, *, time_is_up: bool) -> str:
     units = timed.units[1:]
     missing = [unit.name for unit in units if any(store.state(stage) != "done" for stage in unit.stages)]
     text = f"{len(units) - len(missing)} of {len(units)} rows are done"
-    text = f"The time is up: {text}" if time_is_up else text[:1].upper() + text[1:]
+    text = f"The time is up: {text}" if time_is_up else text
     return f"{text}; not run: {'; '.join(missing)}." if missing else f"{text}."
 
 
