@@ -38,8 +38,8 @@ from mila.schedule import Part, Schedule
 from mila.training_steps import Recipe, Training
 from mila.video_model import VideoModel
 
-_LONGEST = 4.0
-"""Seconds of steps of one training that are enough."""
+_WARM, _LONGEST = 15.0, 4.0
+"""Seconds that are enough for steps of one training: those before the others, some of which compile, and the others."""
 _LEAST = 2
 """Steps that are timed at least."""
 _CLIPS = 8
@@ -134,16 +134,16 @@ def _part(stage: Train, part: Part, model: VideoModel, clips: PackedClips, devic
     recipe = Recipe(Schedule((long,)), stage.seed, stage.weighting, stage.augmentation, stage.precision)
     training = Training(model, clips, recipe, device, folder)
     begin = _seconds(training.step, device)
-    warm = _several(training, steps, device)
-    timed = _several(training, 2 * steps, device) if warm[0] < _LONGEST else warm
+    _each(training, steps, device, _WARM)
+    each = _each(training, 2 * steps, device, _LONGEST)
     training.close()
-    return PartPace(begin, timed[0] / timed[1])
+    return PartPace(begin, each)
 
 
-def _several(training: Training, steps: int, device: str) -> tuple[float, int]:
-    """Seconds of so many steps, or of fewer where they are slow; and how many these were."""
+def _each(training: Training, steps: int, device: str, longest: float) -> float:
+    """Mean seconds of so many steps, or of fewer once they have taken `longest`."""
     spent, done = 0.0, 0
-    while done < steps and (done < _LEAST or spent < _LONGEST):
+    while done < steps and (done < _LEAST or spent < longest):
         spent += _seconds(training.step, device)
         done += 1
-    return spent, done
+    return spent / done
