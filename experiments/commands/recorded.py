@@ -37,8 +37,15 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
     return [replace(recorded, **options.given())]
 
 
-def what_changed(folder: Path, stages: Sequence[Stage], store: Store) -> str:
-    """Why none of `stages` is the score in a folder: what is not as it was then, of it and all that it needs."""
+def what_changed(folder: Path, stages: Sequence[Stage], store: Store, profile: Path | None = None) -> str:
+    """Why none of `stages` is the score in a folder: what is not as it was then, of it and all that it needs.
+
+    Args:
+        folder: of the score.
+        stages: what the options of then give now.
+        store: where the folder is.
+        profile: the file of the user's own profile that these options name.
+    """
     written = _written(folder, store)
     name = _name(read_object_or_nothing(folder / "stage.json"))
     alike = [stage for stage in stages if (stage.kind, stage.title) == name]
@@ -46,7 +53,8 @@ def what_changed(folder: Path, stages: Sequence[Stage], store: Store) -> str:
     for stage in in_order(alike):
         then = written.get((stage.kind, stage.title))
         if then is not None and then.get("config") != json.loads(json.dumps(stage.config())):
-            changed.append(f"{'the data' if isinstance(stage, Data) else 'the options'} of {stage.title}")
+            options = "the options" if profile is None else f"the options, which {profile} gives,"
+            changed.append(f"{'the data' if isinstance(stage, Data) else options} of {stage.title}")
         elif then is not None and then.get("code") != stage.description()["code"]:
             changed.append(f"the code of {stage.title}")
     return ", ".join(changed)

@@ -103,7 +103,7 @@ def _verify(options: Options, name: str, console: Console) -> int:
         stages = [stage for stage in planned if stage.key == folder.name]
         if stages:
             break
-        changed = changed or what_changed(folder, planned, store)
+        changed = changed or what_changed(folder, planned, store, recorded.profile_file)
     if changed and not stages and not options.recipe():
         raise UserError(f"{folder.name} cannot be recomputed, for since then have changed: {changed}; run it anew.")
     return store_commands.verify(folder.name, stages, store, find_device(options.device), console)

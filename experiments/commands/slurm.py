@@ -22,6 +22,7 @@ from rich.table import Table
 
 from experiments.commands.options import Options
 from experiments.commands.plans import stages_of
+from experiments.own_profile import copied_text
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
@@ -74,12 +75,16 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
     stages_of(options)  # what is wrong is said before anything is written
-    code, methods = snapshot(submissions.code, list(options.method or ()))
+    methods, own_profile = list(options.method or ()), options.profile_file
+    profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
+    code, copies = snapshot(submissions.code, methods, profile)
     options = replace(
         options,
         results=options.results.absolute(),
         data_root=None if options.data_root is None else options.data_root.absolute(),
-        method=tuple(methods) or None,
+        method=tuple(copies[: len(methods)]) or None,
+        profile=options.profile if profile is None else str(copies[-1]),
+        weights=options.weights_place,
     )
     store = Store(options.store)
     stages = stages_of(options)
