@@ -72,9 +72,10 @@ _PLAIN: dict[str, Kind] = {
 }
 """Fields of `Profile` that a line of the file replaces as they are."""
 
-_OTHERS: dict[str, Kind] = {
+_KEYS: dict[str, Kind] = {
     "base": one_of(PROFILES),
     "about": TEXT,
+    **_PLAIN,
     "folder": Kind("the absolute path of a folder", lambda value: isinstance(value, str) and Path(value).is_absolute()),
     "flow_weights": _WEIGHTS,
     "weights": Kind("a folder, none, or a section [weights]", lambda v: isinstance(v, dict) or TEXT.fits(v)),
@@ -124,7 +125,9 @@ def read_profile(path: Path) -> Profile:
     name = _name_of(path)
     if "base" not in values:
         raise UserError(f'{path} has no base; begin it with base = "quick", or another of: {", ".join(PROFILES)}.')
-    given = read_section(values, _OTHERS | _PLAIN, str(path))
+    for key in _OF_A_PART.keys() & values.keys():
+        raise UserError(f"{path}: {key} is said of schedules; write it under [{_ALL}], or under [method] and the like.")
+    given = read_section(values, _KEYS, str(path))
     if {"scale", "frame_size"} <= given.keys():
         raise UserError(f"{path}: scale and frame_size both say how large frames are; leave one of them out.")
     base, folder = PROFILES[given["base"]], Path(given.get("folder", path.absolute().parent))
@@ -134,7 +137,7 @@ def read_profile(path: Path) -> Profile:
     return replace(
         base,
         name=name,
-        about=given.get("about", f"A profile of one's own, made from {base.name}."),
+        about=given.get("about", f"A user's own profile, made from {base.name}."),
         depths={**base.depths, **_depths(given.get("depths", {}), f"{path}, [depths]")},
         weights=_weights(base.weights, given.get("weights", {}), folder, path),
         flow_weights=_flow_weights(base.flow_weights, given.get("flow_weights"), folder, path),

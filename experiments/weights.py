@@ -51,7 +51,7 @@ def name_weights(weights: str | Path) -> NamedWeights:
     digest = _digest(path)
     if path.parent == CARRIED or _is_carried(path.name, digest):
         return NamedWeights(path.stem, digest)
-    downloaded = _torchvision_names().get(digest[:8])
+    downloaded = torchvision_names().get(digest[:8])
     return NamedWeights("file", digest) if downloaded is None else NamedWeights(downloaded, None)
 
 
@@ -88,7 +88,7 @@ def encoder_weights(profile: Profile, depth: int, world: str) -> str:
     """
     ours, width = profile.depths[depth], profile.width
     with _said_of(profile, f"weights {depth}"):
-        found = _found(profile.weights[depth], world, f"resnet{ours}", lambda path: _check_encoder(path, ours, width))
+        found = _found(profile.weights[depth], world, f"resnet{ours}", lambda *file: _check_encoder(*file, ours, width))
         if profile.base is not None and find_weights(found) is None:
             _check_name(found, ours, width)
     return found
@@ -99,7 +99,7 @@ def flownet_weights(profile: Profile, world: str) -> str | None:
     if profile.flow_weights is None:
         return None
     with _said_of(profile, "flow_weights"):
-        return _found(profile.flow_weights, world, FLOWNET, lambda path: _check_flownet(path, profile.flow_width))
+        return _found(profile.flow_weights, world, FLOWNET, lambda *file: _check_flownet(*file, profile.flow_width))
 
 
 @contextmanager
@@ -114,15 +114,16 @@ def _said_of(profile: Profile, what: str) -> Iterator[None]:
         raise UserError(f'profile {profile.name}, {what}: {str(error).rstrip(".")}, or {key} = "none".') from error
 
 
-def _found(weights: str, world: str, network: str, check: Callable[[Path], None]) -> str:
+def _found(weights: str, world: str, network: str, check: Callable[[str, int], None]) -> str:
     weights = weights.replace("{world}", world)
     path = find_weights(weights)
     if path is None and Path(weights).is_dir():
         path = _only_file(Path(weights), network, world)
     if path is None:
         return weights
-    check(path)
-    return weights if path.parent == CARRIED else str(path.absolute())
+    found = weights if path.parent == CARRIED else str(path.absolute())
+    check(found, path.stat().st_mtime_ns)
+    return found
 
 
 def _only_file(folder: Path, network: str, world: str) -> Path:
@@ -156,7 +157,7 @@ def _check_name(name: str, depth: int, width: float) -> None:
 
     try:
         get_weight(name)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"torchvision has no weights {name!r}; give those of a ResNet{depth}") from error
     if not name.startswith(f"ResNet{depth}_") or width != 1:
         raise UserError(
@@ -164,16 +165,8 @@ def _check_name(name: str, depth: int, width: float) -> None:
         )
 
 
-def _check_encoder(path: Path, depth: int, width: float) -> None:
-    _load_encoder(path, path.stat().st_mtime_ns, depth, width)
-
-
-def _check_flownet(path: Path, width: float) -> None:
-    _load_flownet(path, path.stat().st_mtime_ns, width)
-
-
 @lru_cache(maxsize=64)  # tables share their encoders
-def _load_encoder(path: Path, _version: int, depth: int, width: float) -> None:
+def _check_encoder(weights: str, _version: int, depth: int, width: float) -> None:
     """See that weights fit, by loading them where nothing is kept."""
     import torch  # naming weights does without
 
@@ -181,16 +174,16 @@ def _load_encoder(path: Path, _version: int, depth: int, width: float) -> None:
 
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's, that nothing is copied to where there is nothing
-        DeepLabResNet(depth, width, path)
+        DeepLabResNet(depth, width, weights)
 
 
 @lru_cache(maxsize=16)
-def _load_flownet(path: Path, _version: int, width: float) -> None:
+def _check_flownet(weights: str, _version: int, width: float) -> None:
     import torch
 
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        build("flownet", FLOW, {"width": width, "weights": path})
+        build("flownet", FLOW, {"width": width, "weights": weights})
 
 
 def _digest(path: Path) -> str:
@@ -203,7 +196,7 @@ def _is_carried(name: str, digest: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _torchvision_names() -> dict[str, str]:
+def torchvision_names() -> dict[str, str]:
     """Of its ResNets' weights, by the first digits of their files' SHA-256, which the files' names end with."""
     from torchvision.models import get_model_weights, list_models
 

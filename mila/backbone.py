@@ -155,7 +155,7 @@ def load_encoder_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
     else:
         try:
             entry = get_weight(str(weights))
-        except ValueError as error:
+        except (ValueError, KeyError) as error:  # a KeyError where it has others of that network
             raise UserError(
                 f"{weights!r} is neither a file nor the name of weights that torchvision has (such as "
                 "'ResNet101_Weights.IMAGENET1K_V1') or this suite carries (mila/carried); give one of these."

@@ -147,13 +147,16 @@ class Grid:
 
     @property
     def has_own_interval(self) -> bool:
-        """Whether K is another than the paper's."""
-        return self.keyframe_interval != PAPER_INTERVAL
+        """Whether K of any row is another than the paper's."""
+        return self.keyframe_interval != PAPER_INTERVAL and any(map(_takes_interval, self.rows))
 
     def at(self, interval: int) -> Grid:
-        """The grid with another K for the rows that do not say otherwise; the same one where all do, as in Table 5."""
+        """The grid with another K for the rows that do not say otherwise.
+
+        The same one where all do and it would not make clips shorter either, as in Table 5.
+        """
         changed = replace(self, keyframe_interval=interval)
-        if changed.longest_interval != self.longest_interval or any(map(_takes_interval, self.rows)):
+        if changed.longest_interval < self.longest_interval or any(map(_takes_interval, self.rows)):
             return changed
         return self
 
