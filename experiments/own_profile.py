@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.profiles import PROFILES, Profile
+from experiments.profiles import PROFILES, SMALLEST_SIDE, Profile
 from experiments.sources import EMBEDDED
 from mila.carried import find_weights
 from mila.common.files import read_text
@@ -47,7 +47,7 @@ _ALL = "training"  # the section that changes all of them
 _DEPTHS = (18, 34, 50, 101)
 _CLIPS = whole(1, 10**7)
 _NETWORK_WIDTH = number(4)
-_SIDE = whole(16, 4096)
+_SIDE = whole(SMALLEST_SIDE, 4096)
 _WEIGHTS = Kind("a text: a name, a file, a folder, or none", TEXT.fits)
 _EPOCHS = number(10**5, lambda value: int(value) if value == int(value) else value)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mila.errors import UserError
 from mila.names import AugmentationName, Norm, Precision
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
+
+SMALLEST_SIDE = 16
+"""Pixels that frames have at least, in height and width: two cells of the encoders' maps."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,18 @@ class Profile:
         return self.usual or PROFILES.get(self.name, self)
 
     def size(self, suite: Suite) -> tuple[int, int]:
-        """(height, width) of the frames for a suite."""
-        if self.frame_size is not None:
-            return self.frame_size
-        return round(suite.height * self.scale), round(suite.width * self.scale)
+        """(height, width) of the frames for a suite.
+
+        Raises:
+            UserError: they are too small for the networks.
+        """
+        height, width = self.frame_size or (round(suite.height * self.scale), round(suite.width * self.scale))
+        if min(height, width) < SMALLEST_SIDE:
+            raise UserError(
+                f"in profile {self.name} frames of {suite.name} have {height} x {width} pixels (height x width), too "
+                f"small for the networks; take a larger scale, or a frame_size from {SMALLEST_SIDE} up."
+            )
+        return height, width
 
 
 _EIGHTH = {101: "{world}-resnet50", 50: "{world}-resnet34", 34: "{world}-resnet34", 18: "{world}-resnet18"}

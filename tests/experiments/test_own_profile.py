@@ -145,6 +145,12 @@ def test_frames_have_the_size_that_is_given(file: Path) -> None:
     assert (source.height, source.width) == (64, 100)
 
 
+def test_frames_that_are_too_small_are_refused(file: Path) -> None:
+    file.write_text('base = "quick"\nscale = 0.05\nweights = "none"')
+    with pytest.raises(UserError, match="profile mine frames of nyuv2 have 14 x 19 pixels .* a frame_size from 16 up"):
+        smoke_plan(profile=read_profile(file))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from experiments.commands import ship, slurm
 from experiments.commands.options import read_options
-from experiments.commands.plans import stages_of
+from experiments.commands.plans import plans_of, stages_of
 from experiments.commands.run import main
 from experiments.own_profile import copied_text
 from experiments.slurm.code_copy import snapshot
+from experiments.slurm.submissions import Submissions
+from mila.backbone import DeepLabResNet
+from tests.support.fake_records import filled_store
 
 TEXT = """
 base = "smoke"
@@ -109,7 +114,6 @@ def test_the_recipe_names_the_file_wherever_it_is_typed(tmp_path: Path, monkeypa
 
 
 def test_a_cluster_runs_the_file_as_it_was(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "weights").mkdir()
     file.write_text(TEXT + "\n[flow]\nbatch = 2\n")
     method = tmp_path / "mine.py"
     method.write_text("x = 1")
@@ -123,3 +127,45 @@ def test_a_cluster_runs_the_file_as_it_was(file: Path, tmp_path: Path) -> None:
     assert ours == theirs
     file.write_text("")
     assert [s.key for s in stages_of(read_options(["--grid", "table2", "--profile", str(copied)]))] == ours
+
+
+@pytest.mark.usefixtures("file")
+def test_a_submission_has_the_copy_and_places_that_hold_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for depth in (50, 18):
+        torch.save(DeepLabResNet(depth, 0.125).state_dict(), weights / f"resnet{depth}.pth")
+    monkeypatch.setattr(slurm, "require_slurm", lambda: None)
+    monkeypatch.setattr(slurm, "read_queue", lambda _: {})
+    monkeypatch.setattr(slurm, "submit", lambda *_: 1)
+    words = ["--grid", "table2", "--profile", "wider.toml", "--weights", "weights"]
+    assert main([*words, "--results", "results", "--slurm"]) == 0
+    submissions = Submissions(tmp_path / "results")
+    submission = submissions.load(submissions.find(""))
+    given = read_options(submission.words)
+    assert given.profile_file is not None
+    assert given.profile_file.is_relative_to(submission.code)
+    assert given.weights == str(weights)
+    keys = {stage.key for stage in stages_of(read_options([*words]))}
+    assert set(submission.entries) == keys
+    monkeypatch.chdir("/")
+    assert {stage.key for stage in stages_of(given)} == keys
+
+
+@pytest.mark.slow
+def test_records_of_such_a_profile_are_rendered_with_its_file(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--grid", "table3", "--profile", str(file)]
+    (plan,) = plans_of(read_options([*words, "--seeds", "0", "1"]))
+    filled_store(plan, tmp_path / "made" / "store")
+    records = tmp_path / "some.tar.xz"
+    assert ship.main([*words, "--seeds", "0", "1", "--results", str(tmp_path / "made"), "--out", str(records)]) == 0
+    rendered = ["--from-records", str(records), "--results", str(tmp_path / "results")]
+    assert main(["--grid", "table3", *rendered]) == 2
+    assert "records of profile 'wider', not 'study': give --profile wider.toml, its file" in capsys.readouterr().err
+    assert main([*words, *rendered]) == 0
+    assert (tmp_path / "results" / "from-records" / "reports" / "table3-profile-wider.html").is_file()
