@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.options import Options
-from experiments.commands.plans import stages_of
+from experiments.commands.plans import plans_of, stages_of
 from experiments.own_profile import copied_text
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
@@ -74,18 +74,13 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
-    stages_of(options)  # what is wrong is said before anything is written
-    methods, own_profile = list(options.method or ()), options.profile_file
-    profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
-    code, copies = snapshot(submissions.code, methods, profile)
-    options = replace(
-        options,
-        results=options.results.absolute(),
-        data_root=None if options.data_root is None else options.data_root.absolute(),
-        method=tuple(copies[: len(methods)]) or None,
-        profile=options.profile if profile is None else str(copies[-1]),
-        weights=options.weights_place,
-    )
+    from experiments.commands.forecast import forecast  # these need PyTorch
+    from experiments.commands.run_grid import try_methods
+
+    # what is wrong is said before anything is written
+    try_methods(plans_of(options), options.rows, Store(options.store), "cpu", console)
+    stages_of(options)
+    code, options = _copied(options, submissions)
     store = Store(options.store)
     stages = stages_of(options)
     todo = [stage for stage in stages if store.state(stage) != "done"]
@@ -93,6 +88,8 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     if not todo:
         console.print(f"All {found} stages are done; run the same without --slurm for the report.")
         return None
+    jobs = make_site(site).kinds["train"].parallelism
+    console.print(forecast(stages, store, jobs, keep_states=options.keep_states).sentences(jobs, "are to be run"))
     name = submissions.new_name(f"mila-{options.grid}")
     entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
     pickled = pickle.dumps({stage.key: stage for stage in todo})
@@ -119,6 +116,22 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
         words = "" if options.results == Path("results").absolute() else f" --results {options.results}"
         console.print(f"See it with --status{words}, end it with --cancel, get the report with --wait.")
     return name
+
+
+def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
+    """A copy of the code and of the user's files, and the options that run these, wherever they are typed."""
+    methods, own_profile = list(options.method or ()), options.profile_file
+    profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
+    code, copies = snapshot(submissions.code, methods, profile)
+    options = replace(
+        options,
+        results=options.results.absolute(),
+        data_root=None if options.data_root is None else options.data_root.absolute(),
+        method=tuple(copies[: len(methods)]) or None,
+        profile=options.profile if profile is None else str(copies[-1]),
+        weights=options.weights_place,
+    )
+    return code, options
 
 
 def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[int, int]:
