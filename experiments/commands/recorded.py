@@ -53,11 +53,19 @@ def what_changed(folder: Path, stages: Sequence[Stage], store: Store, profile: P
     for stage in in_order(alike):
         then = written.get((stage.kind, stage.title))
         if then is not None and then.get("config") != json.loads(json.dumps(stage.config())):
-            options = "the options" if profile is None else f"the options, which {profile} gives,"
-            changed.append(f"{'the data' if isinstance(stage, Data) else options} of {stage.title}")
+            changed.append(f"{'the data' if isinstance(stage, Data) else 'the options'} of {stage.title}")
         elif then is not None and then.get("code") != stage.description()["code"]:
             changed.append(f"the code of {stage.title}")
-    return ", ".join(changed)
+    begin = f"{profile}, and with it " if changed and profile is not None and _is_newer(profile, folder) else ""
+    return begin + ", ".join(changed)
+
+
+def _is_newer(file: Path, folder: Path) -> bool:
+    """Whether a file was written after the record in a folder."""
+    try:
+        return file.stat().st_mtime_ns > (folder / "record.json").stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _written(folder: Path, store: Store) -> dict[tuple[str, str], dict[str, Any]]:

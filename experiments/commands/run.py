@@ -4,6 +4,7 @@ python experiments/run.py --list
 python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
+python experiments/run.py --grid table1 --profile my_profile.toml
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
 

@@ -74,13 +74,14 @@ def test_from_the_file_to_the_page_and_back_by_the_hash(
     file.write_text(TEXT.replace("train_clips = 6", "train_clips = 7"))
     assert main(["--results", str(results), "--verify", score]) == 2
     error = capsys.readouterr().err
-    assert f"{score} cannot be recomputed, for since then have changed: " in error
-    assert "the data of clips street train" in error
+    assert f"{score} cannot be recomputed, for since then have changed: {file}, and with it the data of clips" in error
     file.write_text(TEXT.replace("epochs = 1", "epochs = 2"))
     scores = (results / "store" / "evaluate").iterdir()
     trained = [path for path in scores if "MILA" in (path / "stage.json").read_text()]
     assert main(["--results", str(results), "--verify", trained[0].name]) == 2
-    assert f"the options, which {file} gives, of street MILA (ours), seed 0" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{file}, and with it " in error
+    assert "the options of street MILA (ours), seed 0" in error
 
 
 def test_mistakes_are_said_before_anything_is_written(
