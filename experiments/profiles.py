@@ -10,8 +10,8 @@ from mila.names import AugmentationName, Norm, Precision
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
 
-SMALLEST_SIDE = 16
-"""Pixels that frames have at least, in height and width: two cells of the encoders' maps."""
+SMALLEST_SIDE = 8
+"""Pixels that frames have at least, in height and width: a cell of the encoders' maps."""
 
 
 @dataclass(frozen=True)

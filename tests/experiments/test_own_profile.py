@@ -146,8 +146,8 @@ def test_frames_have_the_size_that_is_given(file: Path) -> None:
 
 
 def test_frames_that_are_too_small_are_refused(file: Path) -> None:
-    file.write_text('base = "quick"\nscale = 0.05\nweights = "none"')
-    with pytest.raises(UserError, match="profile mine frames of nyuv2 have 14 x 19 pixels .* a frame_size from 16 up"):
+    file.write_text('base = "quick"\nscale = 0.02\nweights = "none"')
+    with pytest.raises(UserError, match="profile mine frames of nyuv2 have 6 x 8 pixels .* a frame_size from 8 up"):
         smoke_plan(profile=read_profile(file))
 
 
@@ -162,10 +162,10 @@ def test_frames_that_are_too_small_are_refused(file: Path) -> None:
         ("width = true", "width must be a number above 0 and at most 4, not true."),
         ("scale = inf", "scale must be a number above 0 and at most 4, not inf."),
         (
-            "frame_size = [8, 64]",
-            "frame_size must be [height, width], each a whole number from 16 to 4096, not [8, 64",
+            "frame_size = [7, 64]",
+            "frame_size must be [height, width], each a whole number from 8 to 4096, not [7, 64",
         ),
-        ("frame_size = 64", "frame_size must be [height, width], each a whole number from 16 to 4096, not 64."),
+        ("frame_size = 64", "frame_size must be [height, width], each a whole number from 8 to 4096, not 64."),
         (
             "frame_size = [64, 64]\nscale = 1",
             "scale and frame_size both say how large frames are; leave one",
