@@ -23,8 +23,9 @@ Run = Callable[[str, Mapping[str, Tensor]], list[Tensor]]
 
 _HOW = (
     "Frame t, counted from 0, goes through the graph first[t], or cycle[t % keyframe_interval] where first has none. "
-    "A graph takes the frame and the tensors of the state in `inputs`, and gives predictions by task and new tensors "
-    "of the state: next.NAME takes the place of NAME, all others stay as they are. The state of a new video is empty."
+    "A graph takes, in the order of `inputs`, the frame and tensors of the state, and gives, in that of `outputs`, "
+    "predictions by task and new tensors of the state: next.NAME takes the place of NAME, all others stay as they are. "
+    "The state of a new video is empty."
 )
 
 
@@ -103,8 +104,8 @@ def about(graphs: Graphs, description: Description, suffix: str) -> dict[str, An
         "graphs": {
             name: {
                 "file": f"{name}{suffix}",
-                "inputs": {key: graph.shapes[key] for key in graph.input_names},
-                "outputs": {key: graph.shapes[key] for key in graph.output_names},
+                "inputs": [{"name": key, "shape": graph.shapes[key]} for key in graph.input_names],
+                "outputs": [{"name": key, "shape": graph.shapes[key]} for key in graph.output_names],
             }
             for name, graph in graphs.graphs.items()
         },

@@ -65,8 +65,11 @@ def test_a_folder_of_graphs_says_how_to_loop_and_names_no_file_of_this_machine(t
     assert (said["first"], said["cycle"], said["keyframe_interval"]) == ([], ["keyframe"], 1)
     assert said["graphs"]["keyframe"] == {
         "file": "keyframe.onnx",
-        "inputs": {"frame": [1, 3, HEIGHT, WIDTH]},
-        "outputs": {name: [1, n, HEIGHT, WIDTH] for name, n in (("segmentation", 13), ("depth", 1), ("normals", 3))},
+        "inputs": [{"name": "frame", "shape": [1, 3, HEIGHT, WIDTH]}],
+        "outputs": [
+            {"name": name, "shape": [1, channels, HEIGHT, WIDTH]}
+            for name, channels in (("segmentation", 13), ("depth", 1), ("normals", 3))
+        ],
     }
     assert said["frame"]["mean"] == [0.485, 0.456, 0.406]
     assert said["classes"][0] == "bed"
