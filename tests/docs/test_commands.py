@@ -23,11 +23,13 @@ from experiments.commands.run import main as run_grid
 from experiments.grids import find_grids
 from experiments.profiles import SMOKE
 from experiments.shipped import STUDY
+from mila.__main__ import main as use_model
 from mila.backbone import DeepLabResNet
 from mila.data.__main__ import main as run_data
 from tests.support.fake_files import write_plain
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
 from tests.support.paths import ROOT
+from tests.support.saved_models import KEY, SMALL, small_mila, write_training
 
 Words = tuple[str, ...]
 NOT_RUN = {"env", "lock", "tests", "tests-browser", "tests-slurm"}
@@ -79,12 +81,12 @@ def replaced(words: Words) -> list[Words]:
 
 
 def kind_of(words: Words) -> str:
-    """Which test runs it: cluster, torchrun, data, costs, benchmark, records or runner."""
+    """Which test runs it: cluster, torchrun, data, model, benchmark, records or runner."""
     if words[0] == "torchrun":
         return "torchrun"
     assert words[0] == "python", f"a command that no test knows: {words}"
     if words[1] == "-m":
-        return "data" if words[2] == "mila.data" else "benchmark"
+        return {"mila.data": "data", "mila": "model"}.get(words[2], "benchmark")
     assert words[1] == "experiments/run.py", words
     if "--from-records" in words:
         return "records"
@@ -193,6 +195,14 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_trained_models_are_used(folder: Path) -> None:
+    write_training(folder / "results", small_mila(multi_frame=False), **SMALL, multi_frame=False)
+    for where, words in those("model"):
+        assert use_model([KEY if word == "HASH" else word for word in words[3:]]) == 0, where
+    assert {"model.mila", "graphs", "programs"} < {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.slow
 def test_several_processes_share_a_training(folder: Path) -> None:
     for where, words in those("torchrun"):
         assert words[2] == "experiments/run.py", where
@@ -230,5 +240,5 @@ def test_what_needs_a_cluster_is_read(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_of_a_page_is_known() -> None:
     kinds = {kind_of(command.words) for _, command in all_commands()}
-    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster", "records"}
+    assert kinds == {"runner", "data", "model", "torchrun", "benchmark", "cluster", "records"}
     assert len(all_commands()) >= 30
