@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands.options import Options, read_options
-from experiments.commands.trusted import is_trusted
 from experiments.profiles import PROFILES
-from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Data, Stage, Train, in_order
 from experiments.store import Store
+from mila.common.stored_files import read_object_or_nothing
+from mila.common.trusted import is_trusted
 from mila.errors import UserError
 
 

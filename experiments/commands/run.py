@@ -18,12 +18,12 @@ from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
 from experiments.commands.recorded import options_of, what_changed
-from experiments.commands.trusted import remember
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.console import exit_code_of, make_console
+from mila.common.trusted import remember
 from mila.errors import UserError
 
 
