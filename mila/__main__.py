@@ -1,5 +1,6 @@
 """The command line of trained models.
 
+python -m mila predict RUN INPUT --out OUT  a trained model on a video, a folder of images or a camera
 python -m mila export RUN FILE              a trained model as one file, for another machine
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mila.common.console import exit_code_of, make_console
 from mila.streaming.run_options import add_run_options, open_run
+from mila.video.command import ABOUT, add_options, run
 
 if TYPE_CHECKING:  # each command imports what it needs, `--help` no PyTorch
     from rich.console import Console
@@ -21,6 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mila", description="Use a trained model.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    add_options(commands.add_parser("predict", help=ABOUT))
     export = commands.add_parser("export", help="write a trained model as one file")
     add_run_options(export)
     export.add_argument("file", metavar="FILE", type=Path, help="where it goes")
@@ -31,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 well, 1 not possible here, 2 bad input, 130 interrupted."""
     console = make_console()
     options = _parser().parse_args(words)
-    command = {"export": _export}[options.command]
+    command = {"predict": run, "export": _export}[options.command]
     return exit_code_of(lambda: command(options, console), "run the same command again.")
 
 

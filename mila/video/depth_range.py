@@ -14,6 +14,9 @@ from mila.tasks import Task
 INSIDE = 0.98
 """Of a frame's pixels, what a range that is made from it covers: all but the nearest and the farthest percent."""
 
+MARGIN = 1.1
+"""Times farther, and times nearer, than that reaches a new range, so that small motion does not leave it."""
+
 BEYOND = 0.05
 """Share of the pixels beyond one end that is too many."""
 
@@ -26,8 +29,8 @@ _PIXELS = 10_000  # of a frame that are looked at, about
 class DepthRange:
     """The range of depth that colours cover, along a video.
 
-    It is made from the first frame, covers `INSIDE` of its pixels, and is rounded outwards to two digits. Then it holds
-    still. An end moves only outwards, and only where more than `BEYOND` of the pixels lie beyond it in `PATIENCE`
+    It is made from the first frame: it covers `INSIDE` of its pixels and `MARGIN` more, rounded to two digits. Then it
+    holds still. An end moves only outwards, and only where more than `BEYOND` of the pixels lie beyond it in `PATIENCE`
     frames in a row. So colours do not flicker, and nothing has to be known of the frames to come.
 
     Args:
@@ -59,12 +62,14 @@ class DepthRange:
             return self._scale
         now = self._scale
         moved = {
-            "low": low if self._has_waited("low", float((values < now.low).mean())) else now.low,
-            "high": high if self._has_waited("high", float((values > now.high).mean())) else now.high,
+            "low": self._has_waited("low", float((values < now.low).mean())),
+            "high": self._has_waited("high", float((values > now.high).mean())),
         }
-        if (moved["low"], moved["high"]) != (now.low, now.high):
+        if any(moved.values()):
+            new = self._rounded(low, high)
+            ends = (new.low if moved["low"] else now.low, new.high if moved["high"] else now.high)
+            self._scale = DepthScale.of(self._task, *ends)
             self.moves += 1
-            self._scale = self._rounded(moved["low"], moved["high"])
         return self._scale
 
     def _has_waited(self, end: str, beyond: float) -> bool:
@@ -75,8 +80,8 @@ class DepthRange:
         return True
 
     def _rounded(self, low: float, high: float) -> DepthScale:
-        """Both ends outwards to two digits."""
-        return DepthScale.of(self._task, _two_digits(low, math.floor), _two_digits(max(high, low * 1.05), math.ceil))
+        """Both ends moved outwards by the margin, and to two digits."""
+        return DepthScale.of(self._task, _two_digits(low / MARGIN, math.floor), _two_digits(high * MARGIN, math.ceil))
 
 
 def _two_digits(value: float, rounding: Callable[[float], int]) -> float:

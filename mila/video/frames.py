@@ -53,6 +53,7 @@ class Frames(ABC):
         self.first_broken = self.ends_early = ""
         self.size: tuple[int, int] | None = None
         self._last: Fraction | None = None
+        self._intervals: tuple[Fraction, Fraction] | None = None
         self._shift = Fraction(0)
 
     @abstractmethod
@@ -71,6 +72,14 @@ class Frames(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether the time from a frame to the next varies, by more than what times are rounded to."""
+        if self._intervals is None:
+            return False
+        shortest, longest = self._intervals
+        return longest - shortest > max(self.step / 4, 2 * self.tick)
 
     @property
     def problems(self) -> list[str]:
@@ -138,5 +147,8 @@ class Frames(ABC):
                 self._shift = stamp - self._last - self.step
                 self._jumps += 1
                 time = self._last + self.step
-            self._last = max(time, self._last + self.tick)
+            time = max(time, self._last + self.tick)
+            shortest, longest = self._intervals or (time - self._last, time - self._last)
+            self._intervals = (min(shortest, time - self._last), max(longest, time - self._last))
+            self._last = time
         return self._last

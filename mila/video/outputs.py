@@ -191,7 +191,7 @@ class Outputs:
             "keyframe_interval": self._interval,
         }
         if self._wanted.raw is not None:
-            about["raw"] = describe_raw(self._suite, self._wanted.raw)
+            about["raw"] = describe_raw(self._suite, self._wanted.raw, "" if self._wanted.is_video else "raw/")
         return about
 
 

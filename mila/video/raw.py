@@ -26,7 +26,7 @@ class RawWriter:
     """Writes the raw predictions of a video below a folder.
 
     Args:
-        folder: exists.
+        folder: is made where it is missing.
         suite: the tasks.
         kind: `png`: a folder a task with a file a frame; `npz`: a file a frame with all tasks.
 
@@ -37,6 +37,8 @@ class RawWriter:
     def __init__(self, folder: Path, suite: Suite, kind: RawKind) -> None:
         self._folder, self._suite, self._kind = folder, suite, kind
         self.clipped = 0
+        for name in [task.name for task in suite.tasks] if kind == "png" else [""]:
+            (folder / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, prediction: Prediction) -> None:
         """Write what is predicted for a frame."""
@@ -48,7 +50,6 @@ class RawWriter:
             return
         for task in self._suite.tasks:
             path = self._folder / task.name / f"{name}.png"
-            path.parent.mkdir(exist_ok=True)
             Image.fromarray(self._encoded(task, prediction.tasks[task.name])).save(path, compress_level=1)
 
     def _encoded(self, task: Task, values: Array) -> Array:
@@ -68,14 +69,21 @@ def depth_steps(task: Task) -> int:
     return 65535 if depth_unit(task).endswith("/ 65535") else 1000
 
 
-def describe_raw(suite: Suite, kind: RawKind) -> dict[str, Any]:
-    """What is in the files of `RawWriter`, as JSON."""
+def describe_raw(suite: Suite, kind: RawKind, below: str = "") -> dict[str, Any]:
+    """What is in the files of `RawWriter`, as JSON.
+
+    Args:
+        suite: the tasks.
+        kind: see `RawWriter`.
+        below: of the files' names, what comes first.
+    """
     about: dict[str, Any] = {}
     for task in suite.tasks:
-        about[task.name] = {
-            "files": f"{task.name}/FRAME.png" if kind == "png" else f"FRAME.npz, array {task.name!r}",
-            "values": _values(task, kind),
-        }
+        name = f"{below}{task.name}/FRAME.png" if kind == "png" else f"{below}FRAME.npz, array {task.name!r}"
+        about[task.name] = {"files": name, "values": _values(task, kind)}
+        if task.name == "depth":
+            unit = depth_unit(task)
+            about[task.name]["unit"] = "metres" if unit == "m" else unit
         if task.classes:
             about[task.name]["classes"] = [
                 {"index": index, "name": name, "rgb": list(colour)}
@@ -88,13 +96,9 @@ def _values(task: Task, kind: RawKind) -> str:
     if task.name == "segmentation":
         return "index of the class, [height, width]"
     if task.name == "depth":
-        unit = depth_unit(task)
-        unit = "metres" if unit == "m" else unit
-        steps = depth_steps(task)
-        if kind == "png":
-            return f"depth in {unit} = value / {steps}, 16 bits; larger values than {_MOST} are written as {_MOST}"
-        return f"depth in {unit}, float32 [1, height, width]"
+        if kind == "npz":
+            return "float32 [1, height, width]"
+        return f"number of 16 bits / {depth_steps(task)}; where that is too little, {_MOST}"
     axes = "x right, y down, z away from the camera"
-    if kind == "png":
-        return f"unit normal (x, y, z) = (R, G, B) / 255 * 2 - 1 in the camera's frame: {axes}"
-    return f"unit normal (x, y, z), float32 [3, height, width], in the camera's frame: {axes}"
+    how = "unit vector (R, G, B) / 255 * 2 - 1" if kind == "png" else "unit vector, float32 [3, height, width]"
+    return f"{how}, in the camera's frame: {axes}"

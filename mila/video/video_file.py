@@ -135,7 +135,7 @@ def _video_stream(container: InputContainer, place: str) -> VideoStream:
             f"{place} is coded in a way that this FFmpeg has no decoder for; convert it to H.264, as with "
             "`ffmpeg -i IN -c:v libx264 OUT.mp4` of an FFmpeg that has one."
         )
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE"  # threads by frames lose frames beside a broken one, and the count of what is broken
     return stream
 
 
