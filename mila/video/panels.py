@@ -51,7 +51,7 @@ def painted(task: Task, prediction: Prediction, frame: Pixels, scale: DepthScale
     else:
         rgb = paint(task, values, (0.0, 1.0))
     if task.name == "segmentation":
-        return np.round(OPACITY * rgb + (1 - OPACITY) * frame.astype(np.float32)).astype(np.uint8)
+        return np.asarray(Image.blend(Image.fromarray(frame), Image.fromarray(rgb), OPACITY))
     return rgb if shrinks else resized_frame(rgb, height, width)
 
 

@@ -63,13 +63,14 @@ class VideoFile(Frames):
         count = None if live else self._stream.frames or (round(self._duration * rate) if self._duration else None)
         super().__init__(place, count or None, 1 / rate, tick)
         self._iterating = False
+        self._matrices: dict[int, tuple[int, int, int, int]] = {}
 
     def __iter__(self) -> Iterator[Frame]:
         """See `Frames`."""
         self._iterating, end = True, Fraction(0)
         try:
             for decoded in self._decoded():
-                frame = self.make(_image(decoded, self._stream), _stamp(decoded))
+                frame = self.make(self._image(decoded), _stamp(decoded))
                 end = frame.time + max(_length(decoded), self.step)
                 yield frame
             self.check_any()
@@ -106,6 +107,18 @@ class VideoFile(Frames):
                     self.lose(f"after frame {self.read}, the decoder found damage in it")
                 else:
                     yield frame
+
+    def _image(self, frame: VideoFrame) -> Image.Image:
+        """RGB, with square pixels, upright."""
+        pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+        shape = self._stream.sample_aspect_ratio
+        if shape and shape != 1 and _PIXEL_SHAPES[0] <= shape <= _PIXEL_SHAPES[1]:
+            size = (max(round(pixels.shape[1] * shape), 1), pixels.shape[0])
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        # A frame whose side data is looked at stays in memory until Python's garbage is collected: seldom done.
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = _display_matrix(frame)
+        return Image.fromarray(np.ascontiguousarray(upright(pixels, self._matrices[frame.rotation])))
 
 
 def _open(place: str, kind: str | None, options: dict[str, str]) -> InputContainer:
@@ -164,16 +177,6 @@ def _stamp(frame: VideoFrame) -> Fraction | None:
 
 def _length(frame: VideoFrame) -> Fraction:
     return frame.duration * frame.time_base if frame.duration and frame.time_base else Fraction(0)
-
-
-def _image(frame: VideoFrame, stream: VideoStream) -> Image.Image:
-    """RGB, with square pixels, upright."""
-    pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    shape = stream.sample_aspect_ratio
-    if shape and shape != 1 and _PIXEL_SHAPES[0] <= shape <= _PIXEL_SHAPES[1]:
-        size = (max(round(pixels.shape[1] * shape), 1), pixels.shape[0])
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-    return Image.fromarray(np.ascontiguousarray(upright(pixels, _display_matrix(frame))))
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mila.data.colours import Pixels, paint_normals
 from mila.data.depth_scale import DepthScale
@@ -54,8 +55,9 @@ def test_each_panel_is_there_as_it_should_be() -> None:
     picture = _compose(NYUV2, _all(NYUV2), prediction)
     frame = prediction.frame.pixels
     assert _holds(picture, frame)
-    colours = np.array(NYUV2.task("segmentation").colours)[prediction.tasks["segmentation"]]
-    blended = np.round(OPACITY * colours + (1 - OPACITY) * frame).astype(np.uint8)
+    colours = np.array(NYUV2.task("segmentation").colours, np.uint8)[prediction.tasks["segmentation"]]
+    blended = np.asarray(Image.blend(Image.fromarray(frame), Image.fromarray(colours), OPACITY))
+    assert np.abs(blended - (OPACITY * colours + (1 - OPACITY) * frame)).max() <= 1
     assert _holds(picture, blended)
     assert _holds(picture, SCALE.paint(prediction.tasks["depth"][0]))
     assert _holds(picture, paint_normals(prediction.tasks["normals"]))

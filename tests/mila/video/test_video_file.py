@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import wave
 from fractions import Fraction
 from itertools import pairwise
@@ -214,3 +215,17 @@ def test_the_file_is_let_go_of_where_nobody_reads_on(tmp_path: Path) -> None:
     with pytest.raises((AssertionError, ValueError)):
         list(frames)
     assert frames.ends_early == ""
+
+
+def test_frames_do_not_stay_in_memory_until_garbage_is_collected(tmp_path: Path) -> None:
+    """What a frame's side data is asked for once, by PyAV, ties the frame into a circle."""
+    path = write_video(tmp_path / "a.mp4", fake_frames(40))
+    tag_matrix(path, (0, 1, -1, 0))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_frames(path) as frames:
+            assert sum(1 for _ in frames) == 40
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
