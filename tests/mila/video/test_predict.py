@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from mila.data.clips import normalise
 from mila.data.readers.images import resize_rgb
 from mila.streaming.optimise import optimise
+from mila.video.frames import Frame
 from mila.video.predict import Prediction, in_size, predict_video
 from tests.support.fake_videos import HEIGHT, WIDTH, as_source, fake_frames, fake_model_of
 
@@ -73,9 +75,9 @@ def test_an_optimised_model_predicts_nearly_the_same() -> None:
 
 
 def test_frames_are_taken_one_at_a_time() -> None:
-    given = []
+    given = list[Frame]()
 
-    def source():  # type: ignore[no-untyped-def]
+    def source() -> Iterator[Frame]:
         for frame in as_source(fake_frames(5)):
             given.append(frame)
             yield frame

@@ -12,7 +12,6 @@ from av.codec.codec import UnknownCodecError
 
 from mila.data.colours import Pixels
 from mila.errors import UserError
-from mila.video import video_writer
 from mila.video.source import open_frames
 from mila.video.video_writer import SUFFIXES, VideoWriter, find_encoder, keeps_times
 
@@ -75,7 +74,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
             raise UnknownCodecError(name)
         return real(name, mode)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(video_writer.av.codec, "Codec", codec)
+    monkeypatch.setattr(av.codec, "Codec", codec)
 
 
 def test_h264_comes_first_and_another_takes_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
