@@ -12,7 +12,7 @@ from mila import distributed
 from mila.data.clips import frames_needed
 from mila.losses import annotated, task_loss
 from mila.names import Precision
-from mila.video_model import Encoded, VideoModel
+from mila.video_model import Encoded, Targets, VideoModel
 from mila.weighting import Weighting
 
 
@@ -33,7 +33,7 @@ class BatchLosses(nn.Module):
         self.model, self.weigh, self.precision = model, weigh, precision
 
     def forward(
-        self, frames: Tensor, targets: Mapping[str, Tensor], views: Sequence[tuple[int, Encoded | None]]
+        self, frames: Tensor, targets: Targets, views: Sequence[tuple[int, Encoded | None]]
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Means over the views.
 
@@ -47,11 +47,11 @@ class BatchLosses(nn.Module):
         return torch.stack([*own.values(), self.weigh(losses)]).sum(), {**own, **watched}, losses
 
     def _view(
-        self, frames: Tensor, targets: Mapping[str, Tensor], offset: int, encoded: Encoded | None
+        self, frames: Tensor, targets: Targets, offset: int, encoded: Encoded | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         """The model's own losses, what it watches, and the tasks' losses, at one offset."""
         clips = frames[:, -frames_needed(offset, self.model.history) :]
-        predictions, own, watched = self._run(clips, offset, encoded)
+        predictions, own, watched = self._run(clips, offset, encoded, targets)
         tasks = [task.name for task in self.model.suite.tasks]
         losses: dict[str, Tensor] = {name: task_loss(name, predictions[name], targets[name]) for name in tasks}
         if distributed.world_size() > 1:
@@ -61,13 +61,15 @@ class BatchLosses(nn.Module):
             own, watched = ({name: losses.pop(name) for name in names} for names in (own, watched))
         return own, watched, losses
 
-    def _run(self, frames: Tensor, offset: int, encoded: Encoded | None) -> tuple[dict[str, Tensor], ...]:
+    def _run(
+        self, frames: Tensor, offset: int, encoded: Encoded | None, targets: Targets
+    ) -> tuple[dict[str, Tensor], ...]:
         """Predictions, the model's own losses, and what it watches."""
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             if encoded is not None:
-                predictions, own = self.model.training_encoded(frames, offset, encoded)
+                predictions, own = self.model.training_encoded(frames, offset, encoded, targets)
             else:
-                predictions, own = self.model.training_forward(frames, offset)
+                predictions, own = self.model.training_forward(frames, offset, targets)
             watched = self.model.watched()
         found = (predictions, own, watched)
         if self.precision == "float32":

@@ -20,7 +20,7 @@ from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
 from mila.errors import DivergedError
 from mila.metrics import SuiteSums
-from mila.video_model import VideoModel
+from mila.video_model import VideoModel, keeps_up
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ class SharedFrames:
     def _needed(self, offset: int) -> dict[tuple[str, int], tuple[str, int]]:
         """What the offset needs: by network and index in its clip, network and distance from the end."""
         length = frames_needed(offset, self._model.history)
+        if not keeps_up(type(self._model), "forward_encoded", "forward"):
+            return {}
         needed = self._model.encoded_frames(length, offset)
         return {(network, t): (network, length - 1 - t) for network, order in needed.items() for t in order}
 

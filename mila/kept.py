@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from mila.common.files import write_text
 from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
-from mila.video_model import Encoded, VideoModel
+from mila.video_model import Encoded, VideoModel, keeps_up
 
 _CHUNK = 16
 """Clips that are encoded at a time. Fixed, so that what is kept does not depend on where a run was interrupted."""
@@ -109,6 +110,21 @@ def _wanted(model: VideoModel) -> list[tuple[str, int]]:
     return sorted(wanted)
 
 
+def kept_bytes(model: VideoModel, height: int, width: int) -> int:
+    """Bytes that are kept of a clip of frames of `height` x `width` pixels; 0 for a model without such maps.
+
+    Only shapes are computed: of a model on the meta device, without numbers.
+    """
+    if not can_keep(model):
+        return 0
+    frame = torch.empty(1, 3, height, width, device="meta")
+    frames = Counter(network for network, _ in _wanted(model))
+    return sum(2 * x.numel() * n for network, n in frames.items() for x in model.encode_frames(network, frame))
+
+
 def can_keep(model: VideoModel) -> bool:
-    """Whether a model has a network whose maps can be kept."""
-    return bool(_wanted(model))
+    """Whether a model has a network whose maps can be kept, and is trained from them as it is from frames."""
+    is_current = keeps_up(type(model), "training_encoded", "training_forward") and keeps_up(
+        type(model), "forward_encoded", "forward"
+    )
+    return is_current and bool(_wanted(model))

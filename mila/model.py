@@ -23,7 +23,7 @@ from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.switches import Architecture, MimicryOptions
 from mila.tasks import Suite
-from mila.video_model import Encoded, Part, VideoModel
+from mila.video_model import Encoded, Part, Targets, VideoModel
 
 
 class MILA(VideoModel):
@@ -321,16 +321,22 @@ class MILA(VideoModel):
             return needed
         return {network: sorted({key, *needed.get(network, ())}) for network in ("slow", "fast")}
 
-    def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def training_forward(
+        self, clip: Tensor, offset: int, targets: Targets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predictions, and the losses of Eq. 3 on the keyframe."""
         if self.mimicry is None or not self.mimicry.begins:
             return self(clip, offset), {}
         self.check_clip(clip, offset)
         encoded = self.encode_clip(clip, self.training_frames(clip.shape[1], offset))
-        return self.training_encoded(clip, offset, encoded)
+        return self.training_encoded(clip, offset, encoded, targets)
 
     def training_encoded(
-        self, clip: Tensor, offset: int, encoded: Encoded
+        self,
+        clip: Tensor,
+        offset: int,
+        encoded: Encoded,
+        targets: Targets,  # noqa: ARG002
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See `VideoModel.training_encoded`."""
         self.check_clip(clip, offset)

@@ -18,9 +18,14 @@ Part = Literal["encoder", "propagation", "fusion", "decoders", "other"]
 Encoded = Mapping[tuple[str, int], tuple[Tensor, ...]]
 """What networks gave for frames of a clip: maps by (name of the network, index of the frame)."""
 
+Targets = Mapping[str, Tensor]
+"""Target maps of frames by task: `segmentation` int64 `[B, H, W]`, `depth` `[B, 1, H, W]`, `normals` `[B, 3, H, W]`, as
+`mila.tasks` lays down."""
+
 _ENCODERS = ("encoder", "encoders", "slow", "fast")
 
 
+@runtime_checkable
 class Stream(Protocol):
     """A model over a video, frame by frame."""
 
@@ -88,8 +93,19 @@ class VideoModel(nn.Module, ABC):
     def stream(self) -> Stream:
         """A fresh stream; its first frame is a keyframe. The model must be in eval mode for exact agreement."""
 
-    def training_forward(self, clip: Tensor, offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any."""
+    def training_forward(
+        self, clip: Tensor, offset: int, targets: Targets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Predictions as `forward` gives them, and the model's own losses by name (scalars), if it has any.
+
+        Args:
+            clip: see `forward`.
+            offset: likewise.
+            targets: of the clips' last frames, for losses of a model's own beside those of the tasks, which are
+                computed anyhow: of predictions on the way to the last ones, for one (`mila.losses.task_loss`). No
+                prediction may depend on them.
+        """
+        del targets  # of no use to a model without losses of its own
         return self(clip, offset), {}
 
     def set_progress(self, share: float, head_start: bool = False) -> None:
@@ -139,9 +155,10 @@ class VideoModel(nn.Module, ABC):
         return self.encoded_frames(length, offset)
 
     def training_encoded(
-        self, clip: Tensor, offset: int, encoded: Encoded
+        self, clip: Tensor, offset: int, encoded: Encoded, targets: Targets
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """As `training_forward`, with what the networks gave for the frames that `training_frames` names."""
+        del targets
         return self.forward_encoded(clip, offset, encoded), {}
 
     def encode_clip(self, clip: Tensor, frames: Mapping[str, Sequence[int]]) -> Encoded:
@@ -176,6 +193,21 @@ class VideoModel(nn.Module, ABC):
             )
         if clip.shape[1] <= offset:
             raise ValueError(f"a clip of {clip.shape[1]} frames has no keyframe {offset} frames before its last one")
+
+
+def keeps_up(model: type[VideoModel], encoded: str, whole: str) -> bool:
+    """Whether a class's method for encoded frames is at least as new as the one for whole clips.
+
+    An older one, of a class that it derives from, knows nothing of what the new one does.
+
+    Args:
+        model: the class.
+        encoded: name of the method that is given encoded frames.
+        whole: name of the method that is given whole clips.
+    """
+    order = model.__mro__
+    newest = [next(i for i, cls in enumerate(order) if name in vars(cls)) for name in (encoded, whole)]
+    return newest[0] <= newest[1]
 
 
 class FrameModel(VideoModel):

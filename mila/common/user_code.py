@@ -6,6 +6,7 @@ import hashlib
 import sys
 from functools import lru_cache
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 
 from mila.errors import UserError
@@ -31,5 +32,8 @@ def run_source(path: Path, source: bytes) -> ModuleType:
         exec(compile(source, str(path), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module.__name__]
-        raise UserError(f"{path} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        where = path if line is None else f"{path}, line {line}"
+        raise UserError(f"{where} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
     return module

@@ -53,7 +53,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     # fewer channels may all be dead by chance
     model = fake_model(MODELS[name][0], **MODELS[name][1], width=0.125).train()
     for offset in range(model.keyframe_interval):
-        predictions, own = model.training_forward(fake_video(offset + 1 + model.history), offset)
+        predictions, own = model.training_forward(fake_video(offset + 1 + model.history), offset, {})
         # Normals have unit length, so their squares teach nothing; a fixed direction does.
         torch.stack([*(p.square().sum() + p.sum() for p in predictions.values()), *own.values()]).sum().backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
@@ -76,7 +76,7 @@ def targets_of() -> dict[str, Tensor]:
 def test_every_weighting_teaches_every_task_of_every_model(name: str, weighting: WeightingName) -> None:
     model = fake_model(MODELS[name][0], **MODELS[name][1]).train()
     interval = model.keyframe_interval
-    predictions, _ = model.training_forward(fake_video(interval + model.history), interval - 1)
+    predictions, _ = model.training_forward(fake_video(interval + model.history), interval - 1, {})
     targets = targets_of()
     losses = {t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks}
     weigh = make_weighting(weighting, [t.name for t in NYUV2.tasks])
@@ -104,7 +104,7 @@ def test_a_tiny_training_overfits_two_clips_on_every_task(name: str) -> None:
     for step in range(60):
         offset = step % built.keyframe_interval
         clip = frames[:, : offset + 1 + built.history]
-        predictions, own = built.training_forward(clip, offset)
+        predictions, own = built.training_forward(clip, offset, {})
         losses = {t.name: task_loss(t.name, predictions[t.name], targets[t.name]) for t in NYUV2.tasks}
         history.append({name: loss.item() for name, loss in losses.items()})
         optimiser.zero_grad()

@@ -348,7 +348,7 @@ def test_a_map_of_one_cell_is_the_same_everywhere() -> None:
 @pytest.mark.parametrize("half", [True, False])
 def test_every_parameter_gets_a_gradient(half: bool) -> None:
     model = small(half_resolution=half).train()
-    predictions, losses = model.training_forward(torch.stack(frames(72, 96), 1), 0)
+    predictions, losses = model.training_forward(torch.stack(frames(72, 96), 1), 0, {})
     assert losses == {}
     task_loss("flow", predictions["flow"], torch.randn(2, 2, 72, 96)).backward()
     for name, parameter in model.named_parameters():

@@ -114,7 +114,7 @@ def test_what_all_tasks_share_is_found_once(kind: PropagationName) -> None:
 
 def test_frozen_flow_stays_and_the_rest_learns() -> None:
     model = slow_fast("flow", freeze_flow=True).train()
-    predictions, own = model.training_forward(fake_video(6), 4)
+    predictions, own = model.training_forward(fake_video(6), 4, {})
     torch.stack([*(p.sum() for p in predictions.values()), *own.values()]).sum().backward()
     flow = {n for n, _ in model.named_parameters() if "flownet" in n}
     assert flow

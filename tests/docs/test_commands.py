@@ -16,15 +16,19 @@ from typing import Any
 
 import nox
 import pytest
+from PIL import Image
 
 import noxfile
 from experiments.commands.run import main as run_grid
 from experiments.grids import find_grids
 from experiments.shipped import STUDY
+from mila.__main__ import main as use_model
 from mila.data.__main__ import main as run_data
 from tests.support.fake_files import write_plain
+from tests.support.fake_videos import fake_frames, write_video
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
 from tests.support.paths import ROOT
+from tests.support.saved_models import KEY, SMALL, small_mila, write_training
 
 Words = tuple[str, ...]
 NOT_RUN = {"env", "lock", "tests", "tests-browser", "tests-slurm"}
@@ -76,12 +80,12 @@ def replaced(words: Words) -> list[Words]:
 
 
 def kind_of(words: Words) -> str:
-    """Which test runs it: cluster, torchrun, data, costs, benchmark, records or runner."""
+    """Which test runs it: cluster, torchrun, data, model, benchmark, records or runner."""
     if words[0] == "torchrun":
         return "torchrun"
     assert words[0] == "python", f"a command that no test knows: {words}"
     if words[1] == "-m":
-        return "data" if words[2] == "mila.data" else "benchmark"
+        return {"mila.data": "data", "mila": "model"}.get(words[2], "benchmark")
     assert words[1] == "experiments/run.py", words
     if "--from-records" in words:
         return "records"
@@ -122,7 +126,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: what pages name as a user's own files lies there."""
     (site,) = blocks(ROOT / "docs" / "slurm.md", "toml")
     (tmp_path / "site.toml").write_text(site, encoding="utf-8")
-    (method,) = blocks(ROOT / "docs" / "your_own_method.md", "python")
+    method, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
     (tmp_path / "gated_keyframe.py").write_text(method, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -182,6 +186,19 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_trained_models_are_used(folder: Path) -> None:
+    write_training(folder / "results", small_mila(multi_frame=False), **SMALL, multi_frame=False)
+    write_video(folder / "drive.mp4", fake_frames(4))
+    (folder / "frames").mkdir()
+    for number, pixels in enumerate(fake_frames(3)):
+        Image.fromarray(pixels).save(folder / "frames" / f"{number}.png")
+    for where, words in those("model"):
+        assert use_model([KEY if word == "HASH" else word for word in words[3:]]) == 0, where
+    made = {"model.mila", "graphs", "programs", "predicted.mp4", "predicted", "each-segmentation.mkv"}
+    assert made < {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.slow
 def test_several_processes_share_a_training(folder: Path) -> None:
     for where, words in those("torchrun"):
         assert words[2] == "experiments/run.py", where
@@ -219,5 +236,5 @@ def test_what_needs_a_cluster_is_read(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_of_a_page_is_known() -> None:
     kinds = {kind_of(command.words) for _, command in all_commands()}
-    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster", "records"}
+    assert kinds == {"runner", "data", "model", "torchrun", "benchmark", "cluster", "records"}
     assert len(all_commands()) >= 30

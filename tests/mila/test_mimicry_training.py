@@ -107,8 +107,8 @@ def test_kept_maps_give_the_same_losses(clips: PackedClips, begun: bool, terms: 
         model.set_progress(0.6 if begun else 0.4, head_start=True)
         frames, _ = clips.batch([0, 1], offset, model.history)
         encoded = model.encode_clip(frames, model.training_frames(frames.shape[1], offset))
-        predictions, own = model.training_encoded(frames, offset, encoded)
-        expected, losses = model.training_forward(frames, offset)
+        predictions, own = model.training_encoded(frames, offset, encoded, {})
+        expected, losses = model.training_forward(frames, offset, {})
         assert set(own) == set(losses) == (set(terms) if begun else set())
         for name, loss in losses.items():
             torch.testing.assert_close(own[name], loss)

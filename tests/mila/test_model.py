@@ -63,7 +63,7 @@ def test_slow_and_fast_see_their_own_frames() -> None:
     assert calls == [("slow", 2), ("fast", 4)]  # batch 2: the keyframe; the last non-keyframe and the current frame
     calls.clear()
     with torch.no_grad():
-        model.training_forward(fake_video(6), 4)
+        model.training_forward(fake_video(6), 4, {})
     assert calls == [("slow", 2), ("fast", 6)]  # training runs the fast network on the keyframe as well
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from baselines.cross_stitch import CrossStitch
 from baselines.mtan import MTAN
@@ -21,12 +22,13 @@ from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.errors import StoppedError
 from mila.kept import KeptMaps, as_encoded, can_keep
+from mila.losses import task_loss
 from mila.model import MILA
 from mila.schedule import Part, Schedule
 from mila.tasks import NYUV2
 from mila.training import Callbacks, Checkpoint, train
 from mila.training_steps import Recipe
-from mila.video_model import VideoModel
+from mila.video_model import Targets, VideoModel
 
 HEAD = Part(epochs=2, batch=2, lr=2e-3, name="new layers", encoders="frozen")
 BODY = Part(epochs=1, batch=3, lr=1e-3, encoders="fixed_norm")
@@ -86,6 +88,25 @@ def test_kept_maps_give_the_predictions_of_the_whole_model(kind: str, clips: Pac
             )
             for task, prediction in expected.items():
                 torch.testing.assert_close(found[task], prediction, rtol=0, atol=0.02)  # half precision
+
+
+class _WithLosses(MultiTask):
+    """A loss of its own, of what its encoder gives; derived from a class that knows nothing of it."""
+
+    def training_forward(
+        self, clip: Tensor, offset: int, targets: Targets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        predictions = self(clip, offset)
+        return predictions, {"coarse_depth": task_loss("depth", predictions["depth"] + 1, targets["depth"])}
+
+
+def test_targets_reach_losses_of_a_models_own_while_its_encoder_is_frozen(clips: PackedClips, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = _WithLosses(NYUV2, 18, width=0.0625)
+    assert not can_keep(model)  # from kept maps the class above it would train without this loss
+    curve = train(model, clips, Recipe(Schedule((HEAD,)), 5), Checkpoint(tmp_path / "c.pt", "x"))
+    assert all(point["coarse_depth"] > 0 for point in curve)
+    assert any(point["coarse_depth"] != point["depth"] for point in curve)
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ def test_equal_weighting_is_adam_on_the_plain_sum(keyframes: bool, clips: Packed
         both = []
         for at in dict.fromkeys((offset, 0) if keyframes else (offset,)):
             frames, targets = clips.batch(indices, at, expected.history)
-            predictions, losses = expected.training_forward(frames, at)
+            predictions, losses = expected.training_forward(frames, at, {})
             for task in NYUV2.tasks:
                 losses[task.name] = task_loss(task.name, predictions[task.name], targets[task.name])
             both.append(losses | expected.watched())

@@ -241,7 +241,7 @@ def test_counting_leaves_the_model_as_it_was(counter: Convention | str) -> None:
     assert model.mimicry is not None
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert not any("relate" in vars(m) for m in model.modules())
-    model.training_forward(clip, 1)[0]["depth"].sum().backward()
+    model.training_forward(clip, 1, {})[0]["depth"].sum().backward()
 
 
 class _Own(FrameModel):

@@ -54,7 +54,7 @@ def test_training_sees_the_augmented_batch(clips: PackedClips, tmp_path: Path) -
     model = MultiTask(NYUV2, 18, width=0.0625).to(memory_format=torch.channels_last).train()
     indices, offset = batch_of(0, 6, 2, model.keyframe_interval, 5)
     frames, targets = augment(*clips.batch(indices, offset, model.history), NYUV2, "default", 5, 0)
-    predictions, _ = model.training_forward(frames, offset)
+    predictions, _ = model.training_forward(frames, offset, {})
     for task in NYUV2.tasks:
         assert curve[0][task.name] == task_loss(task.name, predictions[task.name], targets[task.name]).item()
     with pytest.raises(ValueError, match="unknown augmentation 'flip'"):
