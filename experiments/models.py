@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from traceback import extract_tb
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from mila.common.files import not_opened
+from mila.common.user_code import run_source
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -80,6 +80,11 @@ def label_of(name: str) -> str:
     return name if file is None else f"{file.name}:{_place(name)[1]}"
 
 
+def class_name_of(name: str) -> str:
+    """The class of a model, in its module or file."""
+    return _place(name)[1]
+
+
 def _place(name: str) -> tuple[str, str]:
     """Module or file, and class. A model in a user's file is called `PATH.py:Class`."""
     if name in _MODELS:
@@ -100,24 +105,26 @@ def _class_of(name: str) -> type[VideoModel]:
 
 
 @lru_cache(maxsize=16)
+def source_of(path: Path) -> bytes:
+    """What a user's Python file holds, as this process runs it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise not_opened(path, error) from error
+
+
+@lru_cache(maxsize=16)
 def load_file(path: Path) -> ModuleType:
     """Run a user's Python file as a module.
 
     Raises:
         UserError: it cannot be read or run.
     """
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        where = path if line is None else f"{path}, line {line}"
-        raise UserError(f"{where} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
-    return module
+    return run_source(path, source_of(path))
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from experiments.commands.run_grid import print_failures, try_methods, write_rep
 from experiments.commands.timed_text import how_it_ended, schedule
 from experiments.grids import find_grids
 from experiments.plan import Plan
+from experiments.profiles import PROFILES
 from experiments.reference.measure import measure_pace
 from experiments.reference.sizes import LADDER, find_sized
 from experiments.reference.timed_plan import TimedPlan, choose
@@ -39,6 +39,8 @@ LARGEST = 16 * 2**20
 _LONGEST = 7 * 24 * 60.0
 _OTHERS = ("dry_run", "report", "slurm", "wait", "status", "cancel", "retry_failed", "data_root")
 """Options that do not go with it: nothing is run, it is run elsewhere, or on real data, all of whose clips are used."""
+_CHANGES = ("method", "augmentation", "weights", "keyframe_interval", "data", "suite", "mode", "split")
+"""Options that make other stages than those that `--from-records` looks for."""
 
 
 def run_timed(options: Options, console: Console) -> int:
@@ -83,7 +85,7 @@ def run_timed(options: Options, console: Console) -> int:
     if summary.bad_input:
         return 2
     write_reports([plan], store, options, console)
-    _write_records(plan, store, options.results / "records", console)
+    _write_records(plan, store, options, console)
     console.print(how_it_ended(timed, store, time_is_up=bool(summary.stopped)))
     return int(bool(summary.failed or summary.skipped))
 
@@ -99,6 +101,8 @@ def _minutes(options: Options) -> float:
             "--minutes runs a grid on the embedded videos on this machine: leave "
             f"{', '.join(others)} out, or --minutes."
         )
+    if options.profile_file is not None:
+        raise UserError(f"--minutes takes a size of one of the suite's profiles: {', '.join(PROFILES)}.")
     if world_size() > 1:
         raise UserError("--minutes is for one GPU; leave torchrun out.")
     return minutes
@@ -124,13 +128,15 @@ def _plans_by_size(options: Options) -> Sequence[Plan]:
     return [plan for name in names for plan in plans_of(replace(options, profile=name))]
 
 
-def _write_records(plan: Plan, store: Store, folder: Path, console: Console) -> None:
+def _write_records(plan: Plan, store: Store, options: Options, console: Console) -> None:
     """Write what is finished into a file for `--from-records`."""
-    seeds = "-".join(map(str, plan.seeds))
-    path = folder / f"{plan.grid.name}-{plan.profile.name}-seed-{seeds}.tar.xz"
+    seeds, others = "-".join(map(str, plan.seeds)), [flag(name) for name in _CHANGES if name in options.given()]
+    path = options.results / "records" / f"{plan.grid.name}-{plan.profile.name}-seed-{seeds}.tar.xz"
+    if others:
+        console.print(f"No records are written: those are of a grid and a profile alone, without {' '.join(others)}.")
+        return
     if not any(store.state(stage) == "done" for stage in (plan.train_data, *plan.stages())):
         console.print("Nothing is finished, so there are no records.")
         return
-    folder.mkdir(parents=True, exist_ok=True)
     shipped = ship([plan], store, path, largest=LARGEST, partial=True)
     console.print(f"Records: {path.resolve()} ({shipped.stages} of them, {shipped.size / 1e6:.2f} MB)")

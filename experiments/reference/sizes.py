@@ -55,8 +55,3 @@ def find_sized(name: str) -> Profile | None:
     if found is None or found[1] not in PROFILES or int(found[2]) > 100:
         return None
     return sized(PROFILES[found[1]], int(found[2]))
-
-
-def usual(profile: Profile) -> Profile:
-    """The suite's profile of that name, as it is without further options; the profile itself where there is none."""
-    return PROFILES.get(profile.name) or find_sized(profile.name) or profile

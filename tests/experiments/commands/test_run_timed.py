@@ -78,6 +78,7 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, *seeds: int, percent: int = 100) ->
         (["--minutes", "9", "--part", "7"], "--part 7: reference has parts 1 to 4"),
         (["--minutes", "9", "--rows", "MTAN*"], "there is no row 'MTAN*'"),
         (["--minutes", "9", "--profile", "smoke-500"], "there is no profile 'smoke-500'"),
+        (["--minutes", "9", "--profile", "my.toml"], "--minutes takes a size of one of the suite's profiles: quick, "),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_measured(
@@ -134,6 +135,16 @@ def test_when_the_time_is_up_rows_that_are_done_count_and_the_rest_is_named(
     assert set(states.values()) == {"done"}
     about = json.loads(next(tmp_path.glob("store/train/*/stage.json")).read_text())
     assert about["command"] == ["--grid", "reference", "--part", "1", "--profile", "smoke-100"]
+
+
+@pytest.mark.slow
+def test_what_no_records_are_looked_for_of_is_not_written_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off(monkeypatch, 0)
+    assert main([*WORDS, "--minutes", "9", "--split", "val", "--results", str(tmp_path)]) == 0
+    assert "No records are written" in capsys.readouterr().out
+    assert not (tmp_path / "records").exists()
 
 
 @pytest.mark.slow

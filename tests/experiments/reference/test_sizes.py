@@ -9,8 +9,8 @@ import pytest
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of
 from experiments.grids import find_grids
-from experiments.profiles import PROFILES, REFERENCE, SMOKE
-from experiments.reference.sizes import LADDER, LEAST_SCORED, find_sized, sized, usual
+from experiments.profiles import REFERENCE, SMOKE
+from experiments.reference.sizes import LADDER, LEAST_SCORED, find_sized, sized
 from experiments.stages import Train
 from mila.errors import UserError
 from reports.provenance import about
@@ -52,7 +52,6 @@ def test_a_name_is_a_profile_on_the_command_line_and_on_pages() -> None:
     assert about(plan, {}).file_name == "reference1-smoke-50"
     (other,) = plans_of(Options(grid="reference", part=1, profile="smoke-50", augmentation="mtan"))
     assert about(other, {}).file_name == "reference1-smoke-50-augmentation-mtan"
-    assert all(usual(profile) is profile for profile in PROFILES.values())
     with pytest.raises(UserError, match="there is no profile 'smoke-101'"):
         plans_of(Options(grid="reference", profile="smoke-101"))
 

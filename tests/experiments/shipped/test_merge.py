@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import experiments.records
 import experiments.stages
 from experiments.collect import collect_rows
 from experiments.commands import merge as command
@@ -21,6 +20,7 @@ from experiments.shipped.archive import ABOUT, packed_members, read_archive
 from experiments.shipped.merge import merge
 from experiments.shipped.store import open_records
 from experiments.store import Store
+from mila.common.stored_files import checksum
 from mila.errors import UserError
 from tests.support.fake_records import shipped
 from tests.support.fake_results import fill, score_clips
@@ -92,7 +92,7 @@ def with_seconds(members: dict[str, bytes], name: str, seconds: float) -> dict[s
     """The members with another time in a record."""
     record = json.loads(members[name]) | {"seconds": seconds}
     del record["checksum"]
-    text = json.dumps({**record, "checksum": experiments.records.checksum(record)})
+    text = json.dumps({**record, "checksum": checksum(record)})
     return {**members, name: text.encode()}
 
 
