@@ -138,7 +138,7 @@ def test_when_the_time_is_up_rows_that_are_done_count_and_the_rest_is_named(
 
 
 @pytest.mark.slow
-def test_what_no_records_are_looked_for_of_is_not_written_as_such(
+def test_no_records_are_written_where_nothing_would_find_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut_off(monkeypatch, 0)
