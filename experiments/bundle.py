@@ -151,8 +151,11 @@ def _copy_suite(name: str, folder: Path) -> None:
     spec = find_spec(name)
     assert spec is not None
     assert spec.submodule_search_locations
-    hidden = shutil.ignore_patterns("__pycache__", ".*")
-    shutil.copytree(next(iter(spec.submodule_search_locations)), folder / name, ignore=hidden)
+    source = Path(next(iter(spec.submodule_search_locations)))
+    shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    licence = source.with_name("LICENSE")
+    if licence.is_file():  # of a repository; of an installed suite it lies elsewhere
+        shutil.copyfile(licence, folder / licence.name)
 
 
 def _copy_package(package: Distribution, folder: Path) -> None:

@@ -48,7 +48,13 @@ def fake(folder: Path, name: str, *, wheel: str, files: str = "") -> Distributio
 def test_it_is_small_and_holds_what_a_run_needs(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert 5_000_000 < sum(path.stat().st_size for path in files) < LARGEST == 30_000_000
-    for name in ("experiments/run.py", "rich/console.py", "cityscapesscripts/helpers/labels.py", "jinja2/__init__.py"):
+    for name in (
+        "LICENSE",
+        "experiments/run.py",
+        "rich/console.py",
+        "cityscapesscripts/helpers/labels.py",
+        "jinja2/__init__.py",
+    ):
         assert (folder / name).is_file()
     assert (folder / "mila" / "carried" / "street-resnet18.pt").is_file()
     assert list(folder.glob("rich-*.dist-info/**/LICENSE*"))
