@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from mila.errors import UserError
 from mila.video import video_file
@@ -229,3 +233,60 @@ def test_frames_do_not_stay_in_memory_until_garbage_is_collected(tmp_path: Path)
         assert gc.collect() < 20
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi", ".ts"])
+def test_no_damage_is_more_than_a_sentence(tmp_path: Path, ending: str) -> None:
+    """Bytes that are changed, cut out or cut off, anywhere."""
+    encoder = {".avi": "mpeg4", ".ts": "mpeg2video"}.get(ending, "libx264")
+    content = write_video(
+        tmp_path / f"a{ending}", fake_frames(20, 64, 96), encoder=encoder, pixels="yuv420p"
+    ).read_bytes()
+    random, path = np.random.default_rng(0), tmp_path / f"b{ending}"
+    outcomes = set()
+    for number in range(150):
+        damaged, place = bytearray(content), random.integers(len(content))
+        if number % 3 == 0:
+            damaged[place:] = b""
+        elif number % 3 == 1:
+            damaged[place : place + random.integers(1, 300)] = b""
+        else:
+            for place in random.integers(0, len(content), 12):
+                damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            with open_frames(path) as frames:
+                found = list(frames)
+        except UserError:
+            outcomes.add("refused")
+            continue
+        assert len({frame.pixels.shape for frame in found}) == 1
+        assert all(later.time > earlier.time for earlier, later in pairwise(found))
+        outcomes.add("problems" if frames.problems else "whole")
+    assert outcomes >= {"refused", "problems"}
+
+
+class _WithLateStream:
+    """A container in which another stream begins after three packets: PyAV fails there, once, with an IndexError."""
+
+    def __init__(self, real: InputContainer) -> None:
+        self._real, self._is_first = real, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def demux(self, stream: VideoStream) -> Iterator[Any]:
+        for number, packet in enumerate(self._real.demux(stream)):
+            yield packet
+            if self._is_first and number == 2:
+                self._is_first = False
+                raise IndexError("list index out of range")
+
+
+def test_a_stream_that_begins_later_does_not_end_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mkv", fake_frames(8))
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *words, **more: _WithLateStream(real(*words, **more)))
+    with open_frames(path) as frames:
+        assert [int(frame.pixels[0, 0, 0]) for frame in frames] == [5 * t for t in range(8)]
+    assert frames.problems == []
