@@ -73,14 +73,14 @@ def read_training(folder: Path) -> tuple[Description, str]:
     record = _object_of(folder / "record.json", folder)
     if record.pop("checksum", None) != checksum(record):
         raise _damaged(folder / "record.json", folder)
-    files = record.get("files", {})
-    if DESCRIPTION not in files:
+    digests = _digests(record, folder)
+    if DESCRIPTION not in digests:
         raise UserError(
             f"{folder} was trained before trainings kept what builds their model again; delete it and run its command "
             "again."
         )
     for name in (DESCRIPTION, METHOD):
-        if name in files and _digest_of(folder / name, folder) != files[name]["sha256"]:
+        if name in digests and _digest_of(folder / name, folder) != digests[name]:
             raise _damaged(folder / name, folder)
     try:
         description = description_from_json(_object_of(folder / DESCRIPTION, folder))
@@ -89,11 +89,21 @@ def read_training(folder: Path) -> tuple[Description, str]:
             f"{folder / DESCRIPTION} cannot be used ({error}); use the version of the suite that wrote it, or delete "
             f"{folder} and run again."
         ) from error
-    if description.is_own and description.digest != files.get(METHOD, {}).get("sha256"):
+    if description.digest != digests.get(METHOD):
         raise _damaged(folder / METHOD, folder)
     made: dict[str, Any] = {name: record[name] for name in ("finished", "seconds", "environment") if name in record}
     about = replace(description, provenance={**description.provenance, **made})
-    return about, files[WEIGHTS]["sha256"]
+    return about, digests[WEIGHTS]
+
+
+def _digests(record: dict[str, Any], folder: Path) -> dict[str, str]:
+    """SHA-256 of a training's files, as its record says, by name."""
+    try:
+        digests = {str(name): str(about["sha256"]) for name, about in record["files"].items() if "sha256" in about}
+        digests[WEIGHTS]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _damaged(folder / "record.json", folder) from error
+    return digests
 
 
 def _digest_of(path: Path, folder: Path) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mila.errors import UserError
 from mila.streaming.description import Description
 from mila.streaming.saved import open_model
 
@@ -26,7 +28,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def open_run(options: argparse.Namespace) -> tuple[VideoModel, Description]:
-    """The model that the options name, and what it is; see `mila.streaming.saved.open_model`."""
-    path = Path(options.run)
-    run, name = (path, None) if path.is_file() or (path / "stage.json").is_file() else (options.results, options.run)
-    return open_model(run, name, code=options.code, trust_code=options.trust_code)
+    """The model that the options name, and what it is; see `mila.streaming.saved.open_model`.
+
+    Raises:
+        UserError: see there; or `RUN` is neither a file nor a hash.
+    """
+    path, given = Path(options.run), {"code": options.code, "trust_code": options.trust_code}
+    if path.is_file() or (path / "stage.json").is_file():
+        return open_model(path, **given)
+    if not re.fullmatch("[0-9a-f]+", options.run):
+        raise UserError(
+            f"{options.run} is neither a file nor a hash; give a file of `mila export`, or a training's hash."
+        )
+    return open_model(options.results, options.run, **given)

@@ -66,6 +66,8 @@ def test_what_cannot_be_exported_is_said(
     assert "both say x; give each a folder" in said(KEY, "--onnx", "x", "--torch-export", "x")
     assert "full is there already; give the name of a new folder" in said(KEY, "--onnx", str(tmp_path / "full"))
     assert "has no stage 'ff'" in said("ff", "x", *results)
+    assert "modle.mila is neither a file nor a hash; give a file of `mila export`" in said("modle.mila", "x")
+    assert "none is neither a folder of results nor a file" in said(KEY, "x", "--results", "none")
     assert "read it first, and if you trust it, give trust_code=True (--trust-code)." in said(KEY, "x", *results)
     out = tmp_path / "out"
     assert main(["export", KEY, str(out), "--trust-code", *results]) == 0

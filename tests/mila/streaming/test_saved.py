@@ -114,6 +114,12 @@ def test_runs_that_cannot_be_built_again_are_said(tmp_path: Path) -> None:
     path.write_text(json.dumps({**record, "checksum": checksum(record)}))
     with pytest.raises(UserError, match="was trained before trainings kept what builds their model again; delete it"):
         describe(tmp_path, KEY)
+    wrong: list[Any] = [{}, {"model.pt": 3}, [], {DESCRIPTION: {}}]
+    for files in wrong:
+        odd = {**record, "files": files}
+        path.write_text(json.dumps({**odd, "checksum": checksum(odd)}))
+        with pytest.raises(UserError, match="record.json is not what was written there; delete"):
+            describe(tmp_path, KEY)
     path.unlink()
     with pytest.raises(UserError, match="is a training that is not finished; run its command again, which continues"):
         describe(tmp_path, KEY)
