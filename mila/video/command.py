@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # `--help` needs no PyTorch
     from mila.streaming.optimise import Optimised
     from mila.video.frames import Frame, Frames
     from mila.video.outputs import Outputs, Wanted
+    from mila.video.predict import Prediction
     from mila.video_model import VideoModel
 
 ABOUT = "run a trained model along a video, a folder of images or a camera"
@@ -151,10 +152,14 @@ def _predict(
     from mila.video.predict import predict_video
 
     pace, start = _Pace(model.keyframe_interval), time.perf_counter()
-    with progress_bar("predict", console) as progress, Behind() as behind:
+    with progress_bar("predict", console) as progress, Behind() as writing, Behind() as drawing:
+
+        def draw(prediction: Prediction) -> None:
+            writing.call(outputs.write, outputs.draw(prediction))
+
         try:
             for prediction in predict_video(model, frames, description.height, description.width, device):
-                behind.call(outputs.write, prediction)
+                drawing.call(draw, prediction)
                 pace.model.append(prediction.seconds)
                 done = len(pace.model)
                 progress(done, None if total is None else max(total, done))
