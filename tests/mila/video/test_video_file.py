@@ -6,7 +6,7 @@ import gc
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from mila.errors import UserError
 from mila.video import video_file
+from mila.video.ahead import Ahead
 from mila.video.source import open_frames
 from mila.video.video_file import upright
 from tests.support.fake_videos import cut, fake_frames, tag_matrix, write_video
@@ -186,6 +187,17 @@ def test_a_camera_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.platform", "plan9")
     with pytest.raises(UserError, match="^on plan9 no camera is known by its number"):
         open_frames("camera")
+
+
+@pytest.mark.skipif("lavfi" not in av.formats_available, reason="this PyAV has no made-up camera")
+def test_a_source_without_an_end_goes_on_until_nobody_reads() -> None:
+    """FFmpeg's test picture in place of a camera."""
+    with video_file.VideoFile("testsrc=size=64x48:rate=10", "lavfi", live=True) as camera, Ahead(camera) as frames:
+        found = list(islice(frames, 25))
+    assert camera.count is None
+    assert [frame.time for frame in found] == [Fraction(n, 10) for n in range(25)]
+    assert found[0].pixels.shape == (48, 64, 3)
+    assert camera.problems == []
 
 
 def test_a_build_without_cameras_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
