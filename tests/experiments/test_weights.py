@@ -77,6 +77,8 @@ def test_what_a_folder_lacks_or_has_twice_is_said(folder: Path, save: Save) -> N
 def test_what_is_no_folder_is_said(folder: Path) -> None:
     with pytest.raises(UserError, match="--weights gone does not exist; give the folder that holds the weights"):
         replace_weights(SMOKE, "gone")
+    with pytest.raises(UserError, match="does not exist"):
+        replace_weights(SMOKE, "x" * 300)
     with pytest.raises(UserError, match="is a file; give the folder that holds the weights"):
         replace_weights(SMOKE, str(folder / "rooms-resnet18.pt"))
 
@@ -168,7 +170,6 @@ def test_what_torchvision_would_download_is_that_wherever_it_lies(
     )
 
 
-@pytest.mark.slow
 def test_a_trained_model_does_not_need_what_it_started_from(folder: Path, tmp_path: Path) -> None:
     plan = smoke_plan(profile=replace_weights(replace(SMOKE, encoder=one_part(epochs=1)), str(folder)))
     score = {row.label: row for row in plan.rows}["D101-MultiTask"].evaluations[0][0]
