@@ -17,6 +17,7 @@ from typing import Any
 import nox
 import pytest
 import torch
+from PIL import Image
 
 import noxfile
 from experiments.commands.run import main as run_grid
@@ -27,6 +28,7 @@ from mila.__main__ import main as use_model
 from mila.backbone import DeepLabResNet
 from mila.data.__main__ import main as run_data
 from tests.support.fake_files import write_plain
+from tests.support.fake_videos import fake_frames, write_video
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
 from tests.support.paths import ROOT
 from tests.support.saved_models import KEY, SMALL, small_mila, write_training
@@ -197,9 +199,14 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
 @pytest.mark.slow
 def test_trained_models_are_used(folder: Path) -> None:
     write_training(folder / "results", small_mila(multi_frame=False), **SMALL, multi_frame=False)
+    write_video(folder / "drive.mp4", fake_frames(4))
+    (folder / "frames").mkdir()
+    for number, pixels in enumerate(fake_frames(3)):
+        Image.fromarray(pixels).save(folder / "frames" / f"{number}.png")
     for where, words in those("model"):
         assert use_model([KEY if word == "HASH" else word for word in words[3:]]) == 0, where
-    assert {"model.mila", "graphs", "programs"} < {path.name for path in folder.iterdir()}
+    made = {"model.mila", "graphs", "programs", "predicted.mp4", "predicted", "each-segmentation.mkv"}
+    assert made < {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.slow
