@@ -10,10 +10,12 @@ from experiments.commands.options import Options
 from experiments.grids import find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import check_labels, own_row
+from experiments.own_profile import LARGEST_INTERVAL, find_profile
 from experiments.plan import CONSTANT, Plan, make_plan
-from experiments.profiles import PROFILES, Profile
+from experiments.profiles import Profile
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
 from experiments.stages import Stage, in_order
+from experiments.weights import replace_weights
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -62,6 +64,7 @@ def plans_of(options: Options) -> list[Plan]:
     grids, data = find_grids(str(options.grid)), _data(options)
     if data is not None:
         grids = _about(grids, data, options)
+    _check_interval(grids, options)
     methods = tuple(own_row(path) for path in options.method or ())
     for grid in grids:
         check_labels([*(row.label for row in grid.rows), CONSTANT], methods)
@@ -69,12 +72,28 @@ def plans_of(options: Options) -> list[Plan]:
 
 
 def _profile(options: Options) -> Profile:
-    if options.profile not in PROFILES:
-        raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
-    profile = PROFILES[options.profile]
+    usual = profile = find_profile(options.profile)
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
-    return profile if options.weights is None else replace(profile, weights={}, flow_weights=None)
+    if options.weights is not None:
+        profile = replace_weights(profile, options.weights)
+    if options.keyframe_interval is not None:
+        profile = replace(profile, keyframe_interval=options.keyframe_interval)
+    return usual if profile is usual else replace(profile, usual=usual)
+
+
+def _check_interval(grids: Sequence[Grid], options: Options) -> None:
+    """See that the K that was asked for can be, and is that of any row."""
+    interval = options.keyframe_interval
+    if interval is None:
+        return
+    if not 1 <= interval <= LARGEST_INTERVAL:
+        raise UserError(f"--keyframe-interval takes a whole number from 1 to {LARGEST_INTERVAL}.")
+    if all(grid.at(interval) is grid for grid in grids):
+        raise UserError(
+            f"every row of {options.grid} that has a keyframe interval has one of its own, which is part of what it "
+            "is; leave --keyframe-interval out."
+        )
 
 
 def _data(options: Options) -> DataName | None:

@@ -4,6 +4,7 @@ python experiments/run.py --list
 python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
+python experiments/run.py --grid table1 --profile my_profile.toml
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
 
@@ -103,7 +104,7 @@ def _verify(options: Options, name: str, console: Console) -> int:
         stages = [stage for stage in planned if stage.key == folder.name]
         if stages:
             break
-        changed = changed or what_changed(folder, planned, store)
+        changed = changed or what_changed(folder, planned, store, recorded.profile_file)
     if changed and not stages and not options.recipe():
         raise UserError(f"{folder.name} cannot be recomputed, for since then have changed: {changed}; run it anew.")
     return store_commands.verify(folder.name, stages, store, find_device(options.device), console)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of
+from experiments.own_profile import copied_text
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
@@ -79,13 +80,7 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     # what is wrong is said before anything is written
     try_methods(plans_of(options), options.rows, Store(options.store), "cpu", console)
     stages_of(options)
-    code, methods = snapshot(submissions.code, list(options.method or ()))
-    options = replace(
-        options,
-        results=options.results.absolute(),
-        data_root=None if options.data_root is None else options.data_root.absolute(),
-        method=tuple(methods) or None,
-    )
+    code, options = _copied(options, submissions)
     store = Store(options.store)
     stages = stages_of(options)
     todo = [stage for stage in stages if store.state(stage) != "done"]
@@ -121,6 +116,22 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
         words = "" if options.results == Path("results").absolute() else f" --results {options.results}"
         console.print(f"See it with --status{words}, end it with --cancel, get the report with --wait.")
     return name
+
+
+def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
+    """A copy of the code and of the user's files, and the options that run these, wherever they are typed."""
+    methods, own_profile = list(options.method or ()), options.profile_file
+    profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
+    code, copies = snapshot(submissions.code, methods, profile)
+    options = replace(
+        options,
+        results=options.results.absolute(),
+        data_root=None if options.data_root is None else options.data_root.absolute(),
+        method=tuple(copies[: len(methods)]) or None,
+        profile=options.profile if profile is None else str(copies[-1]),
+        weights=options.weights_place,
+    )
+    return code, options
 
 
 def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[int, int]:

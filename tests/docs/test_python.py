@@ -11,6 +11,7 @@ import torch
 import mila
 from mila.__main__ import main
 from mila.data.clips import normalise
+from tests.support.fake_videos import fake_frames, write_video
 from tests.support.pages import PAGES, blocks, name_of
 from tests.support.paths import ROOT
 from tests.support.saved_models import KEY, small_mila, write_training
@@ -25,6 +26,7 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     if page == USE:
         write_training(tmp_path / "results", small_mila())
+        write_video(tmp_path / "drive.mp4", fake_frames(4))
         assert main(["export", KEY, "--onnx", "graphs"]) == 0
     torch.manual_seed(0)
     values: dict[str, Any] = {"__name__": "page"}
