@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from mila.common.python_files import load_file
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -96,24 +95,6 @@ def _class_of(name: str) -> type[VideoModel]:
     if not (isinstance(model, type) and issubclass(model, VideoModel)):
         raise UserError(f"{place} has no class {attribute!r} that is a mila.video_model.VideoModel; define one.")
     return model
-
-
-@lru_cache(maxsize=16)
-def load_file(path: Path) -> ModuleType:
-    """Run a user's Python file as a module.
-
-    Raises:
-        UserError: it cannot be read or run.
-    """
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{path} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
-    return module
 
 
 @lru_cache(maxsize=64)

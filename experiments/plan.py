@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.grids.grid import Grid, InitialWeights, Row
 from experiments.models import DEPTHS, WEIGHTS, accepted, follows_motion, is_mila
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split, world_of
+from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
 from experiments.stages import (
     Arguments,
     Attend,
@@ -97,6 +97,22 @@ class Plan:
         return self.test_data.source.suite
 
     @property
+    def own_data(self) -> bool:
+        """Whether the data are the user's own, see `Source.is_own`: nothing printed or counted elsewhere is of them."""
+        return self.test_data.source.is_own
+
+    @property
+    def has_usual_suite(self) -> bool:
+        """Whether the tasks are those that a run has where nobody asks for others."""
+        source = self.test_data.source
+        return self.own_data or self.suite == usual_suite(self.grid, source.name)
+
+    @property
+    def costed_suite(self) -> Suite:
+        """The tasks and the size that costs are counted at: the paper's, or those of the user's own data."""
+        return self.suite if self.own_data else self.grid.suite
+
+    @property
     def embedded(self) -> bool:
         """Whether the data are procedural worlds (True) or a real data set."""
         return self.test_data.source.name in EMBEDDED
@@ -117,13 +133,14 @@ class Plan:
 def make_plan(
     grid: Grid,
     profile: Profile,
-    data: DataName,
+    data: str,
     *,
     mode: ClipMode,
     suite: Suite | None = None,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
     split: Split | None = None,
+    file: Path | None = None,
 ) -> Plan:
     """Lay out all stages of a grid.
 
@@ -136,6 +153,7 @@ def make_plan(
         seeds: every training and its evaluations once a seed.
         root: folder of a real data set.
         split: what is scored: `test`, or `val` for choosing settings; None for the grid's.
+        file: the user's file that reads the data; then `suite` is needed, too.
 
     Raises:
         UserError: the data cannot be found, or have no clips that are long enough.
@@ -145,7 +163,7 @@ def make_plan(
     embedded = data in EMBEDDED
     clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
     stride = profile.stride if embedded else 1
-    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root)
+    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root, file)
     length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
@@ -166,7 +184,7 @@ def _longest(source: Source, at_least: int) -> int:
     return at_least
 
 
-def usual_suite(grid: Grid, data: DataName) -> Suite:
+def usual_suite(grid: Grid, data: str) -> Suite:
     """The paper's tasks, or what stands in for them on an embedded world."""
     return grid.suite if grid.suite in SUITES_OF[data] or grid.stand_in is None else grid.stand_in
 
@@ -189,9 +207,14 @@ class _RowMaker:
             row.label,
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
-            Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
+            Measure(f"cost of {row.label}", row.model, arguments(**paper), self._costed_suite()),
             tuple(self._visuals(row, trains[0], offsets)),
         )
+
+    def _costed_suite(self) -> Suite:
+        """See `Plan.costed_suite`."""
+        source = self.test_data.source
+        return source.suite if source.is_own else self.grid.suite
 
     def _visuals(self, row: Row, train: Train, interval: int) -> Iterator[Visual]:
         """What the grid keeps to be looked at, of a model that has it."""
@@ -277,7 +300,7 @@ class _RowMaker:
 
     def _named(self, weights: str) -> str:
         """The weights' name, with the world in it whose scenes are like those of the data."""
-        return weights.format(world=world_of(self.test_data.source.suite))
+        return weights.format(world=self.test_data.source.world)
 
     def _pretraining(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
@@ -314,6 +337,6 @@ class _RowMaker:
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world = world_of(shown.suite)
+        world: DataName = shown.world
         source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, self.profile.stride)
         return Data(f"flow {world} {split}", source, 2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from experiments.grids.grid import Row
 from experiments.models import DEPTHS, WEIGHTS, is_mila
-from experiments.plan import Plan, usual_suite
+from experiments.plan import Plan
 from experiments.profiles import PROFILES, Profile
 from experiments.stages import Train, in_order
 from mila.carried import find_weights
@@ -109,12 +109,12 @@ def options_given(plan: Plan) -> list[str]:
 
 def unusual(plan: Plan) -> list[str]:
     """Those of the options that make all rows others than the paper's."""
-    p, source = plan.profile, plan.test_data.source
+    p, source, suite = plan.profile, plan.test_data.source, plan.suite.name
     known = PROFILES.get(p.name, p)
     usual = {
         "--augmentation": (p.augmentation, known.augmentation),
         "--weights": tuple("the profile's" if one.weights else "none" for one in (p, known)),
-        "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
+        "--suite": (suite, suite if plan.has_usual_suite else ""),
         "--split": (source.split, plan.grid.split),
     }
     return [f"{option} {value}" for option, (value, default) in usual.items() if value != default]

@@ -74,13 +74,7 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
     stages_of(options)  # what is wrong is said before anything is written
-    code, methods = snapshot(submissions.code, list(options.method or ()))
-    options = replace(
-        options,
-        results=options.results.absolute(),
-        data_root=None if options.data_root is None else options.data_root.absolute(),
-        method=tuple(methods) or None,
-    )
+    code, options = _copied(options, submissions)
     store = Store(options.store)
     stages = stages_of(options)
     todo = [stage for stage in stages if store.state(stage) != "done"]
@@ -114,6 +108,23 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
         words = "" if options.results == Path("results").absolute() else f" --results {options.results}"
         console.print(f"See it with --status{words}, end it with --cancel, get the report with --wait.")
     return name
+
+
+def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
+    """A copy of the code and of the user's files, and the options that run these, wherever they are typed."""
+    methods, data = list(options.method or ()), options.data_file
+    code, copies = snapshot(submissions.code, list(options.own_files))
+    root = options.data_root
+    if root is None and data is not None:
+        root = data.absolute().parent  # the default, which the copy's own folder is not
+    options = replace(
+        options,
+        results=options.results.absolute(),
+        data_root=None if root is None else root.absolute(),
+        method=tuple(copies[: len(methods)]) or None,
+        data=options.data if data is None else str(copies[-1]),
+    )
+    return code, options
 
 
 def _submit_waiting(submission: Submission, submissions: Submissions) -> tuple[int, int]:

@@ -28,7 +28,6 @@ from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from mila.tasks import SUITES
 from mila.video_model import VideoModel
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ def picture_indices(clips: int, pictures: int) -> list[int]:
 def _measure(stage: Measure, _store: Store, _attempt: Attempt) -> dict[str, Any]:
     from mila.cost.conventions import PUBLISHED, count
 
-    suite = SUITES[stage.suite]
+    suite = stage.suite
     with torch.device("meta"):  # counting needs shapes, not half a gigabyte of numbers
         model = build(stage.model, suite, dict(stage.arguments))
     cost = count(model, suite.height, suite.width, PUBLISHED)

@@ -1,8 +1,8 @@
-"""A copy of the suite's code and of users' method files, so that jobs run the code as it was when they were submitted.
+"""A copy of the suite's code and of users' own files, so that jobs run the code as it was when they were submitted.
 
 <folder>/<digest>/          one copy for all submissions of the same code by a user; its files are read-only
     mila/ baselines/ experiments/ reports/
-    methods/<digest>/<file>
+    methods/<digest>/<file>      of methods and of data sets
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from mila.errors import UserError
 _PACKAGES = ("mila", "baselines", "experiments", "reports")
 
 
-def snapshot(folder: Path, methods: list[Path]) -> tuple[Path, list[Path]]:
+def snapshot(folder: Path, own: list[Path]) -> tuple[Path, list[Path]]:
     """Copy the code into `folder`, unless this very code lies there already.
 
     Args:
         folder: of all copies.
-        methods: users' files.
+        own: users' files, of methods and of data sets.
 
     Returns:
-        The copy, and the copies of `methods` in it.
+        The copy, and the copies of `own` in it.
 
     Raises:
         UserError: the copy was changed since, or cannot be written.
     """
     files = {f"{package}/{name}": data for package in _PACKAGES for name, data in _package(package).items()}
     copies = []
-    for method in methods:
-        data = method.read_bytes()
-        name = f"methods/{hashlib.sha256(data).hexdigest()[:16]}/{method.name}"
+    for path in own:
+        data = path.read_bytes()
+        name = f"methods/{hashlib.sha256(data).hexdigest()[:16]}/{path.name}"
         files[name] = data
         copies.append(name)
     target = folder / _digest(files)
