@@ -20,6 +20,6 @@ class LostRankError(Exception):
     """Another process of the training has ended, or does not answer any more."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error that says anything, or else its kind."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

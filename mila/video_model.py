@@ -25,6 +25,7 @@ Targets = Mapping[str, Tensor]
 _ENCODERS = ("encoder", "encoders", "slow", "fast")
 
 
+@runtime_checkable
 class Stream(Protocol):
     """A model over a video, frame by frame."""
 

@@ -9,11 +9,13 @@ from rich.console import Console
 
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of_plans
+from experiments.models import file_of
 from experiments.plan import Plan
 from experiments.runner import process_group
 from experiments.runner.launch import Summary, launch
 from experiments.runner.rank_environment import rank, world_size
 from experiments.runner.stage_functions import join_training
+from experiments.runner.trial import try_method
 from experiments.runner.workers import default_jobs, find_device, use_one_thread
 from experiments.stages import Stage, Train
 from experiments.store import Store
@@ -38,6 +40,8 @@ def run_grid(options: Options, console: Console) -> int:
     if rank() > 0:
         _follow(stages, store, device)
         return 0
+    if not options.report:
+        try_methods(plans, options.rows, store, device, console)
     summary = _run_stages(stages, store, device, options, console)
     if summary.bad_input:
         return 2
@@ -53,6 +57,31 @@ def count_costs(options: Options) -> int:
     from experiments.commands import costs  # plotting libraries, see `write_reports`
 
     return costs.main(["--results", str(options.results), "--profile", options.profile])
+
+
+def try_methods(plans: Sequence[Plan], rows: Sequence[str] | None, store: Store, device: str, console: Console) -> None:
+    """Try the methods of the user's own that are yet to be trained, once for each table's tasks.
+
+    Raises:
+        UserError: what is wrong with one.
+    """
+    tried = set[tuple[str, str]]()
+    for plan in plans:
+        for row in plan.rows:
+            train = row.evaluations[0][0].train
+            what = (train.model, plan.suite.name)
+            if file_of(train.model) is None or what in tried or not (rows is None or row.label in rows):
+                continue
+            if all(store.state(each[0].train) == "done" for each in row.evaluations):
+                continue
+            tried.add(what)
+            try_method(train, row.measure, device)
+            console.print(
+                f"{row.label} was tried on the tasks of {plan.suite.name}: it can be built, started, trained at every "
+                "offset, streamed and counted.",
+                markup=False,
+                highlight=False,
+            )
 
 
 def _follow(stages: Sequence[Stage], store: Store, device: str) -> None:

@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.options import Options
-from experiments.commands.plans import stages_of
+from experiments.commands.plans import plans_of, stages_of
+from experiments.commands.run_grid import try_methods
+from experiments.runner.workers import find_device
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
@@ -73,7 +75,9 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
-    stages_of(options)  # what is wrong is said before anything is written
+    # what is wrong is said before anything is written
+    try_methods(plans_of(options), options.rows, Store(options.store), find_device("cpu"), console)
+    stages_of(options)
     code, options = _copied(options, submissions)
     store = Store(options.store)
     stages = stages_of(options)

@@ -37,9 +37,8 @@ def load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(
-            f"{path} cannot be run as Python ({type(error).__name__}: {error}{line_of(path, error)}); mend it."
-        ) from error
+        where = f"{path}{line_of(path, error)}"
+        raise UserError(f"{where} cannot be run as Python ({type(error).__name__}: {error}); mend it.") from error
     finally:
         _loading.discard(path)
     return module
@@ -47,5 +46,6 @@ def load_file(path: Path) -> ModuleType:
 
 def line_of(path: Path, error: BaseException) -> str:
     """Where in the file an error was raised: `, line 12`; empty where it was elsewhere."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f", line {frames[-1].lineno}" if frames else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return "" if line is None else f", line {line}"

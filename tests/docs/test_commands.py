@@ -122,7 +122,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: what pages name as a user's own files lies there."""
     (site,) = blocks(ROOT / "docs" / "slurm.md", "toml")
     (tmp_path / "site.toml").write_text(site, encoding="utf-8")
-    (method,) = blocks(ROOT / "docs" / "your_own_method.md", "python")
+    method, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
     (tmp_path / "gated_keyframe.py").write_text(method, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -24,7 +24,7 @@ from tests.support.paths import ROOT
 def example(tmp_path: Path) -> Path:
     """The file that the page shows, in a folder with a space."""
     page = ROOT / "docs" / "your_own_method.md"
-    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    code, _ = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     path = tmp_path / "my methods" / "gated_keyframe.py"
     path.parent.mkdir()
     path.write_text(code, encoding="utf-8")
