@@ -26,7 +26,6 @@ from mila.data.packed import PackedClips, is_packed_store
 from mila.data.readers.checks import check_folder
 from mila.data.readers.file_names import LABELLED, MTAN_LABELS
 from mila.data.readers.nyuv2_raw import has_raw_video
-from mila.data.readers.plain_files import SPLITS, has_video
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2_40, SUITES, Suite
 
@@ -167,6 +166,7 @@ def _recognise(root: Path) -> Layout:
 
 def _recognise_plain(root: Path) -> Layout:
     from mila.data.readers.nyuv2_folders import suites_in
+    from mila.data.readers.plain_files import SPLITS, has_video
 
     splits = tuple(split for split in SPLITS if (root / f"{split}.txt").is_file())
     suites = suites_in(root) or (NYUV2,)  # without targets, its reader says what is missing
