@@ -221,6 +221,25 @@ class Store:
         write_json(folder / "record.json", {**record, "checksum": checksum(record)})
         (folder / "progress.json").unlink(missing_ok=True)
 
+    def drop_files(self, stage: Stage, names: Sequence[str]) -> None:
+        """Delete files of a finished stage; its record says so first, under `dropped`, and is no longer about them.
+
+        Raises:
+            FileNotFoundError: the stage is not finished.
+            DamagedRecordError: the record is not what was written.
+        """
+        record = self.record(stage)
+        dropped = [*record.result.get("dropped", ()), *(name for name in names if name in record.files)]
+        about = {
+            "files": {name: file for name, file in record.files.items() if name not in names},
+            "seconds": record.seconds,
+            "finished": record.finished,
+            "environment": record.environment,
+        }
+        self.finish(stage, {**record.result, "dropped": dropped}, **about)
+        for name in names:
+            (self.folder(stage) / name).unlink(missing_ok=True)
+
     def fail(self, stage: Stage, reason: str) -> None:
         """Say why a stage broke; it is tried again by the next run.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -107,6 +108,18 @@ def _wanted(model: VideoModel) -> list[tuple[str, int]]:
         length = frames_needed(offset, model.history)
         wanted |= {(n, length - 1 - t) for n, frames in model.training_frames(length, offset).items() for t in frames}
     return sorted(wanted)
+
+
+def kept_bytes(model: VideoModel, height: int, width: int) -> int:
+    """Bytes that are kept of a clip of frames of `height` x `width` pixels; 0 for a model without such maps.
+
+    Only shapes are computed: of a model on the meta device, without numbers.
+    """
+    if not can_keep(model):
+        return 0
+    frame = torch.empty(1, 3, height, width, device="meta")
+    frames = Counter(network for network, _ in _wanted(model))
+    return sum(2 * x.numel() * n for network, n in frames.items() for x in model.encode_frames(network, frame))
 
 
 def can_keep(model: VideoModel) -> bool:

@@ -57,6 +57,7 @@ class Options:
     device: str = "auto"
     results: Path = Path("results")
     dry_run: bool = False
+    keep_states: bool = False
     time_limit: float | None = None
     report: bool = False
     from_records: Path | None = None
@@ -181,6 +182,8 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument("--results", metavar="FOLDER", type=Path, help="where results go")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
+    text = "keep every state that is scored (profile paper: ten a row); by default the last alone stays after scoring"
+    parser.add_argument("--keep-states", action="store_true", help=text)
     parser.add_argument("--time-limit", metavar="MINUTES", type=float, help="a stage that takes longer fails")
     parser.add_argument("--report", action="store_true", help="run nothing; write the report of what is finished")
     text = "run nothing; write the report of records that ship with the suite (profile study), or of those in FILE"

@@ -21,7 +21,7 @@ from experiments.commands.plans import stages_of
 from experiments.commands.recorded import options_of, what_changed
 from experiments.commands.trusted import remember
 from experiments.runner.rank_environment import world_size
-from experiments.runner.workers import find_device
+from experiments.runner.workers import default_jobs, find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.console import exit_code_of, make_console
@@ -117,5 +117,8 @@ def _clean(options: Options, console: Console) -> int:
 
 
 def _dry_run(options: Options, console: Console) -> int:
+    from experiments.commands.forecast import show_forecast  # needs PyTorch
+
     stages = stages_of(options)
-    return store_commands.forecast(stages, Store(options.store), console)
+    jobs = options.jobs or default_jobs(find_device(options.device))
+    return show_forecast(stages, Store(options.store), jobs, console, keep_states=options.keep_states)

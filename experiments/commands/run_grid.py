@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from experiments.commands.forecast import forecast
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of_plans
 from experiments.models import file_of
 from experiments.plan import Plan
 from experiments.runner import process_group
+from experiments.runner.dropping import dropped_states
 from experiments.runner.launch import Summary, launch
 from experiments.runner.rank_environment import rank, world_size
 from experiments.runner.stage_functions import join_training
@@ -102,9 +104,17 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
     if options.report:
         return Summary()
     jobs = options.jobs or (1 if world_size() > 1 else default_jobs(device))
+    expected = forecast(stages, store, jobs, keep_states=options.keep_states)
+    if expected.waiting:
+        console.print(expected.sentences(jobs, "are to be run"), highlight=False)
     with process_group.leading():
-        summary = launch(stages, store, jobs, device, console, options.seconds_limit)
+        summary = launch(stages, store, jobs, device, console, options.seconds_limit, options.keep_states)
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
+    thinned = sum(bool(dropped_states(stage, store)) for stage in stages)
+    if summary.done and thinned:
+        console.print(
+            f"Of {thinned} trainings only the last state stays; those before it were dropped after they were scored."
+        )
     print_failures(summary)
     return summary
 

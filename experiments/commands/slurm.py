@@ -22,8 +22,6 @@ from rich.table import Table
 
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of
-from experiments.commands.run_grid import try_methods
-from experiments.runner.workers import find_device
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
@@ -75,8 +73,11 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     """Submit what is not done; returns the submission's name, or None where all is done."""
     if options.grid is None:
         raise UserError("say what to submit with --grid NAME (--list shows the names).")
+    from experiments.commands.forecast import forecast  # these need PyTorch
+    from experiments.commands.run_grid import try_methods
+
     # what is wrong is said before anything is written
-    try_methods(plans_of(options), options.rows, Store(options.store), find_device("cpu"), console)
+    try_methods(plans_of(options), options.rows, Store(options.store), "cpu", console)
     stages_of(options)
     code, options = _copied(options, submissions)
     store = Store(options.store)
@@ -86,6 +87,8 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
     if not todo:
         console.print(f"All {found} stages are done; run the same without --slurm for the report.")
         return None
+    jobs = make_site(site).kinds["train"].parallelism
+    console.print(forecast(stages, store, jobs, keep_states=options.keep_states).sentences(jobs, "are to be run"))
     name = submissions.new_name(f"mila-{options.grid}")
     entries = {s.key: Entry(s.key, s.title, s.kind, [needed.key for needed in s.needs]) for s in todo}
     pickled = pickle.dumps({stage.key: stage for stage in todo})

@@ -1,4 +1,4 @@
-"""Commands on the store: show a stage, recompute its numbers, say how far all are, forecast a run, delete stages."""
+"""Commands on the store: show a stage, recompute its numbers, say how far all are, delete stages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from experiments.runner.dropping import dropped_states
 from experiments.runner.workers import start_worker
 from experiments.stage_files import DamagedFileError, read_bytes, read_object_or_nothing
 from experiments.stages import Evaluate, Stage
@@ -96,7 +97,9 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
     if store.state(stage) == "waiting":
         raise UserError(f"{stage.title} is not finished, so there is nothing to verify; run it first.")
     store.check_arrays(stage)
-    recorded = store.record(stage).result["metrics"]
+    dropped = dropped_states(stage.train, store)
+    result = store.record(stage).result
+    recorded = result["states"]["model.pt"] if dropped else result["metrics"]
     recomputed = _recompute(stage, store, device)
     table = Table("metric", "recorded", "recomputed", "", box=None)
     wrong = 0
@@ -107,6 +110,8 @@ def verify(name: str, stages: Sequence[Stage], store: Store, device: str, consol
         table.add_row(key, repr(value), repr(now), "" if same else "differs")
     console.print(f"{stage.title}, {store.folder(stage)}", markup=False, highlight=False)
     console.print(table)
+    if dropped:
+        console.print(f"Of the last state alone: {len(dropped)} before it were dropped after they were scored.")
     console.print("the same." if not wrong else f"{wrong} numbers differ.")
     return 1 if wrong else 0
 
@@ -139,30 +144,6 @@ def status(stages: Sequence[Stage], store: Store, console: Console) -> int:
     if table.row_count:
         console.print(table)
     return 0 if counts["done"] == len(stages) else 1
-
-
-def forecast(stages: Sequence[Stage], store: Store, console: Console) -> int:
-    """Say which stages would run, and how long they took before; returns the exit code."""
-    earlier = store.earlier_seconds()
-    table = Table("stage", "kind", "hash", "state", "took", box=None)
-    waiting, total, unknown = 0, 0.0, 0
-    for stage in stages:
-        state, before = store.state(stage), earlier.get((stage.kind, stage.title))
-        if state == "done":
-            before = store.record(stage).seconds
-        else:
-            waiting += 1
-            total += before or 0.0
-            unknown += before is None
-        table.add_row(stage.title, stage.kind, stage.key, state, "never run" if before is None else f"{before:.1f} s")
-    console.print(table)
-    console.print(
-        f"{waiting} of {table.row_count} stages would run"
-        + (f", about {total:.0f} s of work by earlier runs" if total else "")
-        + (f", {unknown} of them never timed" if unknown and waiting else "")
-        + "."
-    )
-    return 0
 
 
 def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask: bool = True) -> int:

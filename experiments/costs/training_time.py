@@ -81,8 +81,12 @@ def _macs(model: str, arguments: Arguments, suite: Suite, height: int, width: in
 
 def hours(stages: Iterable[Stage]) -> float:
     """Of all trainings among some stages and what they need, one after the other."""
-    trainings = [s for s in in_order(list(stages)) if isinstance(s, Train) and s.schedule is not None]
-    return sum(step_ms(s) * s.schedule.steps(s.data.count) for s in trainings if s.schedule) / 3.6e6
+    return hours_of(stage for stage in in_order(list(stages)) if isinstance(stage, Train))
+
+
+def hours_of(trainings: Iterable[Train]) -> float:
+    """Of these trainings alone; what is fitted takes none."""
+    return sum(step_ms(s) * s.schedule.steps(s.data.count) for s in trainings if s.schedule is not None) / 3.6e6
 
 
 def hours_of_profiles() -> dict[str, float]:

@@ -49,7 +49,13 @@ class Summary:
 
 
 def launch(
-    stages: list[Stage], store: Store, jobs: int, device: str, console: Console, time_limit: float | None = None
+    stages: list[Stage],
+    store: Store,
+    jobs: int,
+    device: str,
+    console: Console,
+    time_limit: float | None = None,
+    keep_states: bool = False,
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
@@ -72,7 +78,7 @@ def launch(
         durations = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
         longest = longest_paths(waiting, durations)
         waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))
-        call = partial(run_stage, store=store, device=device, time_limit=time_limit)
+        call = partial(run_stage, store=store, device=device, time_limit=time_limit, keep_states=keep_states)
         with Display(durations, store, console) as display:
             run = _Run(waiting, jobs, display, summary)
             while run.waiting:

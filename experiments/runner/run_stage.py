@@ -16,12 +16,13 @@ from filelock import Timeout
 
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
+from experiments.runner.dropping import drop_states
 from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
 from experiments.stage_files import describe_files, read_object_or_nothing
-from experiments.stages import Stage, Train
+from experiments.stages import Evaluate, Stage, Train
 from experiments.store import Store
 from mila.common.files import write_json
 from mila.common.versions import environment
@@ -55,6 +56,7 @@ def run_stage(
     stop: Stop | None = None,
     where: Mapping[str, str] | None = None,
     time_limit: float | None = None,
+    keep_states: bool = False,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
 
@@ -70,6 +72,7 @@ def run_stage(
         stop: asked by a training after each step, see `mila.training.Callbacks`.
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; a training saves first, and the next attempt continues it.
+        keep_states: whether all states of a training stay that are scored; otherwise, once they are, the last alone.
 
     Raises:
         StoppedError: a training was asked to stop.
@@ -85,6 +88,8 @@ def run_stage(
                 stages += _take_along(stage, store, locks)
                 with logged(store.begin(stage) / "log.txt"), limited(time_limit) as limit:
                     _run(stages, store, device, limit.or_stop(stop), where or {})
+                if not keep_states and isinstance(stage, Evaluate):
+                    drop_states(stage, store)
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:

@@ -18,6 +18,7 @@ import torch
 from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
+from experiments.runner.dropping import dropped_states
 from experiments.stage_files import CLIP_SUMS
 from experiments.stages import Attend, Data, Evaluate, FollowMotion, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
@@ -157,8 +158,8 @@ def _evaluate(stage: Evaluate, store: Store, attempt: Attempt) -> dict[str, Any]
 def score(
     stage: Evaluate, store: Store, device: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """The metrics at the stage's offset: their means over the states that the training kept, and each state's own."""
-    states = _score(stage, (stage.offset,), store, device, progress)
+    """The metrics at the stage's offset: their means over the states that are there, and each state's own."""
+    states = _score(stage, (stage.offset,), store, device, progress, remaining=True)
     return _metrics({name: scored[stage.offset].sums for name, scored in states.items()})
 
 
@@ -169,12 +170,25 @@ def _score(
     device: str,
     progress: Progress,
     shown: Sequence[int] = (),
+    *,
+    remaining: bool = False,
 ) -> dict[str, dict[int, Scored]]:
-    """What came out by state, the final one last, and by offset; with pictures of that state alone."""
+    """What came out by state, the final one last, and by offset; with pictures of that state alone.
+
+    With `remaining` of the states that were not dropped, see `experiments.runner.dropping`.
+    """
     from mila.evaluation import evaluate_offsets
 
     clips = store.clips(stage.data)
     names = stage.train.states(len(store.clips(stage.train.data)))
+    if dropped_states(stage.train, store):
+        if not remaining:
+            folder = store.folder(stage.train)
+            raise UserError(
+                f"the states of {stage.train.title} before its last one were dropped once they were scored; to score "
+                f"it anew, delete {folder} and run again with --keep-states."
+            )
+        names = names[-1:]
     states = {}
     for place, name in enumerate(names):
 

@@ -29,6 +29,7 @@ class StageJob:
         commit: what the record says about the code.
         time_limit: seconds after which an attempt fails.
         command: words of the command line that does the same, for `--verify`.
+        keep_states: see `run_stage`.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class StageJob:
     commit: str
     time_limit: float | None = None
     command: tuple[str, ...] = ()
+    keep_states: bool = False
 
     def __call__(self) -> str:
         """Do the stage; returns its key.
@@ -77,7 +79,13 @@ class StageJob:
                 while True:
                     try:
                         outcome = run_stage(
-                            stage, store, device, stop=signals.stop, where=where, time_limit=self.time_limit
+                            stage,
+                            store,
+                            device,
+                            stop=signals.stop,
+                            where=where,
+                            time_limit=self.time_limit,
+                            keep_states=self.keep_states,
                         )
                         break
                     except StoppedError:

@@ -130,6 +130,7 @@ def _submit(submission: Submission, submissions: Submissions, site: Site, array:
             commit=submission.commit,
             time_limit=submission.time_limit,
             command=tuple(submission.words),
+            keep_states="--keep-states" in submission.words,
         )
         for key in array.keys
     ]

@@ -184,6 +184,8 @@ def _facts(result: StageResult) -> tuple[tuple[str, str], ...]:
         facts |= {"Finished": record.finished, "Took": f"{record.seconds:.1f} s"}
         facts |= {"Code digest": str(record.stage.get("code", "unknown"))}
         facts |= {name.capitalize(): str(value) for name, value in record.environment.items()}
+        if record.result.get("dropped"):
+            facts["Dropped once scored"] = ", ".join(record.result["dropped"])
     return (*facts.items(), ("Record", f"{stage.kind}/{result.key}"))
 
 
