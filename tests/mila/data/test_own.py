@@ -157,10 +157,14 @@ def test_mistakes_of_the_reader_are_named_before_anything_is_made(
     old: str, new: str, sentence: str, tmp_path: Path
 ) -> None:
     file = own_file(tmp_path, (old, new))
-    with pytest.raises(UserError, match=re.escape(sentence)) as raised, np.errstate(all="ignore"):
+
+    def read() -> None:
         source = open_own(file)
         source.check(2)
         source.manifest()
+
+    with np.errstate(all="ignore"), pytest.raises(UserError, match=re.escape(sentence)) as raised:
+        read()
     assert str(raised.value).startswith(f"{file}: ")
 
 

@@ -70,7 +70,9 @@ def test_no_number_of_the_paper_is_beside_those_of_a_file(tmp_path: Path) -> Non
     assert (report.page.name, report.csv.name) == ("table2-data-mine-smoke.html", "table2-data-mine-smoke.csv")
     check_nothing_is_compared(report, "Cityscapes")
     page = report.page.read_text(encoding="utf-8")
-    assert "Measured on data of your own: mine – not on Cityscapes" in page
+    (what,) = re.findall(r'<strong class="what">(.*?)</strong>', page)
+    assert what.startswith("Measured on data of your own: mine, ")
+    assert what.endswith(" – not on Cityscapes")
     assert "at 64 × 96" in page
     assert "256 × 512" not in page.split('id="made"')[0]  # the paper's size, among the settings alone
     assert lines_of(report.csv)["MILA (ours)", "miou"]["measured_mean"]

@@ -32,9 +32,9 @@ def write_flat(root: Path) -> Path:
     """Frames 00000 to 00012; 00006 is for training, 00012 for testing; alone they have targets."""
     for number in range(13):
         save(root / f"rgb/{number:05d}.png", ramp(HEIGHT, WIDTH, number))
-    for split, number in (("train", "00006"), ("test", "00012")):
-        write_targets(root, number)
-        (root / f"{split}.txt").write_text(f"{number}\n", encoding="utf-8")
+    for split, name in (("train", "00006"), ("test", "00012")):
+        write_targets(root, name)
+        (root / f"{split}.txt").write_text(f"{name}\n", encoding="utf-8")
     return root
 
 
@@ -157,7 +157,7 @@ def test_the_tasks_are_those_that_have_a_folder(gone: list[str], name: str, note
 def test_given_normals_alone_and_with_40_classes(tmp_path: Path) -> None:
     write_flat(tmp_path)
     for number in ("00006", "00012"):
-        save(tmp_path / f"normals/{number}.png", np.broadcast_to(np.uint8([127, 127, 0]), (HEIGHT, WIDTH, 3)))
+        save(tmp_path / f"normals/{number}.png", np.broadcast_to(np.array([127, 127, 0], np.uint8), (HEIGHT, WIDTH, 3)))
     shutil.rmtree(tmp_path / "depth")
     (tmp_path / "labels13").rename(tmp_path / "labels40")
     (suite,) = recognise(tmp_path).suites
