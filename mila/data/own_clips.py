@@ -70,8 +70,9 @@ class OwnClips:
         return opened, (self.file, self.suite, self._about, self._root, self.split)
 
     def __len__(self) -> int:
+        limit = self._options["limit"]
         with self._mine("__len__"):
-            return len(self._clips)
+            return len(self._clips) if limit is None else min(limit, len(self._clips))
 
     def clip(self, index: int, length: int) -> Clip:
         """See `ClipSource`.

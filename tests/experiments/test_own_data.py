@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from mila.tasks import CITYSCAPES, suite_as_json
 from reports.pages.index import read_index
 from tests.support.camvid import camvid_file, fake_camvid
 from tests.support.own_data import own_file
+from tests.support.paths import ROOT
 from tests.support.smoke_plans import smoke_plan
 
 
@@ -149,3 +153,24 @@ def test_camvid_from_its_files_to_the_page(tmp_path: Path, capsys: pytest.Captur
     file.write_text(file.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
     assert main(["--verify", scores[0], "--results", str(results)]) == 2
     assert "read by a file that you have not run as it is now; if you trust it, add --data" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_file_may_be_a_script_that_runs_itself(tmp_path: Path) -> None:
+    """Its workers, which start anew, find the data as well."""
+    file, results = own_file(tmp_path), tmp_path / "results"
+    words = ["--grid", "table2", "--profile", "smoke", "--rows", "D101-MultiTask", "--jobs", "2"]
+    script = f"""
+
+if __name__ == "__main__":
+    from experiments.commands.run import main
+
+    raise SystemExit(main([*{words!r}, "--data", __file__, "--results", {str(results)!r}]))
+"""
+    file.write_text(file.read_text(encoding="utf-8") + script, encoding="utf-8")
+    own = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, file.name], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert (results / "reports" / "table2-data-mine-smoke.html").is_file()
