@@ -47,27 +47,15 @@ from mila.data.readers.numbered_images import LONGEST_CLIP
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.nyuv2_normals import GivenNormals
-from mila.data.readers.plain_files import LABELS, SPLITS, Item, PlainFiles, has_video
+from mila.data.readers.plain_files import SPLITS, Item, PlainFiles, has_video
 from mila.data.readers.stills import StillMode, clip_from_still
 from mila.errors import UserError
-from mila.tasks import NYUV2, NYUV2_40, Suite, subset
+from mila.tasks import Suite, subset
 
 DEPTH_STEP_8BIT = 1 / 25.5
 """Metres between two values of the 8-bit depth images."""
 
 _TARGETS = ("segmentation", "depth", "normals")
-
-
-def suites_in(root: Path) -> tuple[Suite, ...]:
-    """The sets of tasks that a plain folder has images for, the default first; none where it has no targets.
-
-    All tasks of `NYUV2` and `NYUV2_40`, or those of them that have a folder, under a name that says so.
-    """
-    labels, depth = [name for name in LABELS if (root / name).is_dir()], (root / "depth").is_dir()
-    has = {"segmentation": bool(labels), "depth": depth, "normals": depth or GivenNormals(root).exist}
-    tasks = [name for name, there in has.items() if there]
-    bases = [{"labels13": NYUV2, "labels40": NYUV2_40}[name] for name in labels] or [NYUV2]
-    return tuple(subset(base, tasks) for base in bases) if tasks else ()
 
 
 class NYUv2Folders:

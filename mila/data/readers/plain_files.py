@@ -12,11 +12,13 @@ from mila.data.readers.checks import report_problem
 from mila.data.readers.numbered_images import NumberedImages, is_number
 from mila.data.readers.nyuv2_normals import GivenNormals
 from mila.errors import UserError
+from mila.tasks import NYUV2, NYUV2_40, Suite, subset
 
 SPLITS = ("train", "val", "test")
 """Those that a file `NAME.txt` lists; of `val` there may be none."""
 
-LABELS = ("labels13", "labels40")
+LABELS = {"labels13": NYUV2, "labels40": NYUV2_40}
+"""Folders of labels, and the tasks with their classes."""
 
 
 @dataclass(frozen=True)
@@ -172,3 +174,15 @@ def has_video(root: Path, splits: Collection[str]) -> bool:
     with suppress(UserError):
         return any(is_frame(rgb.before(image)[-1]) for image in listed if image.is_file() and rgb.before(image))
     return False
+
+
+def suites_in(root: Path) -> tuple[Suite, ...]:
+    """The sets of tasks that a plain folder has images for, the default first; none where it has no targets.
+
+    All tasks of `NYUV2` and `NYUV2_40`, or those of them that have a folder, under a name that says so.
+    """
+    labels, depth = [name for name in LABELS if (root / name).is_dir()], (root / "depth").is_dir()
+    has = {"segmentation": bool(labels), "depth": depth, "normals": depth or GivenNormals(root).exist}
+    tasks = [name for name, there in has.items() if there]
+    bases = [LABELS[name] for name in labels] or [NYUV2]
+    return tuple(subset(base, tasks) for base in bases) if tasks else ()

@@ -129,10 +129,7 @@ def inspect(
     video = mode == "video" and not layout.packed
     names = BY_TITLE.get(layout.title)  # none of a data set of one's own, or of a packed store
     reading: dict[str, Any] = {"suite": suite, "mode": mode, "height": height, "width": width}
-    if length is None:
-        length = FRAMES_TO_ANNOTATION if video and layout.dataset == "cityscapes" else 1
-        if names is None and not layout.packed:
-            length = _longest(layout, reading)
+    length = _usual_length(layout, reading) if length is None else length
     check_length(length)
 
     problems: list[str] = []
@@ -148,10 +145,7 @@ def inspect(
     else:
         splits = tuple(_split(split, source, layout.root, names, video=video) for split, source in sources.items())
         problems += IntegrityCheck(tuple(sources.values()), layout.root, names, video=video).read_all(workers, progress)
-        try:
-            survey = names.survey(layout.root)
-        except UserError as error:
-            problems.append(str(error))
+        survey = _survey(names, layout.root, problems)
         problems = list(dict.fromkeys(problems))
     strays = tuple(stray for stray in survey.strays if not _is_reported(layout.root / stray, problems))
     found = (splits, tuple(problems), tuple(_warnings(sources.values())), strays, _unlabelled(survey, sources))
@@ -178,8 +172,19 @@ def _manifest(source: ClipSource) -> dict[str, Any]:
     return {}
 
 
-def _longest(layout: Layout, reading: dict[str, Any]) -> int:
-    """The most frames up to `_OWN` that every split has clips of."""
+def _survey(names: FileNames, root: Path, problems: list[str]) -> Survey:
+    try:
+        return names.survey(root)
+    except UserError as error:
+        problems.append(str(error))
+    return Survey((), 0)
+
+
+def _usual_length(layout: Layout, reading: dict[str, Any]) -> int:
+    """Of one's own data the most frames up to `_OWN` that every split has clips of; for others see `inspect`."""
+    if layout.packed or layout.title in BY_TITLE:
+        is_snippet = layout.dataset == "cityscapes" and reading["mode"] == "video" and not layout.packed
+        return FRAMES_TO_ANNOTATION if is_snippet else 1
     for length in range(_OWN, 1, -1):
         lacking: list[str] = []
         with suppress(UserError):
