@@ -26,9 +26,10 @@ from experiments.results import (
     Value,
     VideoResult,
 )
-from experiments.stage_files import CLIP_SHARES, CLIP_SUMS, DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES, CLIP_SUMS
 from experiments.stages import Attend, Data, Evaluate, FollowMotion, PredictVideo, Stage, Visual, in_order
 from experiments.store import Store
+from mila.common.stored_files import DamagedFileError, read_bytes
 from mila.data.packed import PackedClips
 from mila.errors import UserError
 

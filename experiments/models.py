@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -76,6 +76,11 @@ def label_of(name: str) -> str:
     """What identifies a model wherever its file lies: its name, or its file's name and its class."""
     file = file_of(name)
     return name if file is None else f"{file.name}:{_place(name)[1]}"
+
+
+def class_name_of(name: str) -> str:
+    """The class of a model, in its module or file."""
+    return _place(name)[1]
 
 
 def _place(name: str) -> tuple[str, str]:

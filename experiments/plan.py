@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +27,14 @@ from experiments.stages import (
     in_order,
     score_title,
 )
+from experiments.weights import encoder_weights, flownet_weights
 from mila.errors import UserError
 from mila.schedule import Schedule
 from mila.tasks import FLOW, Suite
 
 if TYPE_CHECKING:
-    from mila.data.readers.layouts import ClipMode  # needs PyTorch
+    from mila.data.clips import ClipSource  # needs PyTorch
+    from mila.data.readers.layouts import ClipMode
 
 _HISTORY = 1
 """Frames before the last keyframe that packed clips hold: what multi-frame propagation looks at."""
@@ -161,13 +162,16 @@ def make_plan(
     suite, split = suite or usual_suite(grid, data), split or grid.split
     height, width = profile.size(suite)
     embedded = data in EMBEDDED
-    clips = (profile.train_clips, profile.test_clips) if embedded else (None, None)
+    if profile.keyframe_interval is not None:
+        grid = grid.at(profile.keyframe_interval)
+    limits = (profile.real_train_clips, profile.real_test_clips)
+    clips = (profile.train_clips, profile.test_clips) if embedded else limits
     stride = profile.stride if embedded else 1
     source = Source(data, "train", height, width, mode, suite, clips[0], stride, root, file)
     length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
-        needed.open().check(length)
+        _check_length(needed, grid)
     train_data = Data(f"clips {data} train", source, length)
     test_data = Data(f"clips {data} {split}", scored, length)
     plans = _RowMaker(grid, profile, train_data, test_data, seeds)
@@ -175,13 +179,41 @@ def make_plan(
     return Plan(grid, profile, seeds, train_data, test_data, rows, plans.flow())
 
 
+def _check_length(source: Source, grid: Grid) -> None:
+    """See that the clips of a source are long enough for a grid; what is wrong names a shorter K that they allow."""
+    clips = source.open()
+    try:
+        clips.check(grid.longest_interval + _HISTORY)
+    except UserError as error:
+        advice = _shorter(clips, grid)
+        raise UserError(f"{str(error).rstrip('.')}. {advice}" if advice else str(error)) from error
+
+
+def _shorter(clips: ClipSource, grid: Grid) -> str:
+    """What a shorter K does about clips that are too short for a grid; empty where they allow none."""
+    allowed = (k for k in range(grid.keyframe_interval - 1, 0, -1) if _is_long_enough(clips, k + _HISTORY))
+    interval = next(allowed, None)
+    if interval is None:
+        return ""
+    fixed = {row.label: dict(row.arguments).get("keyframe_interval", 0) for row in grid.rows}
+    labels = [label for label, own in fixed.items() if own > interval]
+    if labels:
+        return f"A shorter --keyframe-interval does not help: K is part of what these rows are: {', '.join(labels)}."
+    return f"Or take the clips as they are, with --keyframe-interval {interval}."
+
+
+def _is_long_enough(clips: ClipSource, length: int) -> bool:
+    try:
+        clips.check(length)
+    except UserError:
+        return False
+    return True
+
+
 def _longest(source: Source, at_least: int) -> int:
     """The most frames up to `_VIDEO_FRAMES` that clips of a source may have."""
-    for length in range(_VIDEO_FRAMES, at_least, -1):
-        with contextlib.suppress(UserError):
-            source.open().check(length)
-            return length
-    return at_least
+    lengths = range(_VIDEO_FRAMES, at_least, -1)
+    return next((length for length in lengths if _is_long_enough(source.open(), length)), at_least)
 
 
 def usual_suite(grid: Grid, data: str) -> Suite:
@@ -277,7 +309,7 @@ class _RowMaker:
 
         The encoders whose depths are called `started` begin as networks that were trained here.
         """
-        profile = self.profile
+        profile, world = self.profile, self.test_data.source.world
         depths = {name: profile.depths[paper[name]] for name in DEPTHS if paper.get(name) is not None}
         sizes: dict[str, Any] = {
             "width": profile.width,
@@ -287,7 +319,7 @@ class _RowMaker:
             "half_resolution": profile.half_resolution,
         }
         sizes |= {
-            name: self._named(profile.weights[paper[of]])
+            name: encoder_weights(profile, paper[of], world)
             for of, name in WEIGHTS.items()
             if of not in started and paper.get(of) in profile.weights
         }
@@ -297,10 +329,6 @@ class _RowMaker:
         """The schedule of a network that starts from nothing trained here: from the profile's weights, or from none."""
         has_weights = any(paper.get(depth) in self.profile.weights for depth in DEPTHS)
         return self.profile.encoder if has_weights else self.profile.scratch
-
-    def _named(self, weights: str) -> str:
-        """The weights' name, with the world in it whose scenes are like those of the data."""
-        return weights.format(world=self.test_data.source.world)
 
     def _pretraining(self, start: InitialWeights, paper: dict[str, Any], seed: int) -> Train:
         """The training that a row starts from; where that is a row of its own, they are the same stage."""
@@ -325,11 +353,11 @@ class _RowMaker:
 
     def _flownet(self, seed: int) -> Train:
         data = self._flow_data("train", self.profile.flow_clips)
-        weights = self.profile.flow_weights
+        weights = flownet_weights(self.profile, data.source.name)
         values = arguments(
             width=self.profile.flow_width,
             half_resolution=self.profile.half_resolution,
-            **({} if weights is None else {"weights": self._named(weights)}),
+            **({} if weights is None else {"weights": weights}),
         )
         title = f"{data.source.name} FlowNet-S, seed {seed}"
         return Train(title, "flownet", values, data, seed, self.profile.flow, precision=self.profile.precision)

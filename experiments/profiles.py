@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mila.errors import UserError
 from mila.names import AugmentationName, Norm, Precision
 from mila.schedule import Part, Schedule, one_part
 from mila.tasks import Suite
+
+SMALLEST_SIDE = 8
+"""Pixels that frames have at least, in height and width: a cell of the encoders' maps."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +22,22 @@ class Profile:
         name: on the command line.
         about: one sentence for `--list` and the report.
         scale: frames are the paper's size times this.
+        frame_size: (height, width) of the frames of every data set, pixels, in place of `scale`; None for that.
         depths: of the DeepLab-ResNets, by the paper's depth.
         width: factor on every channel count.
         zero_init_residual: see `DeepLabResNet`; the paper starts from ImageNet weights instead.
         decoder_norm: see `TaskDecoder`; the paper names none.
         stride: n, clips of a world take every n-th time step of its scene (`WorldClips`): with frames of 1 / n of the
             paper's size, what moves then moves as many feature cells a frame as at the paper's size.
-        train_clips, test_clips: how many clips of an embedded world; real data are used whole.
+        train_clips, test_clips: how many clips of an embedded world.
+        real_train_clips, real_test_clips: the first so many clips of real data; None for all there are.
         flow_clips: on how many pairs of frames of a world FlowNet-S is trained.
         flow_width: factor on FlowNet-S's channel counts.
         half_resolution: whether FlowNet-S looks at half-resolution frames, as in Accel.
         augmentation: of the training clips, see `mila.data.augment`; the paper names none.
         weights: of the encoders that start from nothing trained here, by the paper's depth: torchvision's names, the
-            suite's (`mila.carried`) or files, see `DeepLabResNet`; empty for random ones. `{world}` in a name is the
-            world whose scenes are like the data's.
+            suite's (`mila.carried`), files, or folders that hold them, see `experiments.weights`; empty for random
+            ones. `{world}` in a name is the world whose scenes are like the data's.
         flow_weights: likewise, of FlowNet-S; None for random ones.
         last_epochs: scores are means over the states after each of so many last epochs; 10 is the rule of MTAN's
             authors, whose protocol the paper follows (note 2.6), and nothing is chosen on test data.
@@ -41,6 +47,10 @@ class Profile:
         flow: schedule of FlowNet-S on the exact flow of a world.
         precision: what networks compute in while they are trained, see `mila.batch_losses`; the paper names none.
             Scores are always float32.
+        keyframe_interval: K of the rows that do not say otherwise; None for the grid's, which is the paper's.
+        base: the profile of the suite that a user's own was made from; None for those of the suite.
+        changes: what a user's own says otherwise than its base, in words.
+        usual: the profile before options of the command line changed it; None where none did.
     """
 
     name: str
@@ -65,10 +75,32 @@ class Profile:
     method: Schedule
     flow: Schedule
     precision: Precision = "float32"
+    frame_size: tuple[int, int] | None = None
+    real_train_clips: int | None = None
+    real_test_clips: int | None = None
+    keyframe_interval: int | None = None
+    base: str | None = None
+    changes: tuple[str, ...] = ()
+    usual: Profile | None = None
+
+    @property
+    def before_options(self) -> Profile:
+        """The profile as it is without options of the command line that change it."""
+        return self.usual or PROFILES.get(self.name, self)
 
     def size(self, suite: Suite) -> tuple[int, int]:
-        """(height, width) of the frames for a suite."""
-        return round(suite.height * self.scale), round(suite.width * self.scale)
+        """(height, width) of the frames for a suite.
+
+        Raises:
+            UserError: they are too small for the networks.
+        """
+        height, width = self.frame_size or (round(suite.height * self.scale), round(suite.width * self.scale))
+        if min(height, width) < SMALLEST_SIDE:
+            raise UserError(
+                f"in profile {self.name} frames of {suite.name} have {height} x {width} pixels (height x width), too "
+                f"small for the networks; take a larger scale, or a frame_size from {SMALLEST_SIDE} up."
+            )
+        return height, width
 
 
 _EIGHTH = {101: "{world}-resnet50", 50: "{world}-resnet34", 34: "{world}-resnet34", 18: "{world}-resnet18"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.stage_files import DamagedFileError, Files, check_arrays, check_folder, read_object
+from experiments.stage_files import Files, check_arrays, check_folder
 from experiments.stages import hash_of
 from mila.common.files import TOO_MANY_FILES, not_opened
+from mila.common.stored_files import DamagedFileError, checksum, read_object
 from mila.errors import UserError
 
 _Types = dict[str, type | tuple[type, ...]]
@@ -45,11 +44,6 @@ class Record:
 
 class DamagedRecordError(UserError):
     """A record, or another file of a stage, is not what was written."""
-
-
-def checksum(record: dict[str, Any]) -> str:
-    """Of what a record says, without the checksum itself."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def damaged(path: Path, folder: Path) -> DamagedRecordError:

@@ -16,11 +16,12 @@ import numpy as np
 
 from experiments.plan import Plan, RowPlan
 from experiments.records import DamagedRecordError, Record
-from experiments.stage_files import CLIP_SHARES, DamagedFileError, read_bytes
+from experiments.stage_files import CLIP_SHARES
 from experiments.stages import Stage
 from experiments.store import State
 from mila.clip_shares import load_clip_shares, mean_jackknife, rounded_shares
 from mila.clip_sums import load_clip_sums
+from mila.common.stored_files import DamagedFileError, read_bytes
 from mila.common.types import Array
 from mila.data.packed import PackedClips
 

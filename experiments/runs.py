@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from experiments.collect import collect_rows
@@ -13,6 +14,7 @@ from experiments.profiles import Profile
 from experiments.results import RowResult
 from experiments.sources import MODES, world_of
 from experiments.store import Store
+from mila.errors import UserError
 
 SEEDS = tuple(range(10))
 """Seeds that are looked for."""
@@ -38,8 +40,17 @@ def embedded_plan(grid: Grid, profile: Profile, seeds: tuple[int, ...] = (0,)) -
 
 
 def finished_runs(store: Store, profile: Profile, grids: Iterable[Grid] = tuple(GRIDS.values())) -> list[Runs]:
-    """What is finished of some grids under a profile, with whichever of the seeds 0 to 9."""
-    return runs_of([embedded_plan(grid, profile, SEEDS) for grid in grids], store)
+    """What is finished of some grids under a profile, with whichever of the seeds 0 to 9.
+
+    Grids that a user's own profile lacks what they need for, such as weights, are left out.
+    """
+    return runs_of(_plans(profile, grids), store)
+
+
+def _plans(profile: Profile, grids: Iterable[Grid]) -> Iterator[Plan]:
+    for grid in grids:
+        with suppress(UserError):
+            yield embedded_plan(grid, profile, SEEDS)
 
 
 def runs_of(plans: Iterable[Plan], store: Store) -> list[Runs]:

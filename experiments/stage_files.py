@@ -1,12 +1,8 @@
-"""Files of a stage's folder, read as if anybody had put them there: no link is followed, nothing but a file is opened.
-
-Whatever is not what the suite writes there is one exception, `DamagedFileError`, whatever is wrong with it.
-"""
+"""What lies in a stage's folder: the names of its files, what a record says of them, and whether they are whole."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import zipfile
@@ -14,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mila.common.files import file_digest
+from mila.common.stored_files import DamagedFileError, read_bytes
+from mila.streaming.description import DESCRIPTION, METHOD
+from mila.streaming.run_folder import WEIGHTS
 
 CLIP_SUMS, CLIP_SHARES = "clips.npz", "shares.npz"
 """Sums of every clip, see `mila.clip_sums`, and what is passed on of them, see `mila.clip_shares`."""
@@ -26,8 +25,10 @@ FILES = (
     "error.txt",
     "log.txt",
     "lock",
-    "model.pt",
+    WEIGHTS,
     "checkpoint.pt",
+    DESCRIPTION,
+    METHOD,
     *ARRAYS,
 )
 """What must be a file where it is there at all."""
@@ -37,58 +38,6 @@ _NOT_KEPT = {"record.json", "stage.json", "progress.json", "error.txt", "log.txt
 
 Files = dict[str, dict[str, Any]]
 """By path in the folder: `bytes`, and `sha256` where the file has no checksums of its own (packed clips have)."""
-
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to is opened, too
-_BINARY = getattr(os, "O_BINARY", 0)
-
-
-class DamagedFileError(Exception):
-    """A file is not what was written; says what it is, as in `stage.json is a link`."""
-
-
-def read_bytes(path: Path) -> bytes:
-    """What a file holds.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: it is not there.
-        DamagedFileError: it is a link, a folder or a device, or it may not be read.
-        OSError: this machine cannot open a file now.
-    """
-    _check_regular(path)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _AT_ONCE | _BINARY)
-    except PermissionError as error:
-        raise DamagedFileError(f"{path} may not be read") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DamagedFileError(f"{path} is not a file")
-        return file.read()
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: it is not there.
-        DamagedFileError: it is no file, or holds something else.
-        OSError: this machine cannot open a file now.
-    """
-    try:
-        value = json.loads(read_bytes(path).decode())
-    except (ValueError, RecursionError) as error:
-        raise DamagedFileError(f"{path} is not what was written there") from error
-    if not isinstance(value, dict):
-        raise DamagedFileError(f"{path} is not what was written there")
-    return value
-
-
-def read_object_or_nothing(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds; an empty one where it is not there, damaged or not to be read."""
-    try:
-        return read_object(path)
-    except (OSError, DamagedFileError):
-        return {}
 
 
 def check_folder(folder: Path) -> None:
@@ -127,14 +76,6 @@ def check_arrays(folder: Path) -> None:
             continue
         except (zipfile.BadZipFile, ValueError, RuntimeError, PermissionError) as error:
             raise DamagedFileError(f"{path} is not what was written there") from error
-
-
-def _check_regular(path: Path) -> None:
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        raise DamagedFileError(f"{path} is a link, which a store does not follow")
-    if not stat.S_ISREG(found.st_mode):
-        raise DamagedFileError(f"{path} is not a file")
 
 
 def describe_files(folder: Path) -> Files:

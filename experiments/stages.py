@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 
 from experiments.models import label_of, module_of
 from experiments.sources import Source
-from mila.carried import find_weights
+from experiments.weights import NamedWeights, name_weights
 from mila.common.versions import code_digest
-from mila.data.contents import content_digests
 from mila.names import AugmentationName, Precision, WeightingName
 from mila.schedule import Schedule
 from mila.tasks import FLOW, SUITES, Suite, suite_as_json
@@ -183,12 +182,13 @@ class Train(Stage):
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
         parts = [vars(part) | {"betas": list(part.betas)} for part in self.schedule.parts] if self.schedule else None
+        weights = self.initial_weights()
         return {
             "model": label_of(self.model),
-            "arguments": as_json(self.arguments),
+            "arguments": as_json(self.arguments) | {name: known.name for name, known in weights.items()},
             "seed": self.seed,
             "schedule": parts,
-            "weights": self._digests(),
+            "weights": {name: known.digest[:16] for name, known in weights.items() if known.digest is not None},
             "starts": [[start.ours, start.theirs] for start in self.starts],
             "weighting": self.weighting,
             "augmentation": self.augmentation,
@@ -196,13 +196,10 @@ class Train(Stage):
             "precision": self.precision,
         }
 
-    def _digests(self) -> dict[str, str]:
-        """What is in the files of initial weights, by the arguments that give them; torchvision's have their names."""
+    def initial_weights(self) -> dict[str, NamedWeights]:
+        """What the initial weights are, wherever their files lie, by the arguments that give them."""
         given = {name: value for name, value in self.arguments if name.endswith("weights") and value is not None}
-        found = {name: find_weights(value) for name, value in given.items()}
-        files = {name: path for name, path in found.items() if path is not None}
-        digests = content_digests(files.values())
-        return {name: digests[path][:16] for name, path in files.items()}
+        return {name: name_weights(value) for name, value in given.items()}
 
     def states(self, clips: int) -> tuple[str, ...]:
         """Files of the states that are scored, the final one last, of a training on `clips` clips."""

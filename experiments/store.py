@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import Timeout
 
-from experiments.records import DamagedRecordError, Record, checksum, damaged, read_record
-from experiments.stage_files import DamagedFileError, check_folder, damaged_arrays, damaged_file, read_object
+from experiments.records import DamagedRecordError, Record, damaged, read_record
+from experiments.stage_files import check_folder, damaged_arrays, damaged_file
 from experiments.stages import Data, Stage, known_kinds
 from mila.common.files import not_opened, write_json, write_text
 from mila.common.locks import ProcessLock
+from mila.common.stored_files import DamagedFileError, checksum, read_object
 from mila.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.hub import get_dir
 from torchvision.models import get_weight
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -154,7 +155,7 @@ def load_encoder_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
     else:
         try:
             entry = get_weight(str(weights))
-        except ValueError as error:
+        except (ValueError, KeyError) as error:  # a KeyError where it has others of that network
             raise UserError(
                 f"{weights!r} is neither a file nor the name of weights that torchvision has (such as "
                 "'ResNet101_Weights.IMAGENET1K_V1') or this suite carries (mila/carried); give one of these."
@@ -164,7 +165,8 @@ def load_encoder_weights(backbone: DeepLabResNet, weights: str | Path) -> None:
         except Exception as error:
             raise UserError(
                 f"the weights {weights!r} could not be downloaded from {entry.url} ({error}); "
-                "fetch that file on another machine and give its path instead."
+                "fetch that file on another machine and give its path instead (the folder that it lies in with "
+                f"--weights FOLDER), or put it into {get_dir()}/checkpoints, which TORCH_HOME moves."
             ) from error
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     try:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.grids.grid import PAPER_INTERVAL
 from experiments.models import file_of
 from experiments.plan import Plan
-from experiments.profiles import PROFILES
 from experiments.records import Record
 from experiments.results import FlowResult, Results, RowResult, StageResult
-from reports.settings import Setting, settings, used_depths
+from reports.settings import Setting, settings, used_depths, weights_given
 from reports.titles import DATASET_TITLES, data_title
 
 _DEFAULT_PROFILE = "quick"
@@ -91,11 +91,15 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
         parts += [source.mode] if source.mode != "video" else []
     named = source.file is None and (plan.own_data or not plan.has_usual_suite)
     parts += [plan.suite.name] if named else []
-    parts += [plan.profile.name] if plan.profile.name != _DEFAULT_PROFILE else []
+    if plan.profile.base is not None:
+        parts.append(f"profile-{plan.profile.name}")
+    elif plan.profile.name != _DEFAULT_PROFILE:
+        parts.append(plan.profile.name)
     parts += [source.split] if source.split != plan.grid.split else []
-    usual = PROFILES.get(plan.profile.name, plan.profile)
+    usual, weights = plan.profile.before_options, weights_given(plan)
     parts += [f"augmentation-{plan.profile.augmentation}"] if plan.profile.augmentation != usual.augmentation else []
-    parts += ["weights-none"] if usual.weights and not plan.profile.weights else []
+    parts += [] if weights is None else [f"weights-{re.sub(r'[^A-Za-z0-9]+', '-', weights)}"]
+    parts += [f"k{plan.grid.keyframe_interval}"] if plan.grid.has_own_interval else []
     return About(
         embedded=plan.embedded,
         kind="procedural videos" if plan.embedded else "data of your own" if plan.own_data else "real images",
@@ -115,14 +119,19 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
 
 
 def _differences(plan: Plan) -> tuple[str, ...]:
-    p = plan.profile
+    p, suite = plan.profile, plan.suite
+    smaller = any(ours < theirs for ours, theirs in zip(p.size(suite), (suite.height, suite.width), strict=True))
+    limits = (plan.train_data.source.clips, plan.test_data.source.clips)
+    limited = not plan.embedded and any(limit is not None for limit in limits)
     facts = {
         f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded or plan.own_data,
         f"the tasks are others ({plan.suite.name}, not {plan.grid.suite.name})": plan.suite != plan.grid.suite,
         "training is much shorter": max(part.epochs for schedule in (p.encoder, p.method) for part in schedule.parts)
         < _PAPER_EPOCHS,
         "the networks are smaller": p.width < 1 or any(p.depths[depth] < depth for depth in used_depths(plan)),
-        "the frames are smaller": p.scale < 1,
+        "the frames are smaller": smaller,
+        "not all clips are used": limited,
+        f"keyframes are {plan.grid.keyframe_interval} frames apart, not {PAPER_INTERVAL}": plan.grid.has_own_interval,
         "the clips are no videos": plan.test_data.source.mode != "video",
     }
     return tuple(words for words, true in facts.items() if true)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from experiments.grids.grid import Row
+from experiments.grids.grid import PAPER_INTERVAL, Row
 from experiments.models import DEPTHS, WEIGHTS, is_mila
 from experiments.plan import Plan
-from experiments.profiles import PROFILES, Profile
+from experiments.profiles import Profile
 from experiments.stages import Train, in_order
-from mila.carried import find_weights
+from experiments.weights import NamedWeights
 from mila.schedule import Part, Schedule
 from mila.switches import MimicryOptions
 from reports.titles import DATASET_TITLES
@@ -38,7 +39,8 @@ def settings(plan: Plan) -> list[Setting]:
     height, width = p.size(plan.suite)
     depths = used_depths(plan)
     trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
-    clips = (f"{p.train_clips}", f"{p.test_clips}") if plan.embedded else ("all there are", "all there are")
+    limits = (plan.train_data.source.clips, plan.test_data.source.clips)
+    clips = tuple(_clips(limit, embedded=plan.embedded) for limit in limits)
     title, count = DATASET_TITLES[paper.name], plan.train_data.count
     lines = [
         Setting("Input, pixels", f"{height} × {width}", f"{paper.height} × {paper.width}"),
@@ -49,10 +51,15 @@ def settings(plan: Plan) -> list[Setting]:
         lines.append(Setting("Time steps a frame", f"{plan.test_data.source.stride}", "consecutive frames"))
     intervals = sorted({dict(stage.arguments)["keyframe_interval"] for stage in trains if _has_interval(stage)})
     if intervals:
-        numbers = ", ".join(map(str, intervals))
-        lines.append(Setting("Keyframe interval K", numbers, numbers))
+        own = {row.label: dict(row.arguments).get("keyframe_interval", PAPER_INTERVAL) for row in plan.grid.rows}
+        costed = {row.label: dict(row.measure.arguments) for row in plan.rows if row.measure is not None}
+        printed = sorted({own[label] for label, values in costed.items() if "keyframe_interval" in values})
+        ours, theirs = (", ".join(map(str, numbers)) for numbers in (intervals, printed))
+        lines.append(Setting("Keyframe interval K", ours, theirs))
         if intervals[-1] > 1:
             lines.append(Setting("Offsets in training", _offsets(p.method), "not stated"))
+    if p.base is not None:
+        lines.append(Setting(f"Profile {p.name}", f"{p.base}, but for: {'; '.join(p.changes) or 'nothing'}", "–"))
     given = options_given(plan)
     if given:
         lines.append(Setting("Options on the command line", ", ".join(given), "–"))
@@ -109,15 +116,35 @@ def options_given(plan: Plan) -> list[str]:
 
 def unusual(plan: Plan) -> list[str]:
     """Those of the options that make all rows others than the paper's."""
-    p, source, suite = plan.profile, plan.test_data.source, plan.suite.name
-    known = PROFILES.get(p.name, p)
+    p, source, known = plan.profile, plan.test_data.source, plan.profile.before_options
+    interval, asked = known.keyframe_interval or PAPER_INTERVAL, p.keyframe_interval
+    suite = plan.suite.name
     usual = {
         "--augmentation": (p.augmentation, known.augmentation),
-        "--weights": tuple("the profile's" if one.weights else "none" for one in (p, known)),
+        "--weights": (weights_given(plan), None),
+        "--keyframe-interval": (asked if asked == plan.grid.keyframe_interval else interval, interval),
         "--suite": (suite, suite if plan.has_usual_suite else ""),
         "--split": (source.split, plan.grid.split),
     }
     return [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
+
+
+def weights_given(plan: Plan) -> str | None:
+    """The value of `--weights`, a folder by its name; None where the weights are the profile's, wherever they lie."""
+    p, known, world = plan.profile, plan.profile.before_options, plan.test_data.source.world
+    if (p.weights, p.flow_weights) == (known.weights, known.flow_weights):
+        return None
+    if not p.weights:
+        return "none" if known.weights else None
+    named = {name.replace("{world}", world) for name in (*known.weights.values(), known.flow_weights or "")}
+    own = any(found.name not in named for found in _initial_weights(plan).values())
+    return Path(next(iter(p.weights.values()))).name if own else None
+
+
+def _initial_weights(plan: Plan) -> dict[str, NamedWeights]:
+    """What all trainings start from, by the arguments that give it."""
+    trains = [stage for stage in in_order(plan.stages()) if isinstance(stage, Train)]
+    return {str(dict(t.arguments)[name]): known for t in trains for name, known in t.initial_weights().items()}
 
 
 def used_depths(plan: Plan) -> list[int]:
@@ -160,12 +187,26 @@ def _part(part: Part, clips: int, named: bool) -> str:
     return f"{part.name}: {words}{encoders[part.encoders]}" if named else words
 
 
+def _clips(limit: int | None, *, embedded: bool) -> str:
+    if limit is None:
+        return "all there are"
+    return f"{limit}" if embedded else f"the first {limit}"
+
+
 def _initial(profile: Profile, trains: list[Train]) -> str:
-    given = {value for stage in trains for name, value in stage.arguments if name in WEIGHTS.values() and value}
-    if any(find_weights(value) for value in given):
-        return f"encoders trained on other scenes of the worlds: {_list(sorted(map(str, given)))}"
-    if given:
-        return "ImageNet"
+    given = {
+        str(dict(stage.arguments)[name]): known
+        for stage in trains
+        for name, known in stage.initial_weights().items()
+        if name in WEIGHTS.values()
+    }
+    files = [f"{Path(value).name} (SHA-256 {str(w.digest)[:8]}…)" for value, w in given.items() if w.name == "file"]
+    carried = [known.name for known in given.values() if known.name != "file" and known.digest]
+    words = ["ImageNet"] * (len(given) > len(files) + len(carried))
+    words += [f"encoders trained on other scenes of the worlds: {_list(sorted(carried))}"] * bool(carried)
+    words += [f"the user's own: {_list(sorted(files))}"] * bool(files)
+    if words:
+        return "; ".join(words)
     return "random, residual branches zero" if profile.zero_init_residual else "random"
 
 

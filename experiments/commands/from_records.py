@@ -9,6 +9,8 @@ from rich.console import Console
 from experiments.commands.options import Options, flag
 from experiments.commands.plans import plans_of
 from experiments.commands.run_grid import write_reports
+from experiments.own_profile import ENDING, read_profile
+from experiments.profiles import PROFILES
 from experiments.shipped.store import open_records
 from mila.errors import UserError
 
@@ -37,10 +39,12 @@ def render(options: Options, console: Console) -> int:
             f"{', '.join(map(flag, others))} out, or --from-records."
         )
     with open_records(options.from_records) as store:
-        if options.profile != store.profile:
+        asked = options.profile if options.profile_file is None else read_profile(options.profile_file).name
+        if asked != store.profile:
+            named = store.profile if store.profile in PROFILES else f"{store.profile}{ENDING}, its file"
             raise UserError(
                 f"{options.from_records} has the records of profile {store.profile!r}, not {options.profile!r}: give "
-                f"--profile {store.profile}, or leave --from-records out to run it here."
+                f"--profile {named}, or leave --from-records out to run it here."
             )
         options = replace(options, seeds=options.seeds or store.seeds, results=options.results / FOLDER)
         write_reports(plans_of(options), store, options, console)

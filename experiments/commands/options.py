@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from experiments.own_profile import ENDING
 from experiments.shipped import STUDY
 from experiments.sources import Split
 from mila.names import AugmentationName
@@ -23,6 +24,7 @@ _DECIDING = (
     "profile",
     "augmentation",
     "weights",
+    "keyframe_interval",
     "data",
     "data_root",
     "suite",
@@ -46,7 +48,8 @@ class Options:
     method: tuple[Path, ...] | None = None
     profile: str = "quick"
     augmentation: AugmentationName | None = None
-    weights: Literal["none"] | None = None
+    weights: str | None = None
+    keyframe_interval: int | None = None
     data: str | None = None
     data_root: Path | None = None
     suite: str | None = None
@@ -91,6 +94,16 @@ class Options:
         """All Python files of the user's own."""
         return (*(self.method or ()), *([] if self.data_file is None else [self.data_file]))
 
+    @property
+    def profile_file(self) -> Path | None:
+        """The file of a profile of the user's own; None where `profile` is the name of one."""
+        return Path(self.profile) if self.profile.endswith(ENDING) else None
+
+    @property
+    def weights_place(self) -> str | None:
+        """`weights` as it may be typed anywhere."""
+        return self.weights if self.weights in (None, "none") else str(Path(str(self.weights)).absolute())
+
     def given(self) -> dict[str, Any]:
         """The options that are not at their defaults, by name."""
         values = ((field, getattr(self, field.name)) for field in fields(self))
@@ -101,6 +114,10 @@ class Options:
         given = {name: value for name, value in self.given().items() if name in _DECIDING}
         if self.data_root is not None:
             given["data_root"] = self.data_root.absolute()
+        if self.profile_file is not None:
+            given["profile"] = str(self.profile_file.absolute())
+        if self.weights is not None:
+            given["weights"] = self.weights_place
         if self.method is not None:
             given["method"] = tuple(path.absolute() for path in self.method)
         if self.data_file is not None:
@@ -162,11 +179,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", metavar="NAME", help="which table or ablation to run")
     parser.add_argument("--rows", metavar="LABEL", nargs="+", help="run these rows of it alone")
     parser.add_argument("--method", metavar="FILE", type=Path, nargs="+", help="add the row of a method of your own")
-    parser.add_argument("--profile", metavar="NAME", help="sizes and schedules (default: quick)")
+    text = "sizes and schedules: a name, or a TOML file of your own (default: quick)"
+    parser.add_argument("--profile", metavar="NAME", help=text)
     text = "of the training clips (default: the profile's)"
     parser.add_argument("--augmentation", choices=get_args(AugmentationName), help=text)
-    text = "start from random weights instead of those that the profile names"
-    parser.add_argument("--weights", choices=("none",), help=text)
+    text = "start from the weights in this folder instead of those that the profile names; none: from random ones"
+    parser.add_argument("--weights", metavar="FOLDER", help=text)
+    text = "K of the rows that do not say otherwise (default: the paper's 5)"
+    parser.add_argument("--keyframe-interval", metavar="K", type=int, help=text)
     text = "data set (default: the embedded world of the grid's tasks), or the file of one of your own"
     parser.add_argument("--data", metavar="NAME", help=text)
     text = "folder of a real data set, or its packed store (default for one of your own: the folder of its file)"

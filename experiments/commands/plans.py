@@ -11,10 +11,12 @@ from experiments.commands.options import Options
 from experiments.grids import find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import check_labels, own_row
+from experiments.own_profile import LARGEST_INTERVAL, find_profile
 from experiments.plan import CONSTANT, Plan, make_plan
-from experiments.profiles import PROFILES, Profile
+from experiments.profiles import Profile
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, data_set_of, find_layout, world_of
 from experiments.stages import Stage, in_order
+from experiments.weights import replace_weights
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -61,6 +63,7 @@ def plans_of(options: Options) -> list[Plan]:
     if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
         raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
     grids = find_grids(str(options.grid))
+    _check_interval(grids, options)
     if options.data_file is not None:
         return _own_plans(grids, profile, options.data_file, options)
     data = _data(options)
@@ -104,12 +107,28 @@ def _own_plans(grids: tuple[Grid, ...], profile: Profile, file: Path, options: O
 
 
 def _profile(options: Options) -> Profile:
-    if options.profile not in PROFILES:
-        raise UserError(f"there is no profile {options.profile!r}; choose one of: {', '.join(PROFILES)}.")
-    profile = PROFILES[options.profile]
+    usual = profile = find_profile(options.profile)
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
-    return profile if options.weights is None else replace(profile, weights={}, flow_weights=None)
+    if options.weights is not None:
+        profile = replace_weights(profile, options.weights)
+    if options.keyframe_interval is not None:
+        profile = replace(profile, keyframe_interval=options.keyframe_interval)
+    return usual if profile is usual else replace(profile, usual=usual)
+
+
+def _check_interval(grids: Sequence[Grid], options: Options) -> None:
+    """See that the K that was asked for can be, and is that of any row."""
+    interval = options.keyframe_interval
+    if interval is None:
+        return
+    if not 1 <= interval <= LARGEST_INTERVAL:
+        raise UserError(f"--keyframe-interval takes a whole number from 1 to {LARGEST_INTERVAL}.")
+    if all(grid.at(interval) is grid for grid in grids):
+        raise UserError(
+            f"every row of {options.grid} that has a keyframe interval has one of its own, which is part of what it "
+            "is; leave --keyframe-interval out."
+        )
 
 
 def _data(options: Options) -> DataName | None:

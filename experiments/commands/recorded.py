@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands.options import Options, read_options
-from experiments.commands.trusted import is_trusted
 from experiments.profiles import PROFILES
-from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Data, Stage, Train, in_order
 from experiments.store import Store
+from mila.common.stored_files import read_object_or_nothing
+from mila.common.trusted import is_trusted
 from mila.errors import UserError
 
 
@@ -42,8 +42,15 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
     return [replace(recorded, **options.given())]
 
 
-def what_changed(folder: Path, stages: Sequence[Stage], store: Store) -> str:
-    """Why none of `stages` is the score in a folder: what is not as it was then, of it and all that it needs."""
+def what_changed(folder: Path, stages: Sequence[Stage], store: Store, profile: Path | None = None) -> str:
+    """Why none of `stages` is the score in a folder: what is not as it was then, of it and all that it needs.
+
+    Args:
+        folder: of the score.
+        stages: what the options of then give now.
+        store: where the folder is.
+        profile: the file of the user's own profile that these options name.
+    """
     written = _written(folder, store)
     name = _name(read_object_or_nothing(folder / "stage.json"))
     alike = [stage for stage in stages if (stage.kind, stage.title) == name]
@@ -54,7 +61,16 @@ def what_changed(folder: Path, stages: Sequence[Stage], store: Store) -> str:
             changed.append(f"{'the data' if isinstance(stage, Data) else 'the options'} of {stage.title}")
         elif then is not None and then.get("code") != stage.description()["code"]:
             changed.append(f"the code of {stage.title}")
-    return ", ".join(changed)
+    begin = f"{profile}, and with it " if changed and profile is not None and _is_newer(profile, folder) else ""
+    return begin + ", ".join(changed)
+
+
+def _is_newer(file: Path, folder: Path) -> bool:
+    """Whether a file was written after the record in a folder."""
+    try:
+        return file.stat().st_mtime_ns > (folder / "record.json").stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _written(folder: Path, store: Store) -> dict[tuple[str, str], dict[str, Any]]:

@@ -4,6 +4,7 @@ python experiments/run.py --list
 python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
+python experiments/run.py --grid table1 --profile my_profile.toml
 python experiments/run.py --grid table2 --data my_data.py --data-root FOLDER
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
@@ -19,12 +20,12 @@ from experiments.commands import listing, store_commands
 from experiments.commands.options import Options, flag, read_options
 from experiments.commands.plans import stages_of
 from experiments.commands.recorded import options_of, what_changed
-from experiments.commands.trusted import remember
 from experiments.runner.rank_environment import world_size
 from experiments.runner.workers import default_jobs, find_device
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.console import exit_code_of, make_console
+from mila.common.trusted import remember
 from mila.errors import UserError
 
 
@@ -104,7 +105,7 @@ def _verify(options: Options, name: str, console: Console) -> int:
         stages = [stage for stage in planned if stage.key == folder.name]
         if stages:
             break
-        changed = changed or what_changed(folder, planned, store)
+        changed = changed or what_changed(folder, planned, store, recorded.profile_file)
     if changed and not stages and not options.recipe():
         raise UserError(f"{folder.name} cannot be recomputed, for since then have changed: {changed}; run it anew.")
     return store_commands.verify(folder.name, stages, store, find_device(options.device), console)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from experiments.commands.options import Options
 from experiments.commands.plans import plans_of, stages_of
+from experiments.own_profile import copied_text
 from experiments.slurm.code_copy import check, snapshot
 from experiments.slurm.job import STAGES
 from experiments.slurm.job_states import GOING, IN_QUEUE, QueueError, Status, read_queue, read_states, require_slurm
@@ -119,8 +120,9 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
 
 def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
     """A copy of the code and of the user's files, and the options that run these, wherever they are typed."""
-    methods, data = list(options.method or ()), options.data_file
-    code, copies = snapshot(submissions.code, list(options.own_files))
+    methods, data, own_profile = options.method or (), options.data_file, options.profile_file
+    profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
+    code, copies = snapshot(submissions.code, list(options.own_files), profile)
     root = options.data_root
     if root is None and data is not None:
         root = data.absolute().parent  # the default, which the copy's own folder is not
@@ -129,7 +131,9 @@ def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
         results=options.results.absolute(),
         data_root=None if root is None else root.absolute(),
         method=tuple(copies[: len(methods)]) or None,
-        data=options.data if data is None else str(copies[-1]),
+        data=options.data if data is None else str(copies[len(methods)]),
+        profile=options.profile if profile is None else str(copies[-1]),
+        weights=options.weights_place,
     )
     return code, options
 

@@ -20,10 +20,10 @@ from rich.text import Text
 
 from experiments.runner.dropping import dropped_states
 from experiments.runner.workers import start_worker
-from experiments.stage_files import DamagedFileError, read_bytes, read_object_or_nothing
 from experiments.stages import Evaluate, Stage
 from experiments.store import Store
 from mila.common.processes import holding_interrupts
+from mila.common.stored_files import DamagedFileError, read_bytes, read_object_or_nothing
 from mila.common.visible import visible
 from mila.errors import UserError
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from experiments.models import DepthName, file_of
+from experiments.models import DepthName, accepted, file_of
 from experiments.stages import Arguments, arguments
 from mila.names import WeightingName
 from mila.tasks import Suite
@@ -84,6 +84,9 @@ def pair_row(
     return Row(label, published, model, arguments(slow=101, fast=fast, **switches), starts, weighting)
 
 
+PAPER_INTERVAL = 5
+"""K of the paper's rows that do not say otherwise."""
+
 VisualKind = Literal["attention", "film", "motion"]
 """What can be kept of trained models to be looked at: attention weights and features, predictions along a video, and
 how what they carry follows the exact motion (worlds alone)."""
@@ -113,7 +116,7 @@ class Grid:
     title: str
     suite: Suite
     rows: tuple[Row, ...]
-    keyframe_interval: int = 5
+    keyframe_interval: int = PAPER_INTERVAL
     stand_in: Suite | None = None
     figure: int | None = None
     visuals: tuple[VisualKind, ...] = ()
@@ -126,7 +129,10 @@ class Grid:
         place = f"Table {self.table}" if self.figure is None else f"Figure {self.figure}"
         place = f"Beyond {place}" if self.beyond else place
         own = [row.label for row in self.own_rows]
-        return f"{place}. {self.title}" + (f", with {', '.join(own)}" if own else "")
+        added = f", with {', '.join(own)}" if own else ""
+        if self.has_own_interval:
+            added += f", at K = {self.keyframe_interval} (in print: K = {PAPER_INTERVAL})"
+        return f"{place}. {self.title}{added}"
 
     @property
     def own_rows(self) -> tuple[Row, ...]:
@@ -138,3 +144,23 @@ class Grid:
         """The largest K of its rows."""
         own = (dict(row.arguments).get("keyframe_interval", self.keyframe_interval) for row in self.rows)
         return max(self.keyframe_interval, *map(int, own))
+
+    @property
+    def has_own_interval(self) -> bool:
+        """Whether K of any row is another than the paper's."""
+        return self.keyframe_interval != PAPER_INTERVAL and any(map(_takes_interval, self.rows))
+
+    def at(self, interval: int) -> Grid:
+        """The grid with another K for the rows that do not say otherwise.
+
+        The same one where all do and it would not make clips shorter either, as in Table 5.
+        """
+        changed = replace(self, keyframe_interval=interval)
+        if changed.longest_interval < self.longest_interval or any(map(_takes_interval, self.rows)):
+            return changed
+        return self
+
+
+def _takes_interval(row: Row) -> bool:
+    """Whether a row's K is its grid's: its model has one, and the row does not say which."""
+    return "keyframe_interval" in accepted(row.model) and "keyframe_interval" not in dict(row.arguments)

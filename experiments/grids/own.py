@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.grids.grid import Row
 from experiments.models import accepted, file_of
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.common.visible import unseen
 from mila.errors import UserError
 

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRem
 from rich.table import Column
 from rich.text import Text
 
-from experiments.stage_files import read_object_or_nothing
 from experiments.stages import Stage
 from experiments.store import Store
+from mila.common.stored_files import read_object_or_nothing
 from mila.common.visible import visible
 
 _WIDE = 100  # columns of a terminal from which there is room for bars

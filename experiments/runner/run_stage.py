@@ -21,10 +21,11 @@ from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
 from experiments.runner.stage_log import logged
 from experiments.runner.time_limit import StageTimeoutError, limited
-from experiments.stage_files import describe_files, read_object_or_nothing
+from experiments.stage_files import describe_files
 from experiments.stages import Evaluate, Stage, Train
 from experiments.store import Store
 from mila.common.files import write_json
+from mila.common.stored_files import read_object_or_nothing
 from mila.common.versions import environment
 from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 

@@ -19,6 +19,7 @@ from experiments.models import build
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
 from experiments.runner.dropping import dropped_states
+from experiments.runner.kept_model import keep_description, keep_source
 from experiments.stage_files import CLIP_SUMS
 from experiments.stages import Attend, Data, Evaluate, FollowMotion, Measure, PredictVideo, Stage, Train
 from experiments.store import Store
@@ -68,6 +69,7 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
     from mila.training import Callbacks
 
     clips, folder = store.clips(stage.data), attempt.folder
+    keep_source(stage, folder)
     curve: list[dict[str, float]] = []
     if stage.schedule is None:
         torch.manual_seed(stage.seed)
@@ -81,10 +83,12 @@ def _train(stage: Train, store: Store, attempt: Attempt) -> dict[str, Any]:
             )
             curve = _run_schedule(stage, model, clips, folder, attempt.device, callbacks)
     save_checkpoint(folder / "model.pt", stage.key, {"model": model.cpu().state_dict()})
+    steps = int(curve[-1]["step"]) if curve else 0
+    keep_description(stage, clips, model.keyframe_interval, folder, steps=steps)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return {
         "curve": curve,
-        "steps": int(curve[-1]["step"]) if curve else 0,
+        "steps": steps,
         "clips": len(clips),
         "parameters": sum(p.numel() for p in model.parameters()),
     }

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.plan import Plan
-from experiments.records import checksum
 from experiments.shipped.archive import ABOUT, packed_members
-from experiments.stage_files import CLIP_SHARES, CLIP_SUMS, read_bytes, read_object
+from experiments.stage_files import CLIP_SHARES, CLIP_SUMS
 from experiments.stages import Stage, in_order
 from experiments.store import FORMAT, Store
 from mila.clip_shares import mean_jackknife, save_clip_shares
 from mila.clip_sums import load_clip_sums
 from mila.common.files import write_atomic
+from mila.common.stored_files import checksum, read_bytes, read_object
 from mila.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 <folder>/<digest>/          one copy for all submissions of the same code by a user; its files are read-only
     mila/ baselines/ experiments/ reports/
-    methods/<digest>/<file>      of methods and of data sets
+    methods/<digest>/<file> (data sets as well), profiles/<digest>/<file>
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from mila.errors import UserError
 _PACKAGES = ("mila", "baselines", "experiments", "reports")
 
 
-def snapshot(folder: Path, own: list[Path]) -> tuple[Path, list[Path]]:
+def snapshot(folder: Path, methods: list[Path], profile: tuple[str, bytes] | None = None) -> tuple[Path, list[Path]]:
     """Copy the code into `folder`, unless this very code lies there already.
 
     Args:
         folder: of all copies.
-        own: users' files, of methods and of data sets.
+        methods: users' Python files, of methods and of data sets.
+        profile: name and content of the file of a user's profile.
 
     Returns:
-        The copy, and the copies of `own` in it.
+        The copy, and the copies of `methods` and the profile in it.
 
     Raises:
         UserError: the copy was changed since, or cannot be written.
     """
     files = {f"{package}/{name}": data for package in _PACKAGES for name, data in _package(package).items()}
     copies = []
-    for path in own:
-        data = path.read_bytes()
-        name = f"methods/{hashlib.sha256(data).hexdigest()[:16]}/{path.name}"
+    own = [("methods", method.name, method.read_bytes()) for method in methods]
+    for kind, file, data in own if profile is None else [*own, ("profiles", *profile)]:
+        name = f"{kind}/{hashlib.sha256(data).hexdigest()[:16]}/{file}"
         files[name] = data
         copies.append(name)
     target = folder / _digest(files)

@@ -6,18 +6,12 @@ See docs/slurm.md for all keys. A key of a section goes before the same key at t
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mila.common.files import read_text
+from mila.common.toml_files import read_toml
 from mila.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 KINDS = ("data", "train", "evaluate", "measure", "attention", "film", "motion")
 """Kinds of stages; each may have its section."""
@@ -100,14 +94,7 @@ def read_site(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or a key or a value is not known.
     """
-    try:
-        values = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise UserError(
-            f"--slurm {path}: the file cannot be read ({error.strerror}); docs/slurm.md shows one."
-        ) from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise UserError(f"{path} is not TOML ({error}); docs/slurm.md shows how it looks.") from error
+    values = read_toml(path, "--slurm", "docs/slurm.md")
     make_site(values, str(path))
     return values
 

@@ -30,23 +30,41 @@ def load_checkpoint(path: Path, identity: str, digest: str | None = None) -> dic
         UserError: the file is damaged, none that this suite wrote, marked as another model's, or cannot be opened.
         MemoryError: there is too little memory for it.
     """
+    remedy = f"delete {path.parent} to train again"
+    state = read_tensors(path, "a checkpoint", remedy, digest)
+    found = state["identity"]
+    if found != identity:
+        raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it to train anew.")
+    return state
+
+
+def read_tensors(path: Path, what: str, remedy: str, digest: str | None = None) -> dict[str, Any]:
+    """Read a file of tensors and plain values that says, under `identity`, what it is; nothing in it is run.
+
+    Args:
+        path: the file.
+        what: it should be, in words.
+        remedy: what to do where it is not.
+        digest: see `load_checkpoint`.
+
+    Raises:
+        UserError, MemoryError: see `load_checkpoint`.
+    """
     try:
         intact = _is_intact(path, digest)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["identity"]
+        state["identity"]
     except OSError as error:
         raise not_opened(path, error) from error
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
         # PyTorch's own advice, to load it all the same, would run what lies in the file
-        raise _refused(path, "it holds more than tensors and numbers, or is damaged") from error
+        raise _refused(path, what, "it holds more than tensors and numbers, or is damaged", remedy) from error
     except Exception as error:
-        raise _refused(path, "it is damaged, or no checkpoint of this suite") from error
-    if found != identity:
-        raise UserError(f"{path} is a checkpoint of {found!r}, not of {identity!r}; delete it to train anew.")
+        raise _refused(path, what, "it is damaged, or none of this suite", remedy) from error
     if not intact:
-        raise _refused(path, "it is not what was written there")
+        raise _refused(path, what, "it is not what was written there", remedy)
     return state
 
 
@@ -58,5 +76,5 @@ def _is_intact(path: Path, digest: str | None) -> bool:
         return archive.testzip() is None
 
 
-def _refused(path: Path, reason: str) -> UserError:
-    return UserError(f"{path} cannot be read as a checkpoint ({reason}); delete {path.parent} to train again.")
+def _refused(path: Path, what: str, reason: str, remedy: str) -> UserError:
+    return UserError(f"{path} cannot be read as {what} ({reason}); {remedy}.")

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,33 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
+        raise
+
+
+def check_new(folder: Path) -> None:
+    """`UserError` where there is a file at `folder`, or a folder that is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already; give the name of a new folder, or delete it first.")
+
+
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with an empty folder that takes the place of `path` once all is in it.
+
+    Raises:
+        UserError: there is a file at `path`, or a folder that is not empty.
+    """
+    check_new(path)
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    unfinished.mkdir()
+    try:
+        write(unfinished)
+        if path.exists():
+            path.rmdir()
+        unfinished.rename(path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 

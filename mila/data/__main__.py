@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
 from mila.common.console import exit_code_of, make_console
+from mila.common.progress import progress_bar
 from mila.errors import UserError
 
 if TYPE_CHECKING:  # each command imports what it needs, `--help` nothing
@@ -31,7 +29,6 @@ if TYPE_CHECKING:  # each command imports what it needs, `--help` nothing
     from mila.tasks import Suite
 
 _MODES = ("video", "pan", "still")
-_LINE_EVERY = 10.0  # seconds between lines of progress where nobody watches
 
 _ABOUT_MODES = {
     "video": "frames of a video",
@@ -124,7 +121,7 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
             "or choose another folder, shorter clips (--length) or smaller frames."
         )
     for split, source in sources.items():
-        with _progress(f"{split}", console) as progress:
+        with progress_bar(f"{split}", console) as progress:
             pack(
                 source,
                 options.length,
@@ -147,7 +144,7 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
     layout = _layout(options)
     suite, mode, _, _ = _choice(options, layout)
     reading: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
-    with _progress("reading", console) as progress:
+    with progress_bar("reading", console) as progress:
         found = inspect(layout, **reading, workers=options.jobs, progress=progress)
     print_inspection(found, console, every=options.all)
     reading |= {"height": found.height, "width": found.width}
@@ -170,10 +167,10 @@ def _export(options: argparse.Namespace, console: Console) -> int:
         # Cityscapes is scored on its val split; its test labels are not public
         splits: dict[Split, int] = {"train": options.train, "val": options.test}
         for split, clips in splits.items():
-            with _progress(f"{split}, frames", console) as progress:
+            with progress_bar(f"{split}, frames", console) as progress:
                 export_street(options.folder, split, clips, **size, progress=progress)
     else:
-        with _progress("rooms, frames", console) as progress:
+        with progress_bar("rooms, frames", console) as progress:
             export_rooms(options.folder, train=options.train, test=options.test, **size, progress=progress)
     console.print(f"{options.folder} is ready; it is synthetic: never mix it with the real data set.", markup=False)
     return 0
@@ -260,45 +257,6 @@ def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
-
-
-@contextmanager
-def _progress(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left; where nobody watches, a line now and then."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    start = last_line = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bar:
-        line = bar.add_task(name, total=None)
-        first: list[int] = []
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last_line
-            bar.update(line, completed=done, total=total)
-            now = time.monotonic()
-            first.append(done) if not first else None
-            if not console.is_terminal and (done == total or now - last_line > _LINE_EVERY):
-                last_line = now
-                left = (now - start) * (total - done) / max(done - first[0], 1)
-                console.print(f"{name}: {done} of {total}, {now - start:.0f} s; about {left:.0f} s left", markup=False)
-
-        yield progress
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.data.clips import ClipSource
 from mila.data.own_clips import OwnClips
 from mila.data.packed import is_packed_store

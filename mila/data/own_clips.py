@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mila.common.python_files import line_of, load_file
+from mila.common.user_code import line_of, load_file
 from mila.data.clips import Clip, ClipSource
 from mila.errors import UserError
 from mila.tasks import VOID, Suite, Task, suite_as_json

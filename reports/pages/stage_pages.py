@@ -18,6 +18,7 @@ from experiments.results import StageResult
 from experiments.sources import EMBEDDED
 from experiments.stages import Attend, Data, Evaluate, Measure, Stage, Train, Visual
 from experiments.store import State
+from mila.streaming.description import DESCRIPTION
 from reports.digests import code, combined, made_from
 from reports.files import WRITERS, update
 from reports.plots.drawing import Figure
@@ -186,6 +187,8 @@ def _facts(result: StageResult) -> tuple[tuple[str, str], ...]:
         facts |= {name.capitalize(): str(value) for name, value in record.environment.items()}
         if record.result.get("dropped"):
             facts["Dropped once scored"] = ", ".join(record.result["dropped"])
+        if DESCRIPTION in record.files and not result.whose:
+            facts["Load it"] = f'mila.load("{record.folder.parents[2].name}", "{result.key}")'
     return (*facts.items(), ("Record", f"{stage.kind}/{result.key}"))
 
 

@@ -16,16 +16,23 @@ from typing import Any
 
 import nox
 import pytest
+import torch
+from PIL import Image
 
 import noxfile
 from experiments.commands.run import main as run_grid
 from experiments.grids import find_grids
+from experiments.profiles import SMOKE
 from experiments.shipped import STUDY
+from mila.__main__ import main as use_model
+from mila.backbone import DeepLabResNet
 from mila.data.__main__ import main as run_data
 from tests.support.camvid import camvid_file, fake_camvid
 from tests.support.fake_files import write_plain
+from tests.support.fake_videos import fake_frames, write_video
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
 from tests.support.paths import ROOT
+from tests.support.saved_models import KEY, SMALL, small_mila, write_training
 
 Words = tuple[str, ...]
 NOT_RUN = {"env", "lock", "tests", "tests-browser", "tests-slurm"}
@@ -77,12 +84,12 @@ def replaced(words: Words) -> list[Words]:
 
 
 def kind_of(words: Words) -> str:
-    """Which test runs it: cluster, torchrun, data, costs, benchmark, records or runner."""
+    """Which test runs it: cluster, torchrun, data, model, benchmark, records or runner."""
     if words[0] == "torchrun":
         return "torchrun"
     assert words[0] == "python", f"a command that no test knows: {words}"
     if words[1] == "-m":
-        return "data" if words[2] == "mila.data" else "benchmark"
+        return {"mila.data": "data", "mila": "model"}.get(words[2], "benchmark")
     assert words[1] == "experiments/run.py", words
     if "--from-records" in words:
         return "records"
@@ -106,7 +113,9 @@ def at_smoke(words: Words) -> list[str]:
     """Words of the runner at the profile `smoke`, and for one row of the grid where they name none."""
     smaller = list(words)
     if "--profile" in words:
-        smaller[smaller.index("--profile") + 1] = "smoke"
+        place = words.index("--profile") + 1
+        if "--dry-run" not in words or not words[place].endswith(".toml"):  # what a file of one's own asks for is large
+            smaller[place] = "smoke"
     elif not {"--show", "--list", "--clean"} & set(words):
         smaller += ["--profile", "smoke"]
     if "--grid" in words and not {"--rows", "--status", "--report", "--dry-run"} & set(words):
@@ -126,6 +135,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     method, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
     (tmp_path / "gated_keyframe.py").write_text(method, encoding="utf-8")
     camvid_file(tmp_path)
+    (profile,) = blocks(ROOT / "docs" / "your_own_profile.md", "toml")
+    (tmp_path / "half_size.toml").write_text(profile, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -168,8 +179,12 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
     small, few = ("--height", "32", "--width", "64"), ("--train", "4", "--test", "2")
     assert run_data(["export", "street", str(cities), *small, *few]) == 0
     assert run_data(["export", "rooms", str(rooms), "--height", "48", "--width", "64", *few]) == 0
+    weights = folder / "weights"
+    weights.mkdir()
+    for depth in (50, 18):
+        torch.save(DeepLabResNet(depth, SMOKE.width).state_dict(), weights / f"resnet{depth}-0123abcd.pth")
     for number, (where, words) in enumerate(those("data")):
-        own = {"FOLDER": rooms if "nyuv2" in words else cities, "STORE": folder / "packed"}
+        own = {"FOLDER": rooms if "nyuv2" in words else cities, "STORE": folder / "packed", "WEIGHTS": weights}
         if "export" in words:
             own["FOLDER"] = folder / f"export {number}"
         size = small
@@ -183,8 +198,22 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
     # nothing lands in the current folder but what was asked for, and results
     sheets = folder / "results" / "inspect" / "cities"
     assert sorted(path.name for path in sheets.iterdir()) == ["contact-sheet-train.png", "contact-sheet-val.png"]
-    asked = {"data", "packed", "packed camvid", "site.toml", "gated_keyframe.py", "camvid.py", "results"}
+    asked = {"data", "packed", "packed camvid", "weights", "results"}
+    asked |= {"site.toml", "gated_keyframe.py", "camvid.py", "half_size.toml"}
     assert {path.name for path in folder.iterdir() if not path.name.startswith("export ")} == asked
+
+
+@pytest.mark.slow
+def test_trained_models_are_used(folder: Path) -> None:
+    write_training(folder / "results", small_mila(multi_frame=False), **SMALL, multi_frame=False)
+    write_video(folder / "drive.mp4", fake_frames(4))
+    (folder / "frames").mkdir()
+    for number, pixels in enumerate(fake_frames(3)):
+        Image.fromarray(pixels).save(folder / "frames" / f"{number}.png")
+    for where, words in those("model"):
+        assert use_model([KEY if word == "HASH" else word for word in words[3:]]) == 0, where
+    made = {"model.mila", "graphs", "programs", "predicted.mp4", "predicted", "each-segmentation.mkv"}
+    assert made < {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.slow
@@ -225,5 +254,5 @@ def test_what_needs_a_cluster_is_read(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_of_a_page_is_known() -> None:
     kinds = {kind_of(command.words) for _, command in all_commands()}
-    assert kinds == {"runner", "data", "torchrun", "benchmark", "cluster", "records"}
+    assert kinds == {"runner", "data", "model", "torchrun", "benchmark", "cluster", "records"}
     assert len(all_commands()) >= 30

@@ -18,7 +18,7 @@ from experiments.models import without_weights
 from experiments.plan import Plan
 from experiments.slurm.code_copy import snapshot
 from experiments.stages import Evaluate, Train, in_order
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.data.__main__ import main as data_main
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES, suite_as_json

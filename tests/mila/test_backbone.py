@@ -99,13 +99,16 @@ def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         DeepLabResNet(18, weights=tmp_path / "torn.pth")
     with pytest.raises(UserError, match="neither a file nor the name of weights"):
         DeepLabResNet(18, weights="ImageNet")
+    with pytest.raises(UserError, match="neither a file nor the name of weights"):
+        DeepLabResNet(18, weights="ResNet18_Weights.IMAGENET1K_V9")
 
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(UserError, match="could not be downloaded from https://.*give its path instead"):
+    ways = r"give its path instead \(.*--weights FOLDER\), or put it into .*/checkpoints, which TORCH_HOME moves"
+    with pytest.raises(UserError, match=f"could not be downloaded from https://.*{ways}"):
         DeepLabResNet(18, weights="ResNet18_Weights.IMAGENET1K_V1")
 
 

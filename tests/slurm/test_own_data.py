@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.run import main
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from tests.support.own_data import own_file
 from tests.support.slurm_bench import SITE
 from tests.support.slurm_cluster import Cluster

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mila.common.files import write_atomic
@@ -27,8 +25,8 @@ from mila.data.colours import (
     depth_unit,
     normals_ball,
     paint,
-    paint_depth,
 )
+from mila.data.depth_scale import DepthScale
 from mila.data.readers.images import nearest
 from mila.data.tools.canvas import ALARM, LARGE, LINE, MUTED, SMALL, SWATCH, Canvas, text_width, wrapped
 from mila.errors import UserError
@@ -39,9 +37,6 @@ LENGTH = 5
 
 SHARE = 0.98
 """Of the depth shown, what the scale covers: metres from disparity have no end."""
-
-LOGARITHMIC_FROM = 20.0
-"""Farthest by nearest metre from which the scale is logarithmic: that of streets is, that of rooms is not."""
 
 _PANEL = 384  # pixels, the longer side of a picture at most
 _COLUMN = 300  # pixels, a column at least, for the key to it
@@ -59,30 +54,6 @@ class _Row:
     name: str
     clip: Clip | None
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """The scale of depth, from `low` to `high` of its unit."""
-
-    low: float
-    high: float
-    logarithmic: bool
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Both ends as `place` gives them."""
-        return float(self.place(np.float64(self.low))), float(self.place(np.float64(self.high)))
-
-    def place(self, depth: Any) -> npt.NDArray[Any]:
-        """Where depth lies on the scale, in a measure that the colours are even in."""
-        return np.asarray(np.log(np.maximum(depth, 1e-12)) if self.logarithmic else depth)
-
-    def value(self, share: float) -> float:
-        """Depth at a share 0..1 of the scale."""
-        low, high = self.limits
-        place = low + share * (high - low)
-        return math.exp(place) if self.logarithmic else place
 
 
 def contact_sheet(
@@ -207,7 +178,7 @@ def _draw(source: ClipSource, rows: Sequence[_Row], length: int, title: str) -> 
     return canvas.image.crop((0, 0, canvas.image.width, end + _MARGIN))
 
 
-def _draw_row(canvas: Canvas, grid: _Grid, y: int, row: _Row, tasks: Sequence[Task], scale: _Scale) -> None:
+def _draw_row(canvas: Canvas, grid: _Grid, y: int, row: _Row, tasks: Sequence[Task], scale: DepthScale) -> None:
     """The pictures of a clip, or why there are none."""
     if row.clip is None:
         for number, line in enumerate(wrapped(row.problem, len(grid.columns) * grid.step - _GAP)):
@@ -227,15 +198,15 @@ def _unit(task: Task) -> str:
     return depth_unit(task) if task.name == "depth" else "unit vectors"
 
 
-def _scale(clips: Sequence[Clip], tasks: Sequence[Task]) -> _Scale:
+def _scale(clips: Sequence[Clip], tasks: Sequence[Task]) -> DepthScale:
     """One for the depth of all clips."""
     low, high = depth_limits([clip.targets["depth"] for clip in clips if "depth" in clip.targets], SHARE)
-    metres = any(task.name == "depth" and depth_unit(task) == "m" for task in tasks)
-    return _Scale(low, high, metres and high > LOGARITHMIC_FROM * low > 0)
+    depth = next((task for task in tasks if task.name == "depth"), None)
+    return DepthScale(low, high, logarithmic=False) if depth is None else DepthScale.of(depth, low, high)
 
 
 def _pictures(
-    clip: Clip, tasks: Sequence[Task], scale: _Scale, height: int, width: int
+    clip: Clip, tasks: Sequence[Task], scale: DepthScale, height: int, width: int
 ) -> Iterator[tuple[Pixels, bool]]:
     """RGB `[height, width, 3]` of each column, and whether nothing of it is annotated."""
     for frame in clip.frames[[0, -1]] if len(clip.frames) > 1 else clip.frames:
@@ -266,16 +237,15 @@ def _draw_classes(canvas: Canvas, x: int, y: int, room: int, task: Task) -> int:
     return y + lines * LINE
 
 
-def _draw_key(canvas: Canvas, x: int, y: int, room: int, task: Task, scale: _Scale) -> int:
+def _draw_key(canvas: Canvas, x: int, y: int, room: int, task: Task, scale: DepthScale) -> int:
     """How to read the colours of a task, in `room` pixels from `x`; returns where it ends."""
     if task.name == "segmentation":
         return _draw_classes(canvas, x, y, room, task)
     if task.name == "depth":
-        canvas.picture(x, y + 2, paint_depth(np.tile(np.linspace(*scale.limits, _COLUMN), (14, 1)), scale.limits))
-        digits = 1 if scale.high >= 1 else 3
+        canvas.picture(x, y + 2, scale.bar(14, _COLUMN))
         for share, anchor in ((0.0, "l"), (0.5, "m"), (1.0, "r")):
             canvas.text(
-                x + round(share * _COLUMN), y + 22, f"{scale.value(share):.{digits}f}", size=SMALL, anchor=anchor
+                x + round(share * _COLUMN), y + 22, f"{scale.value(share):.{scale.digits}f}", size=SMALL, anchor=anchor
             )
         unit = depth_unit(task)
         words = (

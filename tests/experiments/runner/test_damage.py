@@ -103,7 +103,7 @@ def test_what_is_damaged_is_not_done_and_the_advice_helps(
 
 def test_a_record_knows_the_files_of_its_stage(store: Store) -> None:
     stage = score()
-    assert sorted(store.record(stage.train).files) == ["model.pt"]
+    assert sorted(store.record(stage.train).files) == ["model.json", "model.pt"]
     kept = store.record(stage.data).files
     assert {"clips/frames.npy", "clips/checksums.npy", "clips/manifest.json"} < set(kept)
     assert kept["clips/frames.npy"] == {"bytes": (store.folder(stage.data) / "clips/frames.npy").stat().st_size}

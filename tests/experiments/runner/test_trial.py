@@ -14,7 +14,7 @@ from experiments.grids.own import own_row
 from experiments.plan import RowPlan, make_plan
 from experiments.profiles import SMOKE
 from experiments.runner.trial import try_method
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.errors import UserError
 from tests.support.pages import blocks
 from tests.support.paths import ROOT

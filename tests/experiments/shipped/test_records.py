@@ -14,12 +14,12 @@ import experiments.stages
 from experiments.collect import collect, collect_rows
 from experiments.plan import Plan
 from experiments.profiles import SMOKE
-from experiments.records import checksum
 from experiments.shipped.archive import ABOUT, packed_members, read_archive
 from experiments.shipped.pack import ship
 from experiments.shipped.store import open_records
 from experiments.stages import Evaluate, in_order
 from experiments.store import Store
+from mila.common.stored_files import checksum
 from mila.errors import UserError
 from tests.support.fake_records import filled_store, shipped
 from tests.support.fake_results import plan_of

@@ -15,7 +15,7 @@ import pytest
 from experiments.grids import GRIDS
 from experiments.plan import make_plan
 from experiments.profiles import SMOKE
-from mila.data import __main__ as command
+from mila.common import progress
 from mila.data.packed import PackedClips
 from mila.data.worlds.clips import WorldClips
 from mila.errors import UserError
@@ -27,7 +27,7 @@ from tests.support.fake_files import open_split
 def test_export_says_at_once_what_it_does_and_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "_LINE_EVERY", -1.0)  # a line as often as there is something to say
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)  # a line as often as there is something to say
     assert main("export", "street", tmp_path / "[a]", "--train", 2, "--test", 1, *size("street")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"street: 2 clips to train on and 1 to score on go into {tmp_path / '[a]'}."

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-HEAVY = ("torch", "torchvision", "h5py", "scipy", "PIL", "matplotlib", "pandas")
-
-
-def imported(code: str) -> set[str]:
-    """Which of `HEAVY` a fresh process has imported once it has run `code`."""
-    code += f"\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+from tests.support.imports import imported
 
 
 @pytest.mark.parametrize("words", [["--help"], ["prepare", "--help"], ["inspect", "--help"], ["export", "--help"]])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.data.own import load_data_set, own_layout
 from mila.data.own_clips import OwnClips
 from mila.data.packed import PackedClips

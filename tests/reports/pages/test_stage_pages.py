@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 from experiments.collect import collect_stages
 from experiments.grids.ablations import TABLE10
+from experiments.stage_files import describe_files
 from experiments.stages import Evaluate, Train, in_order
 from experiments.store import Store
 from reports.pages.index import read_index
@@ -37,6 +40,23 @@ def test_stage_pages_say_what_the_records_say(reports: list[Report]) -> None:
     text = (reports[0].page.parent / "stages" / f"{cost.key}.html").read_text()
     assert "Counted, of no data" in text
     assert "procedural" not in text
+
+
+def test_the_page_of_a_training_says_how_to_load_it(tmp_path: Path) -> None:
+    plan, store = plan_of(0, grid=TABLE10), Store(tmp_path / "my results" / "store")
+    train = plan.rows[0].evaluations[0][0].train
+    about: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02", "environment": {}}
+
+    def page() -> str:
+        write_stage_pages(digests_of(collect_stages([train], store)), tmp_path / "out")
+        return unescape((tmp_path / "out" / "stages" / f"{train.key}.html").read_text())
+
+    folder = store.begin(train)
+    store.finish(train, {"curve": []}, **about)
+    assert "mila.load" not in page()  # it was trained before trainings said what they are of
+    (folder / "model.json").write_text("{}")
+    store.finish(train, {"curve": []}, files=describe_files(folder), **about)
+    assert f'mila.load("my results", "{train.key}")' in page()
 
 
 def test_training_curves_and_their_data(tmp_path: Path) -> None:

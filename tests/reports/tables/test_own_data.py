@@ -14,7 +14,7 @@ from experiments.commands.options import Options
 from experiments.commands.plans import plans_of
 from experiments.plan import Plan
 from experiments.store import Store
-from mila.common.python_files import load_file
+from mila.common.user_code import load_file
 from mila.tasks import NYUV2, subset
 from reports.report import Report, build_report
 from reports.settings import options_given
