@@ -7,8 +7,10 @@ stages that are made with it, so a file that changes makes other stages.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -203,7 +205,7 @@ def _part(section: Mapping[str, Any], everywhere: Mapping[str, Any], where: str)
 def _weights(base: Mapping[int, str], given: Any, folder: Path, path: Path) -> dict[int, str]:
     """Weights of the encoders by the paper's depth: those of the base but where the file says otherwise."""
     if isinstance(given, str):
-        if given != "none" and not (folder / given).is_dir():
+        if given != "none" and not os.path.isdir(folder / given):  # noqa: PTH112  # which bears any text
             raise UserError(
                 f"{path}: weights must be a folder that is there, none, or a section [weights] with a line a depth; "
                 f"there is no folder {folder / given}."
@@ -227,10 +229,11 @@ def _place(value: str, folder: Path, where: str) -> str:
         return value
     for world in EMBEDDED:
         meant = value.replace("{world}", world)
-        if (folder / meant).exists():
-            return str(folder / value)
-        if find_weights(meant) is not None and "/" not in meant:
-            return value
+        with suppress(OSError):  # of a name that no file can have
+            if (folder / meant).exists():
+                return str(folder / value)
+            if find_weights(meant) is not None and "/" not in meant:
+                return value
     raise UserError(
         f"{where} is {value!r}, which is neither a file or a folder in {folder}, nor the name of weights that "
         "torchvision has (such as ResNet101_Weights.IMAGENET1K_V1) or this suite carries (mila/carried); give one of "

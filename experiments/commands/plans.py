@@ -14,6 +14,7 @@ from experiments.grids.own import check_labels, own_row
 from experiments.own_profile import LARGEST_INTERVAL, find_profile
 from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import Profile
+from experiments.reference.sizes import find_sized
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, data_set_of, find_layout, world_of
 from experiments.stages import Stage, in_order
 from experiments.weights import replace_weights
@@ -62,13 +63,14 @@ def plans_of(options: Options) -> list[Plan]:
         raise UserError("--jobs takes a number from 1 up.")
     if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
         raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
-    grids = find_grids(str(options.grid))
-    _check_interval(grids, options)
+    grids = _grids(options)
     if options.data_file is not None:
+        _check_interval(grids, options)
         return _own_plans(grids, profile, options.data_file, options)
     data = _data(options)
     if data is not None:
         grids = _about(grids, data, options)
+    _check_interval(grids, options)
     return [_plan(grid, profile, data, options) for grid in _with_methods(grids, options)]
 
 
@@ -106,8 +108,17 @@ def _own_plans(grids: tuple[Grid, ...], profile: Profile, file: Path, options: O
     ]
 
 
+def _grids(options: Options) -> tuple[Grid, ...]:
+    grids = find_grids(str(options.grid))
+    if options.part is None:
+        return grids
+    if not 1 <= options.part <= len(grids):
+        raise UserError(f"--part {options.part}: {options.grid} has parts 1 to {len(grids)}.")
+    return (grids[options.part - 1],)
+
+
 def _profile(options: Options) -> Profile:
-    usual = profile = find_profile(options.profile)
+    usual = profile = find_sized(options.profile) or find_profile(options.profile)
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
     if options.weights is not None:

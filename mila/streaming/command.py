@@ -50,6 +50,8 @@ def _check(options: argparse.Namespace) -> None:
     folders = [folder for folder in (options.onnx, options.torch_export) if folder is not None]
     if options.file is None and not folders:
         raise UserError("say where to export to: a FILE, --onnx FOLDER or --torch-export FOLDER.")
+    if options.file is not None and options.file.exists():
+        raise UserError(f"{options.file} is there already; give another name, or delete it first.")
     if len({folder.absolute() for folder in folders}) < len(folders):
         raise UserError(f"--onnx and --torch-export both say {options.onnx}; give each a folder of its own.")
     if options.onnx is not None:

@@ -149,8 +149,11 @@ def _build(saved: _Saved, own: ModuleType | None) -> VideoModel:
         arguments = arguments_from_json(about.arguments, own)
         with torch.random.fork_rng(devices=[]):
             return kind(about.suite, **arguments)
-    except (ImportError, TypeError, ValueError) as error:
-        commit = about.provenance.get("environment", {}).get("commit", "unknown")
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever a method of the user's own does
+        made = about.provenance.get("environment")
+        commit = made.get("commit", "unknown") if isinstance(made, dict) else "unknown"
         raise UserError(
             f"{saved.place} holds a {about.name} that this version of the suite does not build ({error}); "
             f"use the one that trained it (commit {commit}), or train it anew."
@@ -168,7 +171,7 @@ def _with_weights(model: VideoModel, saved: _Saved) -> VideoModel:
             state = load_checkpoint(saved.place / WEIGHTS, saved.place.name, saved.digest)
             model.load_state_dict(state["model"])
             model.for_inference()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"the weights in {saved.place} do not fit the {saved.description.name} that this version of the suite "
             "builds; use the version that trained it, or train it anew."

@@ -160,6 +160,10 @@ def test_frames_that_are_too_small_are_refused(file: Path) -> None:
         ("wdith = 1", "there is no key 'wdith' (did you mean width?); the keys are: base, about, scale, frame_size"),
         ("width = -1", "width must be a number above 0 and at most 4, not -1."),
         ("width = true", "width must be a number above 0 and at most 4, not true."),
+        (f"width = 1{'0' * 400}", "width must be a number above 0 and at most 4, not 1000"),
+        (f"about = {'[' * 5000}", "is not TOML"),
+        (f'flow_weights = "{"x" * 300}"', "which is neither a file or a folder in"),
+        (f'weights = "{"x" * 300}"', "there is no folder"),
         ("scale = inf", "scale must be a number above 0 and at most 4, not inf."),
         (
             "frame_size = [7, 64]",

@@ -72,7 +72,8 @@ def test_what_cannot_be_exported_is_said(
     out = tmp_path / "out"
     assert main(["export", KEY, str(out), "--trust-code", *results]) == 0
     assert "as code=PATH (--code PATH)." in said(str(out), "x")
-    assert "is a folder; give the name of a file" in said(KEY, str(tmp_path / "full"), "--trust-code", *results)
+    for there in ("full", "out"):
+        assert f"{there} is there already; give another name, or delete" in said(KEY, str(tmp_path / there), *results)
     monkeypatch.setattr("mila.streaming.onnx_files.find_spec", lambda _: None)
     assert "pip install onnx onnxscript onnxruntime" in said(KEY, "--onnx", str(tmp_path / "x"), *results)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "out", "results"]
