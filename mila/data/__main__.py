@@ -1,9 +1,10 @@
 """The data sets' command line: prepare them, inspect them, make one.
 
 python -m mila.data prepare ROOT STORE      pack a data set, whatever its layout, for training
-python -m mila.data prepare --data FILE.py ROOT STORE    the same for a data set of your own
 python -m mila.data inspect ROOT            what is there, what is missing or broken, and a contact sheet
 python -m mila.data export street FOLDER    an embedded world in a data set's official layout
+
+The first two take a data set of one's own with --data FILE.py.
 """
 
 from __future__ import annotations
