@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from experiments.profiles import PROFILES, SMALLEST_SIDE, Profile
+from experiments.reference.sizes import find_sized
 from experiments.sources import EMBEDDED
 from mila.carried import find_weights
 from mila.common.files import read_text
@@ -102,19 +103,20 @@ _OF_A_PART: dict[str, Kind] = {
 
 
 def find_profile(name: str) -> Profile:
-    """The profile of a name, or of the TOML file with this path.
+    """The profile of a name, also of a size of one such as `reference-40`, or of the TOML file with this path.
 
     Raises:
         UserError: there is none, or its file is wrong.
     """
     if name.endswith(ENDING):
         return read_profile(Path(name))
-    if name not in PROFILES:
+    found = PROFILES.get(name) or find_sized(name)
+    if found is None:
         raise UserError(
             f"there is no profile {name!r}; choose one of: {', '.join(PROFILES)}; or give a TOML file of your own, "
             f"such as my{ENDING} ({PAGE})."
         )
-    return PROFILES[name]
+    return found
 
 
 def read_profile(path: Path) -> Profile:
@@ -166,7 +168,7 @@ def _name_of(path: Path) -> str:
         raise UserError(
             f"{path}: a profile is called as its file, so give it a name of at most 60 letters, digits, - and _."
         )
-    if name in PROFILES:
+    if name in PROFILES or find_sized(name) is not None:
         raise UserError(f"{path}: the suite has a profile {name!r} itself; give the file another name.")
     return name
 

@@ -14,7 +14,6 @@ from experiments.grids.own import check_labels, own_row
 from experiments.own_profile import LARGEST_INTERVAL, find_profile
 from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import Profile
-from experiments.reference.sizes import find_sized
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, data_set_of, find_layout, world_of
 from experiments.stages import Stage, in_order
 from experiments.weights import replace_weights
@@ -118,7 +117,7 @@ def _grids(options: Options) -> tuple[Grid, ...]:
 
 
 def _profile(options: Options) -> Profile:
-    usual = profile = find_sized(options.profile) or find_profile(options.profile)
+    usual = profile = find_profile(options.profile)
     if options.augmentation is not None:
         profile = replace(profile, augmentation=options.augmentation)
     if options.weights is not None:

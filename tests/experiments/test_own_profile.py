@@ -221,11 +221,16 @@ def test_what_cannot_be_a_profile_is_named(tmp_path: Path) -> None:
         find_profile("huge")
     with pytest.raises(UserError, match="gone.toml: the file cannot be read .*docs/your_own_profile.md shows one"):
         find_profile(str(tmp_path / "gone.toml"))
-    for name, sentence in (("quick", "the suite has a profile 'quick' itself"), ("a b", "letters, digits, - and _")):
+    for name, sentence in (
+        ("quick", "the suite has a profile 'quick' itself"),
+        ("reference-40", "the suite has a profile 'reference-40' itself"),
+        ("a b", "letters, digits, - and _"),
+    ):
         (tmp_path / f"{name}.toml").write_text('base = "quick"')
         with pytest.raises(UserError, match=sentence):
             find_profile(str(tmp_path / f"{name}.toml"))
     assert find_profile("study") is PROFILES["study"]
+    assert find_profile("reference-40").name == "reference-40"
 
 
 def test_a_copy_says_the_same_wherever_it_lies(tmp_path: Path) -> None:
