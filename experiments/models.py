@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mila.common.files import not_opened
-from mila.common.user_code import run_source
+from mila.common.user_code import load_file
 from mila.errors import UserError
 from mila.tasks import Suite
 
@@ -102,29 +100,6 @@ def _class_of(name: str) -> type[VideoModel]:
     if not (isinstance(model, type) and issubclass(model, VideoModel)):
         raise UserError(f"{place} has no class {attribute!r} that is a mila.video_model.VideoModel; define one.")
     return model
-
-
-@lru_cache(maxsize=16)
-def source_of(path: Path) -> bytes:
-    """What a user's Python file holds, as this process runs it.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise not_opened(path, error) from error
-
-
-@lru_cache(maxsize=16)
-def load_file(path: Path) -> ModuleType:
-    """Run a user's Python file as a module.
-
-    Raises:
-        UserError: it cannot be read or run.
-    """
-    return run_source(path, source_of(path))
 
 
 @lru_cache(maxsize=64)

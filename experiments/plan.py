@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.grids.grid import Grid, InitialWeights, Row
 from experiments.models import DEPTHS, WEIGHTS, accepted, follows_motion, is_mila
 from experiments.profiles import Profile
-from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split, world_of
+from experiments.sources import EMBEDDED, SUITES_OF, DataName, Source, Split
 from experiments.stages import (
     Arguments,
     Attend,
@@ -98,6 +98,22 @@ class Plan:
         return self.test_data.source.suite
 
     @property
+    def own_data(self) -> bool:
+        """Whether the data are the user's own, see `Source.is_own`: nothing printed or counted elsewhere is of them."""
+        return self.test_data.source.is_own
+
+    @property
+    def has_usual_suite(self) -> bool:
+        """Whether the tasks are those that a run has where nobody asks for others."""
+        source = self.test_data.source
+        return self.own_data or self.suite == usual_suite(self.grid, source.name)
+
+    @property
+    def costed_suite(self) -> Suite:
+        """The tasks and the size that costs are counted at: the paper's, or those of the user's own data."""
+        return self.suite if self.own_data else self.grid.suite
+
+    @property
     def embedded(self) -> bool:
         """Whether the data are procedural worlds (True) or a real data set."""
         return self.test_data.source.name in EMBEDDED
@@ -118,13 +134,14 @@ class Plan:
 def make_plan(
     grid: Grid,
     profile: Profile,
-    data: DataName,
+    data: str,
     *,
     mode: ClipMode,
     suite: Suite | None = None,
     seeds: tuple[int, ...] = (0,),
     root: Path | None = None,
     split: Split | None = None,
+    file: Path | None = None,
 ) -> Plan:
     """Lay out all stages of a grid.
 
@@ -137,6 +154,7 @@ def make_plan(
         seeds: every training and its evaluations once a seed.
         root: folder of a real data set.
         split: what is scored: `test`, or `val` for choosing settings; None for the grid's.
+        file: the user's file that reads the data; then `suite` is needed, too.
 
     Raises:
         UserError: the data cannot be found, or have no clips that are long enough.
@@ -149,7 +167,7 @@ def make_plan(
     limits = (profile.real_train_clips, profile.real_test_clips)
     clips = (profile.train_clips, profile.test_clips) if embedded else limits
     stride = profile.stride if embedded else 1
-    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root)
+    source = Source(data, "train", height, width, mode, suite, clips[0], stride, root, file)
     length = grid.longest_interval + _HISTORY
     scored = replace(source, split=split, clips=clips[1])
     for needed in (source, scored):
@@ -198,7 +216,7 @@ def _longest(source: Source, at_least: int) -> int:
     return next((length for length in lengths if _is_long_enough(source.open(), length)), at_least)
 
 
-def usual_suite(grid: Grid, data: DataName) -> Suite:
+def usual_suite(grid: Grid, data: str) -> Suite:
     """The paper's tasks, or what stands in for them on an embedded world."""
     return grid.suite if grid.suite in SUITES_OF[data] or grid.stand_in is None else grid.stand_in
 
@@ -221,9 +239,14 @@ class _RowMaker:
             row.label,
             row.published,
             tuple(tuple(self._evaluate(train, offset) for offset in range(offsets)) for train in trains),
-            Measure(f"cost of {row.label}", row.model, arguments(**paper), self.grid.suite.name),
+            Measure(f"cost of {row.label}", row.model, arguments(**paper), self._costed_suite()),
             tuple(self._visuals(row, trains[0], offsets)),
         )
+
+    def _costed_suite(self) -> Suite:
+        """See `Plan.costed_suite`."""
+        source = self.test_data.source
+        return source.suite if source.is_own else self.grid.suite
 
     def _visuals(self, row: Row, train: Train, interval: int) -> Iterator[Visual]:
         """What the grid keeps to be looked at, of a model that has it."""
@@ -286,7 +309,7 @@ class _RowMaker:
 
         The encoders whose depths are called `started` begin as networks that were trained here.
         """
-        profile, world = self.profile, world_of(self.test_data.source.suite)
+        profile, world = self.profile, self.test_data.source.world
         depths = {name: profile.depths[paper[name]] for name in DEPTHS if paper.get(name) is not None}
         sizes: dict[str, Any] = {
             "width": profile.width,
@@ -342,6 +365,6 @@ class _RowMaker:
     def _flow_data(self, split: Split, clips: int) -> Data:
         """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
         shown = self.test_data.source
-        world = world_of(shown.suite)
+        world: DataName = shown.world
         source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, self.profile.stride)
         return Data(f"flow {world} {split}", source, 2)

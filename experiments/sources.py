@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mila.errors import UserError
-from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, Suite
+from mila.tasks import CITYSCAPES, CITYSCAPES7, CITYSCAPES19, CITYSCAPES_METRES, FLOW, NYUV2, NYUV2_40, SUITES, Suite
 
 if TYPE_CHECKING:  # the readers need PyTorch; to say which data there are does not
     from mila.data.clips import ClipSource
+    from mila.data.own import DataSet
     from mila.data.readers.layouts import ClipMode, Layout
 
 DataName = Literal["rooms", "street", "nyuv2", "cityscapes"]
@@ -21,7 +23,7 @@ DATA: tuple[DataName, ...] = get_args(DataName)
 EMBEDDED: tuple[DataName, ...] = ("rooms", "street")
 """The procedural worlds; everything else is real and needs a data root."""
 
-SUITES_OF: dict[DataName, tuple[Suite, ...]] = {
+SUITES_OF: Mapping[str, tuple[Suite, ...]] = {
     "rooms": (NYUV2,),
     "street": (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7),
     "nyuv2": (NYUV2, NYUV2_40),
@@ -29,7 +31,7 @@ SUITES_OF: dict[DataName, tuple[Suite, ...]] = {
 }
 """The sets of tasks that a data set has targets for, the default first."""
 
-MODES: dict[DataName, tuple[ClipMode, ...]] = {
+MODES: Mapping[str, tuple[ClipMode, ...]] = {
     "rooms": ("video",),
     "street": ("video",),
     "nyuv2": ("video", "pan", "still"),
@@ -48,18 +50,19 @@ class Source:
     """One split of one data set at one size.
 
     Attributes:
-        name: which data set.
-        split: `train`, `val` (worlds alone) or `test`, which is what the field scores: of Cityscapes its official val;
-            `pretrain` (worlds alone) for encoders that other trainings start from.
+        name: which data set: one of `DATA`, or what a user's file calls its own.
+        split: `train`, `val` (where there is one) or `test`, which is what the field scores: of Cityscapes its official
+            val; `pretrain` (worlds alone) for encoders that other trainings start from.
         height, width: of the frames, pixels.
         mode: where clips come from.
         clips: how many (worlds), or at most how many (real data); None for all there are.
         stride: time steps a frame of a world's clips; real videos are taken as they are.
         root: the data set's folder; not part of what identifies the data.
         suite: the tasks; for `FLOW`, pairs of a world's frames with their exact optical flow.
+        file: the user's file that reads it; None for data of the suite. What it says counts, not where it lies.
     """
 
-    name: DataName
+    name: str
     split: Split
     height: int
     width: int
@@ -68,6 +71,17 @@ class Source:
     clips: int | None = None
     stride: int = 1
     root: Path | None = field(default=None, compare=False)
+    file: Path | None = field(default=None, compare=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the data are the user's own: in a file of theirs, or in folders that lack some of the tasks."""
+        return self.file is not None or self.suite.name not in SUITES
+
+    @property
+    def world(self) -> DataName:
+        """The world whose scenes are most like these."""
+        return world_of(self.suite) if self.file is None else data_set_of(self.file).like
 
     @property
     def is_packed(self) -> bool:
@@ -79,23 +93,40 @@ class Source:
     @property
     def modules(self) -> tuple[str, ...]:
         """The Python modules that read or render it."""
-        return (type(self.open()).__module__,)
+        from mila.data.clips import modules_of
+
+        return modules_of(self.open())
 
     def open(self) -> ClipSource:
         """The clips; a real data set is looked through here, so that what is missing is said before anything runs."""
-        return _open(self, self.root)
+        return _open(self, self.root, self.file)
 
     def manifest(self) -> dict[str, Any]:
         """See `ClipSource.manifest`."""
         return self.open().manifest()
 
 
-def find_layout(name: DataName, root: Path | None) -> Layout:
-    """What the folder of the real data set `name` holds.
+def data_set_of(file: Path) -> DataSet:
+    """The data set that a user's file defines; see docs/add_a_data_set.md.
+
+    Raises:
+        UserError: there is no such file, or it defines none that makes sense.
+    """
+    from mila.data.own import load_data_set
+
+    return load_data_set(file)
+
+
+def find_layout(name: str, root: Path | None, file: Path | None = None) -> Layout:
+    """What the folder of the real data set `name` holds, or of the one that a user's file defines.
 
     Raises:
         UserError: there is no folder, or it holds nothing known, or another data set.
     """
+    if file is not None:
+        from mila.data.own import own_layout
+
+        return own_layout(file, file.parent if root is None else root)
     from mila.data.readers.layouts import recognise
 
     if root is None:
@@ -107,23 +138,26 @@ def find_layout(name: DataName, root: Path | None) -> Layout:
 
 
 @lru_cache(maxsize=16)
-def _open(source: Source, root: Path | None) -> ClipSource:
-    from mila.data.worlds.clips import WorldClips, WorldFlow
-
+def _open(source: Source, root: Path | None, file: Path | None) -> ClipSource:
     size: dict[str, Any] = {"height": source.height, "width": source.width}
-    if source.name in ("rooms", "street"):
+    if source.name in EMBEDDED:
+        world: Any = source.name
+        from mila.data.worlds.clips import WorldClips, WorldFlow
+
         if source.clips is None:
             raise UserError(f"the world {source.name!r} has no end: say how many clips.")
         size["stride"] = source.stride
         if source.suite == FLOW:
-            return WorldFlow(source.name, source.split, clips=source.clips, **size)
-        return WorldClips(source.name, source.split, clips=source.clips, suite=source.suite, **size)
+            return WorldFlow(world, source.split, clips=source.clips, **size)
+        return WorldClips(world, source.split, clips=source.clips, suite=source.suite, **size)
     if source.suite == FLOW:
         raise UserError(f"{source.name!r} has no optical flow; only the worlds have: {', '.join(EMBEDDED)}.")
-    layout = find_layout(source.name, root)
-    if source.split == "val" and layout.scored == "val":
+    layout = find_layout(source.name, root, file)
+    choosing = "val" if file is None else data_set_of(file).chosen_on
+    if source.split == "val" and choosing in (None, layout.scored):
         raise UserError(
-            f"{layout.title}: its val split is the one that is scored (--split test); none is left to choose on."
+            f"{layout.title}: its {layout.scored} split is the one that is scored (--split test); none is left to "
+            "choose on."
         )
-    split = layout.scored if source.split == "test" else source.split
+    split = {"test": layout.scored, "val": str(choosing)}.get(source.split, source.split)
     return layout.open(split, suite=source.suite, mode=source.mode, limit=source.clips, **size)

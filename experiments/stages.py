@@ -20,7 +20,7 @@ from experiments.weights import NamedWeights, name_weights
 from mila.common.versions import code_digest
 from mila.names import AugmentationName, Precision, WeightingName
 from mila.schedule import Schedule
-from mila.tasks import FLOW, SUITES
+from mila.tasks import FLOW, SUITES, Suite, suite_as_json
 
 Arguments = tuple[tuple[str, Any], ...]
 """Constructor arguments of a model, sorted by name; hashable."""
@@ -258,12 +258,12 @@ def score_title(train: Train, offset: int) -> str:
 
 @dataclass(frozen=True)
 class Measure(Stage):
-    """Count a model's cost at a suite's paper size under the published convention."""
+    """Count a model's cost for the tasks of a suite and at its size, under the published convention."""
 
     kind: ClassVar[str] = "measure"
     model: str
     arguments: Arguments
-    suite: str
+    suite: Suite
 
     @property
     def work(self) -> float:
@@ -272,9 +272,11 @@ class Measure(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage`."""
-        suite = SUITES[self.suite]
-        size = [suite.height, suite.width]
-        return {"model": label_of(self.model), "arguments": as_json(self.arguments), "suite": self.suite, "size": size}
+        suite = self.suite
+        about: dict[str, Any] = {"suite": suite.name, "size": [suite.height, suite.width]}
+        if SUITES.get(suite.name) != suite:  # its name does not say it
+            about["tasks"] = suite_as_json(suite)["tasks"]
+        return {"model": label_of(self.model), "arguments": as_json(self.arguments), **about}
 
     def modules(self) -> tuple[str, ...]:
         """See `Stage`."""

@@ -15,7 +15,7 @@ shows at pixel p lies at p + flow(p) in the frame before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -233,10 +233,76 @@ FLOW = Suite(
 )
 """Optical flow to the frame before, which the flow network of the warping baselines (note 4.5) is pre-trained on."""
 
+MOST_CLASSES = 128
+"""Of a segmentation task: packed labels and kept predictions are bytes, with 255 for `VOID`."""
+
+
+def segmentation_task(classes: Sequence[str], colours: Sequence[tuple[int, int, int]] = ()) -> Task:
+    """Segmentation into classes of one's own, with the field's metrics.
+
+    Args:
+        classes: their names by index.
+        colours: RGB by class index, 0..255; without any, those of PASCAL VOC's colour map from 1 on.
+
+    Raises:
+        ValueError: names or colours are missing, too many, alike, or no such values.
+    """
+    names = tuple(classes)
+    if isinstance(classes, str) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError(f"classes are names, one a class, not {classes!r}")
+    if not 1 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
+        raise ValueError(f"there are 1 to {MOST_CLASSES} classes of different names, not {len(names)} such as these")
+    rgb = tuple(tuple(colour) for colour in colours) or tuple(_colour(n + 1) for n in range(len(names)))
+    if len(rgb) != len(names):
+        raise ValueError(f"{len(names)} classes need as many colours, not {len(rgb)}")
+    for colour in rgb:
+        if len(colour) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in colour):
+            raise ValueError(f"a colour is red, green and blue of 0 to 255, not {colour!r}")
+    return _segmentation(tuple((name, (red, green, blue)) for name, (red, green, blue) in zip(names, rgb, strict=True)))
+
+
+def depth_task(unit: Literal["metres", "disparity"] = "metres") -> Task:
+    """Depth with the field's metrics: in metres, or as disparity (the Cityscapes PNG's value / 65535).
+
+    Raises:
+        ValueError: another unit.
+    """
+    if unit not in ("metres", "disparity"):
+        raise ValueError(f"the unit of depth is 'metres' or 'disparity', not {unit!r}")
+    return Task("depth", 1, _METRES_METRICS if unit == "metres" else _DISPARITY_METRICS)
+
+
+def normals_task() -> Task:
+    """Surface normals with the field's metrics."""
+    return Task("normals", 3, _NORMAL_METRICS)
+
+
+def subset(suite: Suite, names: Collection[str]) -> Suite:
+    """`suite` with its tasks of these names alone, which its name then says: `nyuv2-depth-normals`; all: itself.
+
+    Raises:
+        ValueError: none of its tasks has such a name.
+    """
+    tasks = tuple(task for task in suite.tasks if task.name in names)
+    if not tasks:
+        raise ValueError(f"{suite.name!r} has none of the tasks {', '.join(sorted(names))}")
+    if len(tasks) == len(suite.tasks):
+        return suite
+    return replace(suite, name="-".join([suite.name, *(task.name for task in tasks)]), tasks=tasks)
+
+
 SUITES = {
     suite.name: suite for suite in (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES7, CITYSCAPES19, NYUV2, NYUV2_40, FLOW)
 }
 """The suites that are known by their names; a data set of one's own brings another."""
+
+
+def is_known(suite: Suite) -> bool:
+    """Whether a suite is one of `SUITES`, or some tasks of one under the name that `subset` gives."""
+    names = {task.name for task in suite.tasks}
+    return any(
+        subset(known, names) == suite for known in SUITES.values() if names & {task.name for task in known.tasks}
+    )
 
 
 def suite_as_json(suite: Suite) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from experiments.grids.grid import PAPER_INTERVAL
 from experiments.models import file_of
-from experiments.plan import Plan, usual_suite
+from experiments.plan import Plan
 from experiments.records import Record
 from experiments.results import FlowResult, Results, RowResult, StageResult
 from reports.settings import Setting, settings, used_depths, weights_given
-from reports.titles import DATASET_TITLES
+from reports.titles import DATASET_TITLES, data_title
 
 _DEFAULT_PROFILE = "quick"
 _MODES = {"video": "", "pan": "clips are pans over single images", "still": "clips repeat a single image, no motion"}
@@ -28,7 +28,8 @@ class About:
 
     Attributes:
         embedded: whether the data are procedural videos.
-        kind, name: of the data: `procedural videos`, `rooms`; `real images`, `NYUd v2`.
+        own_data: whether they are the user's own, see `Plan.own_data`.
+        kind, name: of the data: `procedural videos`, `rooms`; `real images`, `NYUd v2`; `data of your own`, `camvid`.
         details: how the data differ from the paper's.
         profile, split: see `Plan`.
         seeds: in words, with n.
@@ -36,7 +37,7 @@ class About:
         variant: its end, which pages of other tables on the same data in the same profile share; may be empty.
         differences: what makes absolute numbers not comparable with the published ones.
         paper_data: the data set of the published table.
-        size: `height × width` of the published cost columns.
+        size: `height × width` that costs are counted at: the paper's, or that of the user's own data.
         whose: who made the runs and where, in words; empty for those that were made here.
     """
 
@@ -53,6 +54,7 @@ class About:
     paper_data: str
     size: str
     whose: str = ""
+    own_data: bool = False
 
     @property
     def data(self) -> str:
@@ -84,9 +86,11 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
     names = [plan.grid.name, *(re.sub(r"\W+", "-", file.stem) for file in own if file is not None)]
     parts: list[str] = []
     if not plan.embedded:
+        parts += ["data"] if source.file is not None else []
         parts.append(source.name)
         parts += [source.mode] if source.mode != "video" else []
-    parts += [plan.suite.name] if plan.suite != usual_suite(plan.grid, source.name) else []
+    named = source.file is None and (plan.own_data or not plan.has_usual_suite)
+    parts += [plan.suite.name] if named else []
     if plan.profile.base is not None:
         parts.append(f"profile-{plan.profile.name}")
     elif plan.profile.name != _DEFAULT_PROFILE:
@@ -98,8 +102,8 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
     parts += [f"k{plan.grid.keyframe_interval}"] if plan.grid.has_own_interval else []
     return About(
         embedded=plan.embedded,
-        kind="procedural videos" if plan.embedded else "real images",
-        name=source.name if plan.embedded else DATASET_TITLES[source.name],
+        kind="procedural videos" if plan.embedded else "data of your own" if plan.own_data else "real images",
+        name=source.name if plan.embedded else data_title(source),
         details=tuple(notes + ([mode] if mode else [])),
         profile=plan.profile.name,
         split=source.split,
@@ -108,8 +112,9 @@ def about(plan: Plan, manifest: Mapping[str, Any], whose: str = "") -> About:
         variant="".join(f"-{part}" for part in parts),
         differences=_differences(plan),
         paper_data=DATASET_TITLES[paper.name],
-        size=f"{paper.height} × {paper.width}",
+        size=f"{plan.costed_suite.height} × {plan.costed_suite.width}",
         whose=whose,
+        own_data=plan.own_data,
     )
 
 
@@ -119,7 +124,7 @@ def _differences(plan: Plan) -> tuple[str, ...]:
     limits = (plan.train_data.source.clips, plan.test_data.source.clips)
     limited = not plan.embedded and any(limit is not None for limit in limits)
     facts = {
-        f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded,
+        f"the data are not {DATASET_TITLES[plan.grid.suite.name]}": plan.embedded or plan.own_data,
         f"the tasks are others ({plan.suite.name}, not {plan.grid.suite.name})": plan.suite != plan.grid.suite,
         "training is much shorter": max(part.epochs for schedule in (p.encoder, p.method) for part in schedule.parts)
         < _PAPER_EPOCHS,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from experiments.grids.grid import PAPER_INTERVAL, Row
 from experiments.models import DEPTHS, WEIGHTS, is_mila
-from experiments.plan import Plan, usual_suite
+from experiments.plan import Plan
 from experiments.profiles import Profile
-from experiments.sources import world_of
 from experiments.stages import Train, in_order
 from experiments.weights import NamedWeights
 from mila.schedule import Part, Schedule
@@ -119,11 +118,12 @@ def unusual(plan: Plan) -> list[str]:
     """Those of the options that make all rows others than the paper's."""
     p, source, known = plan.profile, plan.test_data.source, plan.profile.before_options
     interval, asked = known.keyframe_interval or PAPER_INTERVAL, p.keyframe_interval
+    suite = plan.suite.name
     usual = {
         "--augmentation": (p.augmentation, known.augmentation),
         "--weights": (weights_given(plan), None),
         "--keyframe-interval": (asked if asked == plan.grid.keyframe_interval else interval, interval),
-        "--suite": (plan.suite.name, usual_suite(plan.grid, source.name).name),
+        "--suite": (suite, suite if plan.has_usual_suite else ""),
         "--split": (source.split, plan.grid.split),
     }
     return [f"{option} {value}" for option, (value, default) in usual.items() if value != default]
@@ -131,7 +131,7 @@ def unusual(plan: Plan) -> list[str]:
 
 def weights_given(plan: Plan) -> str | None:
     """The value of `--weights`, a folder by its name; None where the weights are the profile's, wherever they lie."""
-    p, known, world = plan.profile, plan.profile.before_options, world_of(plan.suite)
+    p, known, world = plan.profile, plan.profile.before_options, plan.test_data.source.world
     if (p.weights, p.flow_weights) == (known.weights, known.flow_weights):
         return None
     if not p.weights:

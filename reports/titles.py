@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from experiments.sources import Source
+
 TASK_TITLES = {"segmentation": "Segmentation", "depth": "Depth", "normals": "Normals, angle error"}
 """By name of the task."""
 
@@ -14,6 +16,14 @@ DATASET_TITLES = {
     "cityscapes19": "Cityscapes",
 }
 """By name of the suite, and of the real data set."""
+
+
+def data_title(source: Source) -> str:
+    """Real data, or those of the user's own."""
+    if source.file is not None:
+        return source.name
+    title = DATASET_TITLES[source.name]
+    return f"folders in the layout of {title}" if source.is_own else title
 
 
 def short_title(task: str) -> str:

@@ -23,10 +23,10 @@ from reports.settings import unusual
 def judge(plan: Plan, store: Store, results: Path) -> Path | None:
     """Write the page of claims for the plan's data and profile into `results/reports`; returns its path.
 
-    None where the plan's tasks, augmentation, weights, K or split are not the usual ones, or its table is none of the
-    paper's: the claims are not about those.
+    None where the plan's tasks, augmentation, weights, K or split are not the usual ones, its data are the user's own,
+    or its table is none of the paper's: the claims are not about those.
     """
-    if plan.grid.beyond or plan.grid.has_own_interval or unusual(plan):
+    if plan.grid.beyond or plan.own_data or plan.grid.has_own_interval or unusual(plan):
         return None
     runs = finished_runs(store, plan.profile) if plan.embedded else runs_of(_alike(plan), store)
     of, out = about(plan, manifest_of(plan.test_data, store), store.whose), results / "reports"

@@ -51,4 +51,5 @@ def _data() -> Table:
     for name in DATA:
         needs = "nothing: rendered" if name in EMBEDDED else "--data-root"
         table.add_row(name, ", ".join(MODES[name]), ", ".join(suite.name for suite in SUITES_OF[name]), needs)
+    table.add_row("FILE.py", "", "your own (docs/add_a_data_set.md)", "--data FILE.py")
     return table

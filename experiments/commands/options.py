@@ -88,6 +88,16 @@ class Options:
         return None if self.time_limit is None else self.time_limit * 60
 
     @property
+    def data_file(self) -> Path | None:
+        """The file of a data set of the user's own; None where `data` is the name of one."""
+        return Path(self.data) if self.data is not None and self.data.endswith(".py") else None
+
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """All Python files of the user's own."""
+        return (*(self.method or ()), *([] if self.data_file is None else [self.data_file]))
+
+    @property
     def profile_file(self) -> Path | None:
         """The file of a profile of the user's own; None where `profile` is the name of one."""
         return Path(self.profile) if self.profile.endswith(ENDING) else None
@@ -113,6 +123,8 @@ class Options:
             given["weights"] = self.weights_place
         if self.method is not None:
             given["method"] = tuple(path.absolute() for path in self.method)
+        if self.data_file is not None:
+            given["data"] = str(self.data_file.absolute())
         return Options(**given).words()
 
     def is_about_slurm(self) -> bool:
@@ -179,8 +191,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FOLDER", help=text)
     text = "K of the rows that do not say otherwise (default: the paper's 5)"
     parser.add_argument("--keyframe-interval", metavar="K", type=int, help=text)
-    parser.add_argument("--data", metavar="NAME", help="data set (default: the embedded world of the grid's tasks)")
-    text = "folder of a real data set, or its packed store"
+    text = "data set (default: the embedded world of the grid's tasks), or the file of one of your own"
+    parser.add_argument("--data", metavar="NAME", help=text)
+    text = "folder of a real data set, or its packed store (default for one of your own: the folder of its file)"
     parser.add_argument("--data-root", metavar="FOLDER", type=Path, help=text)
     parser.add_argument("--suite", metavar="NAME", help="other tasks than the grid's, as the data set has them")
     parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")

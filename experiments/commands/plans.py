@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.commands.options import Options
@@ -13,7 +14,7 @@ from experiments.grids.own import check_labels, own_row
 from experiments.own_profile import LARGEST_INTERVAL, find_profile
 from experiments.plan import CONSTANT, Plan, make_plan
 from experiments.profiles import Profile
-from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, find_layout, world_of
+from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, data_set_of, find_layout, world_of
 from experiments.stages import Stage, in_order
 from experiments.weights import replace_weights
 from mila.errors import UserError
@@ -49,7 +50,7 @@ def stages_of_plans(plans: Sequence[Plan], rows: Sequence[str] | None) -> list[S
 
 
 def plans_of(options: Options) -> list[Plan]:
-    """One plan a grid of the table; with `--data`, of the grids that are about its tasks.
+    """One plan a grid of the table; with `--data`, of the grids that are about its tasks, or that fit one's own.
 
     Raises:
         UserError: an option is wrong, or the data cannot be found.
@@ -61,14 +62,49 @@ def plans_of(options: Options) -> list[Plan]:
         raise UserError("--jobs takes a number from 1 up.")
     if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
         raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
-    grids, data = _grids(options), _data(options)
+    grids = _grids(options)
+    if options.data_file is not None:
+        _check_interval(grids, options)
+        return _own_plans(grids, profile, options.data_file, options)
+    data = _data(options)
     if data is not None:
         grids = _about(grids, data, options)
     _check_interval(grids, options)
+    return [_plan(grid, profile, data, options) for grid in _with_methods(grids, options)]
+
+
+def _with_methods(grids: tuple[Grid, ...], options: Options) -> list[Grid]:
+    """The grids with the rows of the user's own methods."""
     methods = tuple(own_row(path) for path in options.method or ())
     for grid in grids:
         check_labels([*(row.label for row in grid.rows), CONSTANT], methods)
-    return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
+    return [replace(grid, rows=grid.rows + methods) for grid in grids]
+
+
+def _own_plans(grids: tuple[Grid, ...], profile: Profile, file: Path, options: Options) -> list[Plan]:
+    """Those of the grids, each set of rows once, on the data set that a user's file defines."""
+    data = data_set_of(file)
+    layout = find_layout(data.name, options.data_root, file.resolve())
+    if options.suite not in (None, data.suite.name):
+        raise UserError(f"{file} has the tasks {data.suite.name!r} and no others; leave --suite out.")
+    modes = {str(mode): mode for mode in layout.modes}
+    if options.mode is not None and options.mode not in modes:
+        raise UserError(f"{data.name!r} has no clips of mode {options.mode!r}; choose one of: {', '.join(modes)}.")
+    once = {(grid.figure or -grid.table, grid.rows): grid for grid in reversed(grids)}
+    return [
+        make_plan(
+            grid,
+            profile,
+            data.name,
+            mode=layout.modes[0] if options.mode is None else modes[options.mode],
+            suite=data.suite,
+            seeds=options.seeds,
+            root=layout.root,
+            split=options.split,
+            file=file.resolve(),
+        )
+        for grid in _with_methods(tuple(grid for grid in grids if grid in once.values()), options)
+    ]
 
 
 def _grids(options: Options) -> tuple[Grid, ...]:
@@ -111,7 +147,8 @@ def _data(options: Options) -> DataName | None:
     for name in DATA:
         if name == options.data:
             return name
-    raise UserError(f"there is no data set {options.data!r}; choose one of: {', '.join(DATA)}.")
+    known = ", ".join(DATA)
+    raise UserError(f"there is no data set {options.data!r}; choose one of: {known}, or give a file of your own (.py).")
 
 
 def _about(grids: tuple[Grid, ...], data: DataName, options: Options) -> tuple[Grid, ...]:
@@ -134,7 +171,13 @@ def _plan(grid: Grid, profile: Profile, data: DataName | None, options: Options)
 
 
 def _suite(data: DataName, options: Options) -> Suite | None:
+    """The tasks that were asked for, or those of a folder that lacks some; None for the usual ones."""
     suites = {suite.name: suite for suite in SUITES_OF[data]}
+    if data not in EMBEDDED and options.data_root is not None and options.suite not in suites:
+        there = find_layout(data, options.data_root).suites
+        if there[0].name not in suites:
+            suites = {suite.name: suite for suite in there}
+            options = replace(options, suite=options.suite or there[0].name)
     if options.suite is not None and options.suite not in suites:
         raise UserError(f"{data!r} has no tasks {options.suite!r}; choose one of: {', '.join(suites)}.")
     return None if options.suite is None else suites[options.suite]

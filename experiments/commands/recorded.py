@@ -21,8 +21,8 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
     """What the score in a folder may have been run with, the likeliest first. What is given in `options` counts more.
 
     Raises:
-        UserError: it was run with a method in a file that this user has not run as it is (`trusted`): a folder of
-            results that somebody else made must not run code.
+        UserError: it was run with a method or data in a file that this user has not run as it is (`trusted`): a folder
+            of results that somebody else made must not run code.
     """
     words = read_object_or_nothing(folder / "stage.json").get("command")
     recorded = _parsed(words)
@@ -33,6 +33,11 @@ def options_of(folder: Path, options: Options, store: Store) -> list[Options]:
         raise UserError(
             f"{folder.name} was run with a method in a file that you have not run as it is now; if you trust it, "
             f"add --method {files}."
+        )
+    if recorded.data_file is not None and options.data_file is None and not is_trusted(recorded.data_file):
+        raise UserError(
+            f"{folder.name} was run with data that are read by a file that you have not run as it is now; if you trust "
+            f"it, add --data {recorded.data_file}."
         )
     return [replace(recorded, **options.given())]
 

@@ -5,6 +5,7 @@ python experiments/run.py --grid table1
 python experiments/run.py --grid table1 --data nyuv2 --data-root FOLDER --seeds 0 1 2
 python experiments/run.py --grid table1 --method my_method.py
 python experiments/run.py --grid table1 --profile my_profile.toml
+python experiments/run.py --grid table2 --data my_data.py --data-root FOLDER
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
 python experiments/run.py --grid reference --profile reference --minutes 9
@@ -40,7 +41,7 @@ def _run(options: Options, console: Console) -> int:
     """Do the one thing that the options ask for."""
     if world_size() > 1:
         _check_several(options)
-    remember(options.method or ())
+    remember(options.own_files)
     if options.list:
         return listing.show(console)
     if options.from_records is not None:

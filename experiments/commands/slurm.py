@@ -120,14 +120,18 @@ def _submit(options: Options, site: dict[str, Any], submissions: Submissions, co
 
 def _copied(options: Options, submissions: Submissions) -> tuple[Path, Options]:
     """A copy of the code and of the user's files, and the options that run these, wherever they are typed."""
-    methods, own_profile = list(options.method or ()), options.profile_file
+    methods, data, own_profile = options.method or (), options.data_file, options.profile_file
     profile = None if own_profile is None else (own_profile.name, copied_text(own_profile))
-    code, copies = snapshot(submissions.code, methods, profile)
+    code, copies = snapshot(submissions.code, list(options.own_files), profile)
+    root = options.data_root
+    if root is None and data is not None:
+        root = data.absolute().parent  # the default, which the copy's own folder is not
     options = replace(
         options,
         results=options.results.absolute(),
-        data_root=None if options.data_root is None else options.data_root.absolute(),
+        data_root=None if root is None else root.absolute(),
         method=tuple(copies[: len(methods)]) or None,
+        data=options.data if data is None else str(copies[len(methods)]),
         profile=options.profile if profile is None else str(copies[-1]),
         weights=options.weights_place,
     )

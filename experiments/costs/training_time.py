@@ -22,7 +22,7 @@ from experiments.profiles import PAPER, REFERENCE, Profile
 from experiments.runs import embedded_plan
 from experiments.stages import Arguments, Stage, Train, in_order
 from mila.cost.conventions import COMPLETE, count
-from mila.tasks import CITYSCAPES, SUITES
+from mila.tasks import CITYSCAPES, Suite
 
 MEASURED_MS: Mapping[str, float] = {
     "D101-MultiTask": 32.8,
@@ -65,17 +65,17 @@ def step_ms(stage: Train) -> float:
         raise ValueError(f"{stage.title} is fitted, not trained")
     source, near = stage.data.source, like(stage)
     model, own = _MODELS[near]
-    measured = _macs(model, own, CITYSCAPES.name, CITYSCAPES.height, CITYSCAPES.width)
+    measured = _macs(model, own, CITYSCAPES, CITYSCAPES.height, CITYSCAPES.width)
     arguments = tuple(without_weights(stage.arguments).items())
-    ours = _macs(stage.model, arguments, source.suite.name, source.height, source.width)
+    ours = _macs(stage.model, arguments, source.suite, source.height, source.width)
     return MEASURED_MS[near] * ours / measured * stage.schedule.parts[0].batch / _BATCH
 
 
 @lru_cache(maxsize=256)
-def _macs(model: str, arguments: Arguments, suite: str, height: int, width: int) -> float:
+def _macs(model: str, arguments: Arguments, suite: Suite, height: int, width: int) -> float:
     """Operations a frame, on average over the keyframe interval."""
     with torch.device("meta"):
-        made = build(model, SUITES[suite], dict(arguments))
+        made = build(model, suite, dict(arguments))
     return count(made, height, width, COMPLETE).gflops
 
 

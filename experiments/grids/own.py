@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.grids.grid import Row
-from experiments.models import accepted, file_of, load_file
+from experiments.models import accepted, file_of
+from mila.common.user_code import load_file
 from mila.common.visible import unseen
 from mila.errors import UserError
 

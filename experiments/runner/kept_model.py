@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from experiments.models import class_name_of, file_of, module_of, source_of
+from experiments.models import class_name_of, file_of, module_of
 from experiments.stages import Train
 from mila.common.files import write_atomic, write_json
+from mila.common.user_code import source_of
 from mila.data.packed import PackedClips
 from mila.streaming.description import DESCRIPTION, METHOD, Description, arguments_as_json, description_as_json
 

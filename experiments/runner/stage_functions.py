@@ -30,7 +30,6 @@ from mila.common.types import Progress
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.errors import UserError
-from mila.tasks import SUITES
 from mila.video_model import VideoModel
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ def measure_cost(stage: Measure) -> dict[str, Any]:
     """Count what a stage asks for."""
     from mila.cost.conventions import PUBLISHED, count
 
-    suite = SUITES[stage.suite]
+    suite = stage.suite
     with torch.device("meta"):  # counting needs shapes, not half a gigabyte of numbers
         model = build(stage.model, suite, dict(stage.arguments))
     cost = count(model, suite.height, suite.width, PUBLISHED)

@@ -2,7 +2,7 @@
 
 <folder>/<digest>/          one copy for all submissions of the same code by a user; its files are read-only
     mila/ baselines/ experiments/ reports/
-    methods/<digest>/<file>, profiles/<digest>/<file>
+    methods/<digest>/<file> (data sets as well), profiles/<digest>/<file>
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def snapshot(folder: Path, methods: list[Path], profile: tuple[str, bytes] | Non
 
     Args:
         folder: of all copies.
-        methods: users' files.
+        methods: users' Python files, of methods and of data sets.
         profile: name and content of the file of a user's profile.
 
     Returns:

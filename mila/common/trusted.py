@@ -1,4 +1,6 @@
-"""Files of methods that this user has run before, by their place and content: those may be run again unasked.
+"""Files of one's own that this user has run before, by their place and content: those may be run again unasked.
+
+They are of methods and of data sets.
 
 A folder of results may come from somebody else, so what it says must not run code. As `direnv` does it, a file that the
 user named on the command line is remembered in a place of the user's own; one that has changed since is unknown again.

@@ -3,6 +3,8 @@
 python -m mila.data prepare ROOT STORE      pack a data set, whatever its layout, for training
 python -m mila.data inspect ROOT            what is there, what is missing or broken, and a contact sheet
 python -m mila.data export street FOLDER    an embedded world in a data set's official layout
+
+The first two take a data set of one's own with --data FILE.py.
 """
 
 from __future__ import annotations
@@ -66,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--all", action="store_true", help="list every problem, however many")
 
     for command in (prepare, inspect):
+        text = "a data set of your own, in a Python file (docs/add_a_data_set.md)"
+        command.add_argument("--data", metavar="FILE", type=Path, help=text)
         command.add_argument("--suite", metavar="NAME", help="which tasks, where there are several")
         command.add_argument("--mode", choices=_MODES, help="where clips come from (default: video where there is any)")
         command.add_argument("--height", metavar="N", type=int, help="of the frames, pixels (default: the paper's)")
@@ -92,9 +96,8 @@ def main(words: list[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace, console: Console) -> int:
     from mila.data.prepare import pack
-    from mila.data.readers.layouts import recognise
 
-    layout = recognise(options.root)
+    layout = _layout(options)
     if layout.packed:
         raise UserError(f"{options.root} is a packed store already; train from it, or prepare the data set itself.")
     _check_jobs(options.jobs)
@@ -128,22 +131,22 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
                 workers=options.jobs,
                 on_wait=lambda: console.print("another process prepares the same; waiting for it."),
             )
-    console.print(f"{options.store} is ready: give it to experiments/run.py as --data-root.", markup=False)
+    data = "" if options.data is None else f", with --data {options.data}"
+    console.print(f"{options.store} is ready: give it to experiments/run.py as --data-root{data}.", markup=False)
     return 0
 
 
 def _inspect(options: argparse.Namespace, console: Console) -> int:
-    from mila.data.readers.layouts import recognise
     from mila.data.tools.contact_sheet import contact_sheet
     from mila.data.tools.inspection import inspect
     from mila.data.tools.inspection_report import print_inspection
 
     _check_jobs(options.jobs)
-    layout = recognise(options.root)
+    layout = _layout(options)
     suite, mode, _, _ = _choice(options, layout)
     reading: dict[str, Any] = {"suite": suite, "mode": mode, "height": options.height, "width": options.width}
     with progress_bar("reading", console) as progress:
-        found = inspect(options.root, **reading, workers=options.jobs, progress=progress)
+        found = inspect(layout, **reading, workers=options.jobs, progress=progress)
     print_inspection(found, console, every=options.all)
     reading |= {"height": found.height, "width": found.width}
     for split in () if options.no_sheet else (split.split for split in found.splits):
@@ -172,6 +175,17 @@ def _export(options: argparse.Namespace, console: Console) -> int:
             export_rooms(options.folder, train=options.train, test=options.test, **size, progress=progress)
     console.print(f"{options.folder} is ready; it is synthetic: never mix it with the real data set.", markup=False)
     return 0
+
+
+def _layout(options: argparse.Namespace) -> Layout:
+    """What the folder holds: recognised by itself, or what the user's file says of it."""
+    if options.data is None:
+        from mila.data.readers.layouts import recognise
+
+        return recognise(options.root)
+    from mila.data.own import own_layout
+
+    return own_layout(options.data, options.root)
 
 
 def _choice(options: argparse.Namespace, layout: Layout) -> tuple[Suite, ClipMode, int, int]:

@@ -79,6 +79,12 @@ class ClipSource(Protocol):
         ...
 
 
+def modules_of(source: ClipSource) -> tuple[str, ...]:
+    """The Python modules whose code makes the clips, and paths of users' files that do."""
+    file = getattr(source, "file", None)
+    return (type(source).__module__, *([] if file is None else [str(file)]))
+
+
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel statistics, which torchvision's weights expect."""

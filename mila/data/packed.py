@@ -24,7 +24,7 @@ from mila.common.files import not_opened
 from mila.common.types import Progress
 from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
-from mila.tasks import SUITES, VOID, Suite, Task
+from mila.tasks import SUITES, VOID, Suite, Task, suite_as_json, suite_from_json
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def encoding(suite: Suite, task: Task) -> Encoding:
 
     Labels are uint8 with 255 for void. Disparity is the uint16 of its PNG. Depth of NYUv2 is uint16 millimetres, a
     tenth of what its sensor tells apart at 1 m. Depth in metres of Cityscapes reaches kilometres and is float16, as
-    normals and flow are: 11 significant bits, or 0.03 degrees of a normal.
+    normals and flow are: 11 significant bits, or 0.03 degrees of a normal. So is depth in metres of data of one's own.
     """
     if task.name == "segmentation":
         return Encoding("uint8")
@@ -127,7 +127,7 @@ class PackedClips:
         self._remedy = remedy
         about = read_manifest(folder, remedy=remedy)
         try:
-            self.suite: Suite = SUITES[about["suite"]]
+            self.suite: Suite = _suite_of(about["suite"])
             self.length: int = about["length"]
             self.mode: str = about["source"].get("mode", "video")
             self._about, self._tasks = about, {str(task.name): task for task in self.suite.tasks}
@@ -268,6 +268,15 @@ class PackedClips:
             if progress is not None:
                 progress(index + 1, len(self))
         return damaged
+
+
+def suite_in_manifest(suite: Suite) -> str | dict[str, Any]:
+    """What a manifest says of the tasks: the name of a suite that is known by it (`SUITES`), all of any other."""
+    return suite.name if SUITES.get(suite.name) == suite else suite_as_json(suite)
+
+
+def _suite_of(said: Any) -> Suite:
+    return SUITES[said] if isinstance(said, str) else suite_from_json(said)
 
 
 def digest_of_checksums(sums: npt.NDArray[Any]) -> str:

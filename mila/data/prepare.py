@@ -28,7 +28,7 @@ from mila.common.locks import ProcessLock
 from mila.common.processes import cores, in_parts
 from mila.common.types import Progress
 from mila.common.versions import code_digest
-from mila.data.clips import ClipSource
+from mila.data.clips import ClipSource, modules_of
 from mila.data.journal import JOURNAL, Journal
 from mila.data.packed import (
     CHECKSUMS,
@@ -40,6 +40,7 @@ from mila.data.packed import (
     encode,
     encoding,
     read_manifest,
+    suite_in_manifest,
 )
 from mila.errors import UserError
 
@@ -127,7 +128,7 @@ def _is_packed(source: ClipSource, length: int, folder: Path) -> bool:
 
 def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | None, workers: int) -> None:
     arrays = _arrays(source, length)
-    code = code_digest("mila.data.packed", __name__, type(source).__module__)
+    code = code_digest("mila.data.packed", __name__, *modules_of(source))
     identity = {"format": FORMAT, "length": length, "code": code, "source": source.manifest()}
     journal = Journal(folder / JOURNAL, identity)
     done = {index: line for index, line in journal.read().items() if line["files"] == _files_of(source, index)}
@@ -166,7 +167,7 @@ def _pack(source: ClipSource, length: int, folder: Path, progress: Progress | No
     suite = source.suite
     manifest = {
         **identity,
-        "suite": suite.name,
+        "suite": suite_in_manifest(suite),
         "clips": len(source),
         "encodings": {task.name: list(encoding(suite, task)) for task in suite.tasks},
         "checksum": digest_of_checksums(sums),

@@ -24,7 +24,7 @@ from reports.files import WRITERS, update
 from reports.plots.drawing import Figure
 from reports.plots.training_curves import curve_figure
 from reports.render import render
-from reports.titles import DATASET_TITLES, short_title
+from reports.titles import data_title, short_title
 
 FOLDER = "stages"
 _KINDS = {
@@ -232,7 +232,7 @@ def _named(data: Data) -> str:
     source = data.source
     if source.name in EMBEDDED:
         return f"procedural videos ({source.name})"
-    return f"real images: {DATASET_TITLES[source.name]}"
+    return f"{'data of your own' if source.is_own else 'real images'}: {data_title(source)}"
 
 
 def _json(value: object) -> str:

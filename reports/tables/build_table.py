@@ -21,7 +21,7 @@ from reports.tables.delta import (
     why_not,
 )
 from reports.tables.table import COST, DELTA, Bar, Cell, Check, Column, Line, ResultTable, stage_href
-from reports.titles import TASK_TITLES
+from reports.titles import DATASET_TITLES, TASK_TITLES
 
 _DECIMALS = 1  # where the paper has no such column
 
@@ -92,6 +92,8 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
 
 def _comparable(plan: Plan, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, dict[str, PublishedCell]]:
     """Without the numbers of tasks, of other classes or in units that the run at hand does not have."""
+    if plan.own_data:
+        return {row: {} for row in printed}
     others = _of_other_classes(plan)
 
     def units(suite: Suite) -> set[tuple[str, str]]:
@@ -119,6 +121,13 @@ def _of_other_classes(plan: Plan) -> dict[TaskName, tuple[int, int]]:
 
 def _left_out(plan: Plan) -> str:
     """Which published numbers are not shown, and why; empty where all are."""
+    if plan.own_data:
+        title = DATASET_TITLES[plan.grid.suite.name]
+        return (
+            ""
+            if plan.grid.beyond
+            else f"The paper’s numbers are of {title}, those here of other data; they are not comparable, and left out."
+        )
     return " ".join(
         f"The paper’s numbers of {TASK_TITLES[name].lower()} are of {theirs} classes, those here of {ours}; "
         "they are not comparable, and left out."

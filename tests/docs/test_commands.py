@@ -27,6 +27,7 @@ from experiments.shipped import STUDY
 from mila.__main__ import main as use_model
 from mila.backbone import DeepLabResNet
 from mila.data.__main__ import main as run_data
+from tests.support.camvid import camvid_file, fake_camvid
 from tests.support.fake_files import write_plain
 from tests.support.fake_videos import fake_frames, write_video
 from tests.support.pages import PAGES, Command, blocks, commands, name_of
@@ -138,6 +139,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site.toml").write_text(site, encoding="utf-8")
     method, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
     (tmp_path / "gated_keyframe.py").write_text(method, encoding="utf-8")
+    camvid_file(tmp_path)
     (profile,) = blocks(ROOT / "docs" / "your_own_profile.md", "toml")
     (tmp_path / "half_size.toml").write_text(profile, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -178,6 +180,7 @@ def test_records_that_ship_are_rendered(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.slow
 def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
     cities, rooms = folder / "data" / "cities", folder / "data" / "rooms"
+    camvid = fake_camvid(folder / "data" / "camvid")
     small, few = ("--height", "32", "--width", "64"), ("--train", "4", "--test", "2")
     assert run_data(["export", "street", str(cities), *small, *few]) == 0
     assert run_data(["export", "rooms", str(rooms), "--height", "48", "--width", "64", *few]) == 0
@@ -189,15 +192,19 @@ def test_data_are_inspected_prepared_used_and_exported(folder: Path) -> None:
         own = {"FOLDER": rooms if "nyuv2" in words else cities, "STORE": folder / "packed", "WEIGHTS": weights}
         if "export" in words:
             own["FOLDER"] = folder / f"export {number}"
+        size = small
+        if "camvid.py" in words:
+            own, size = {"FOLDER": camvid, "STORE": folder / "packed camvid"}, ("--height", "45", "--width", "60")
         given = [str(own.get(word, word)) for word in words]
         if words[1] == "-m":
-            assert run_data([*given[3:], *small, *(few if "export" in words else ())]) == 0, where
+            assert run_data([*given[3:], *size, *(few if "export" in words else ())]) == 0, where
         else:
             assert run_grid(at_smoke(tuple(given[2:]))) == 0, where
     # nothing lands in the current folder but what was asked for, and results
     sheets = folder / "results" / "inspect" / "cities"
     assert sorted(path.name for path in sheets.iterdir()) == ["contact-sheet-train.png", "contact-sheet-val.png"]
-    asked = {"data", "packed", "weights", "site.toml", "gated_keyframe.py", "half_size.toml", "results"}
+    asked = {"data", "packed", "packed camvid", "weights", "results"}
+    asked |= {"site.toml", "gated_keyframe.py", "camvid.py", "half_size.toml"}
     assert {path.name for path in folder.iterdir() if not path.name.startswith("export ")} == asked
 
 

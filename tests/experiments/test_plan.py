@@ -9,7 +9,7 @@ from experiments.plan import make_plan
 from experiments.profiles import PAPER, QUICK, SMOKE
 from experiments.stages import Data, Evaluate, Train, in_order
 from mila.schedule import one_part
-from mila.tasks import FLOW
+from mila.tasks import CITYSCAPES19, FLOW
 from tests.support.smoke_plans import smoke_plan, trains_of
 
 
@@ -51,7 +51,7 @@ def test_longer_intervals_get_longer_clips_and_more_offsets() -> None:
     assert offsets["D101-34, K = 10, optical flow (Accel)"] == 10
     cost = {row.label: row.measure for row in whole.rows}["D101-34, K = 10, ILA (ours)"]
     assert cost is not None
-    assert (cost.suite, dict(cost.arguments)["fast"]) == ("cityscapes19", 34)
+    assert (cost.suite, dict(cost.arguments)["fast"]) == (CITYSCAPES19, 34)
 
 
 def test_the_papers_protocol() -> None:

@@ -26,7 +26,11 @@ Content = Literal["frame", "segmentation", "depth", "normals"]
 _SPLIT = "(train|train_extra|val|test)"
 _STEM = r"[^/]+/[^/]+_\d{6}_\d{6}"  # CITY/CITY_SSSSSS_FFFFFF
 _NORMALS = r"normals/(\d{4}|norm_gt_\d{6})\.png"
+_NUMBERED = r"([^/]+/)?\d+"  # in a folder, or in one a clip
 _TIME = r"\d+(\.\d+)?-\d+"  # TIME-STAMP
+
+
+_LAST = re.compile(r"\d+$")
 
 
 class FileNames:
@@ -61,6 +65,7 @@ class FileNames:
             if not known:
                 strays.append(path)
             if item is not None:
+                item = _LAST.sub(lambda digits: str(int(digits[0])), item)  # zeros in front may differ
                 (labelled if "segmentation" in holds else images).add(item)
         return Survey(tuple(sorted(strays)), len(images - labelled))
 
@@ -118,10 +123,10 @@ _CITYSCAPES = FileNames(
 _PLAIN = FileNames(
     ("rgb", "labels13", "labels40", "depth", "normals"),
     {
-        r"rgb/(?P<item>\d{4})\.(png|jpg)": ("frame",),
-        r"labels(13|40)/(?P<item>\d{4})\.png": ("segmentation",),
-        r"depth/\d{4}\.png": ("depth", "normals"),
-        _NORMALS: ("normals",),
+        rf"rgb/(?P<item>{_NUMBERED})\.(png|jpg)": ("frame",),
+        rf"labels(13|40)/(?P<item>{_NUMBERED})\.png": ("segmentation",),
+        rf"depth/{_NUMBERED}\.png": ("depth", "normals"),
+        rf"normals/({_NUMBERED}|([^/]+/)?norm_gt_\d{{6}})\.png": ("normals",),
     },
 )
 _MTAN = FileNames(

@@ -32,7 +32,6 @@ from mila.tasks import CITYSCAPES, CITYSCAPES19, CITYSCAPES_METRES, NYUV2, NYUV2
 ClipMode = Literal["video", "pan", "still"]
 """Where clips come from: the frames before the annotated one, a moving crop of it, or its repetition."""
 
-Dataset = Literal["nyuv2", "cityscapes"]
 
 _CITYSCAPES = ("gtFine", "leftImg8bit_sequence", "leftImg8bit")
 _PLAIN = ("rgb", "depth", "labels13", "labels40", "train.txt", "test.txt")
@@ -45,23 +44,24 @@ class Layout:
     Attributes:
         root: the folder.
         title: data set and layout, for people.
-        dataset: which data set.
+        dataset: which data set: `nyuv2`, `cityscapes`, or the name of one's own.
         suites: the sets of tasks that it has targets for, the default first.
         modes: where its clips can come from, the default first; `video` where there are frames of one.
         splits: those that are there.
         scored: the split that the field reports: of Cityscapes the official val, whose labels are public.
         packed: whether it is a packed store, which training reads as it is.
+        reader: opens a split, see `open`.
     """
 
     root: Path
     title: str
-    dataset: Dataset
+    dataset: str
     suites: tuple[Suite, ...]
     modes: tuple[ClipMode, ...]
     splits: tuple[str, ...]
     scored: str
     packed: bool
-    _reader: Callable[..., ClipSource]
+    reader: Callable[..., ClipSource]
 
     def open(
         self,
@@ -99,7 +99,7 @@ class Layout:
                 )
         options: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
         with _reading(self.root):
-            return self._reader(self.root, split, suite=suite, **options)
+            return self.reader(self.root, split, suite=suite, **options)
 
 
 def recognise(root: str | Path) -> Layout:
@@ -138,7 +138,7 @@ def _recognise(root: Path) -> Layout:
     if (root / LABELLED).exists():
         modes = ("video", *stills) if has_raw_video(root) else stills
         suites: tuple[Suite, ...] = (NYUV2, NYUV2_40)
-        return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", _reader=_official)
+        return make("NYUd v2, official file", "nyuv2", suites, modes, ("train", "test"), "test", reader=_official)
     parts = tuple(part for part in ("train", "val") if (root / part / "image").is_dir())
     if parts:
         names = [name for name, folder in MTAN_LABELS.items() if all((root / part / folder).is_dir() for part in parts)]
@@ -147,34 +147,44 @@ def _recognise(root: Path) -> Layout:
                 f"{root} has MTAN's image folders, but no {', '.join(MTAN_LABELS.values())} beside them; unpack the "
                 "archive in full."
             )
-        dataset: Dataset = "nyuv2" if names[0] == "nyuv2" else "cityscapes"
+        dataset = "nyuv2" if names[0] == "nyuv2" else "cityscapes"
         title = f"MTAN's arrays of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
         suites = tuple(SUITES[name] for name in names if name.startswith(dataset))
-        return make(title, dataset, suites, stills, parts, "val", _reader=_mtan_tree)
+        return make(title, dataset, suites, stills, parts, "val", reader=_mtan_tree)
     if any((root / name).is_dir() for name in _CITYSCAPES):
         splits = tuple(split for split in ("train", "val", "test") if (root / "gtFine" / split).is_dir())
         modes = ("video", *stills) if (root / "leftImg8bit_sequence").is_dir() else stills
         suites = (CITYSCAPES, CITYSCAPES_METRES, CITYSCAPES19)
-        return make("Cityscapes, official folders", "cityscapes", suites, modes, splits, "val", _reader=_cityscapes)
+        return make("Cityscapes, official folders", "cityscapes", suites, modes, splits, "val", reader=_cityscapes)
     if any((root / name).exists() for name in _PLAIN):
-        splits = tuple(split for split in ("train", "test") if (root / f"{split}.txt").is_file())
-        labels = {"labels13": NYUV2, "labels40": NYUV2_40}
-        suites = tuple(suite for name, suite in labels.items() if (root / name).is_dir()) or (NYUV2,)
-        return make("NYUd v2, plain folders", "nyuv2", suites, stills, splits, "test", _reader=_plain)
+        return _recognise_plain(root)
     raise UserError(
         f"{root} holds no data set that is known here: no packed store, no {LABELLED}, none of MTAN's train/image and "
         f"val/image, and none of {', '.join((*_CITYSCAPES, *_PLAIN))}; correct the path or unpack the data set."
     )
 
 
+def _recognise_plain(root: Path) -> Layout:
+    from mila.data.readers.plain_files import SPLITS, has_video, suites_in
+
+    splits = tuple(split for split in SPLITS if (root / f"{split}.txt").is_file())
+    suites = suites_in(root) or (NYUV2,)  # without targets, its reader says what is missing
+    stills: tuple[ClipMode, ...] = ("pan", "still")
+    modes = ("video", *stills) if has_video(root, splits) else stills
+    return Layout(root, "NYUd v2, plain folders", "nyuv2", suites, modes, splits, "test", False, reader=_plain)
+
+
 def _packed(root: Path) -> Layout:
     splits = tuple(split for split in ("train", "val", "test") if (root / split).is_dir())
     first = PackedClips(root / splits[0])
-    dataset: Dataset = "nyuv2" if first.suite.name.startswith("nyuv2") else "cityscapes"
-    scored = "val" if "val" in splits else "test"
-    title = f"packed store of {'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
+    about = first.manifest()
+    own = "file" in about  # a data set of one's own, see `mila.data.own_clips`
+    dataset = about["dataset"] if own else "nyuv2" if first.suite.name.startswith("nyuv2") else "cityscapes"
+    scored = "val" if "val" in splits and not (dataset == "nyuv2" and "test" in splits) else "test"
+    scored = about["scored"] if own else scored
+    title = f"packed store of {dataset if own else 'NYUd v2' if dataset == 'nyuv2' else 'Cityscapes'}"
     mode: Any = first.mode
-    return Layout(root, title, dataset, (first.suite,), (mode,), splits, scored, True, _reader=_open_packed)
+    return Layout(root, title, dataset, (first.suite,), (mode,), splits, scored, True, reader=_open_packed)
 
 
 # Readers are imported when they open something: each brings libraries that no other data set needs.
@@ -189,7 +199,8 @@ def _official(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSo
 def _plain(root: Path, split: Any, *, suite: Suite, **options: Any) -> ClipSource:
     from mila.data.readers.nyuv2_folders import NYUv2Folders
 
-    return NYUv2Folders(root, split, classes=40 if suite == NYUV2_40 else 13, **options)
+    classes: Any = 40 if suite.name.startswith(NYUV2_40.name) else 13
+    return NYUv2Folders(root, split, classes=classes, tasks=[task.name for task in suite.tasks], **options)
 
 
 def _mtan_tree(root: Path, split: Any, **options: Any) -> ClipSource:

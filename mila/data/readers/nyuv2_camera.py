@@ -171,48 +171,52 @@ def camera_at(height: int, width: int) -> tuple[float, float, float, float]:
     return NYUD_V2.at(height, width)
 
 
-def check_split(split: str) -> None:
+def check_split(split: str, splits: tuple[str, ...] = ("train", "test")) -> None:
     """`UserError` where NYUd v2 has no such split."""
-    if split not in ("train", "test"):
+    if split not in splits:
         raise UserError(f"NYUd v2 has no split {split!r}; choose train or test.")
 
 
 def targets_of(
-    labels: npt.NDArray[np.int64],
-    depth: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64] | None,
+    depth: npt.NDArray[np.float32] | None,
     *,
+    size: tuple[int, int],
     depth_step: float,
     camera: ColourCamera,
     height: int,
     width: int,
     given: Path | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
-    """The three targets of an annotated image at `height` x `width`, sampled and never mixed.
+    """The targets of an annotated image at `height` x `width`, sampled and never mixed: those that there are.
 
     Args:
-        labels: `[H, W]`, class index or `VOID`, native size.
-        depth: `[H, W]`, metres, 0 missing, native size.
+        labels: `[H, W]`, class index or `VOID`, native size; None without any.
+        depth: `[H, W]`, metres, 0 missing, native size; None without any.
+        size: native size of the image, `(H, W)`.
         depth_step: metres between two values that the depth's source can store; 0 for floating point.
         camera: the camera of the image; its border, in native pixels, counts in no target.
         height: height of the targets, pixels.
         width: width of the targets, pixels.
         given: the image of its normals, see `mila.data.readers.nyuv2_normals`; None: they are computed from depth.
     """
-    rows, columns = depth.shape
+    rows, columns = size
     border = camera.border
     inside = np.zeros((rows, columns), np.bool_)
     inside[border : rows - border, border : columns - border] = True
-    labels, depth = np.where(inside, labels, VOID), np.where(inside, depth, np.float32(0))
-    if given is None:
-        normals = normals_from_depth(depth, *camera.at(rows, columns), depth_step=depth_step)
-    else:
-        fx, fy, cx, cy = camera.at(rows, columns)
+    fx, fy, cx, cy = camera.at(rows, columns)
+    found: dict[str, npt.NDArray[Any]] = {}
+    if labels is not None:
+        found["segmentation"] = nearest(np.where(inside, labels, VOID), height, width)
+    if depth is not None:
+        depth = np.where(inside, depth, np.float32(0))
+        found["depth"] = nearest(depth[None], height, width)
+    if given is not None:
         normals = read_normals(given, ((np.arange(columns) - cx) / fx, (np.arange(rows) - cy) / fy)) * inside
-    return {
-        "segmentation": nearest(labels, height, width),
-        "depth": nearest(depth[None], height, width),
-        "normals": nearest(normals, height, width),
-    }
+        found["normals"] = nearest(normals, height, width)
+    elif depth is not None:
+        found["normals"] = nearest(normals_from_depth(depth, fx, fy, cx, cy, depth_step=depth_step), height, width)
+    return found
 
 
 def undistort(image: npt.NDArray[np.uint8], camera: ColourCamera = NYUD_V2) -> npt.NDArray[np.uint8]:

@@ -1,57 +1,77 @@
-"""NYUd v2 (Silberman et al., ECCV 2012) in plain folders, which anyone can write for data of their own.
+"""Plain folders in the manner of NYUd v2 (Silberman et al., ECCV 2012), which anyone can write for data of their own.
 
-    ROOT/train.txt, test.txt        image numbers of the split, zero-based (official number - 1), one a line
-    ROOT/rgb/NNNN.jpg (or .png)     colour
-    ROOT/depth/NNNN.png             8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
-    ROOT/labels13/NNNN.png          0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
-    ROOT/labels40/NNNN.png          0 unlabelled; 1..40 in the order of `mila.tasks.NYUV2_40`
-    ROOT/normals/NNNN.png           optional: normals, see `mila.data.readers.nyuv2_normals`
-    ROOT/camera.json                optional: another camera than NYUd v2's, see `mila.data.readers.nyuv2_camera`
+    ROOT/train.txt, test.txt, val.txt   the annotated images of each split, one a line; val.txt is optional
+    ROOT/rgb/NNN.jpg (or .png)          colour: annotated images and, for mode `video`, the frames before them
+    ROOT/rgb/CLIP/NNN.jpg               or a folder a clip
+    ROOT/depth/NNN.png                  8 bits: metres = (q + 0.5) / 25.5; 16 bits: millimetres; 0 is missing in both
+    ROOT/labels13/NNN.png               0 unlabelled; 1..13 in the order of `mila.tasks.NYUV2`
+    ROOT/labels40/NNN.png               0 unlabelled; 1..40 in the order of `mila.tasks.NYUV2_40`
+    ROOT/normals/NNN.png                normals, see `mila.data.readers.nyuv2_normals`
+    ROOT/camera.json                    optional: another camera than NYUd v2's, see `mila.data.readers.nyuv2_camera`
 
-Of the two folders of labels, the one with the wanted classes is read. The images are single frames, so a clip is a pan
-over the image or its repetition (`mila.data.readers.stills`). Without a folder
-of normals they are computed from depth.
+NNN is a number of any number of digits (of NYUd v2: official number - 1, four digits). A split lists `NNN`, or of a
+folder a clip `CLIP/NNN`, or `CLIP` for its last frame; a file of exactly that name counts, or else the one of that
+number.
+
+Labels, depth and normals are each optional: the tasks are those that have a folder. Of the two folders of labels, the
+one with the wanted classes is read; without a folder of normals they are computed from depth. Without frames before an
+image, its clip is a pan over it or its repetition (`mila.data.readers.stills`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from mila.common.files import read_text
 from mila.data.clips import Clip
-from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
-from mila.data.readers.images import check_size, depth_bits, fingerprint, read_depth, read_labels, read_rgb
+from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.images import (
+    check_size,
+    depth_bits,
+    fingerprint,
+    read_depth,
+    read_labels,
+    read_rgb,
+    resize_rgb,
+)
+from mila.data.readers.numbered_images import LONGEST_CLIP
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.nyuv2_normals import GivenNormals
+from mila.data.readers.plain_files import SPLITS, Item, PlainFiles, has_video
 from mila.data.readers.stills import StillMode, clip_from_still
 from mila.errors import UserError
-from mila.tasks import Suite
+from mila.tasks import Suite, subset
 
 DEPTH_STEP_8BIT = 1 / 25.5
 """Metres between two values of the 8-bit depth images."""
 
+_TARGETS = ("segmentation", "depth", "normals")
+
 
 class NYUv2Folders:
-    """One split of NYUd v2 in the plain folder layout as a `ClipSource`.
+    """One split of a plain folder as a `ClipSource`.
 
     Args:
-        root: the folder that holds `rgb`, `depth`, `labels13` or `labels40`, `train.txt` and `test.txt`.
-        split: `train` or `test`.
+        root: the folder that holds `rgb`, the targets, `train.txt` and `test.txt`.
+        split: `train`, `test`, or `val` where the folder has a `val.txt`.
         height: height of frames and targets, pixels.
         width: width of frames and targets, pixels.
-        mode: how a single image becomes a clip, see `mila.data.readers.stills`.
+        mode: `video` takes the frames before the annotated image, where there are any (`plain_files.has_video`), and
+            for an image without enough of them a `pan`, which the manifest counts; `pan` and `still` make every clip of
+            the annotated image alone (`mila.data.readers.stills`).
         limit: use the first so many items only.
         classes: the set of classes to read: 13, or 40.
+        tasks: those that are read; the folders of their targets must be there.
         border: width in native pixels of the frame without targets, 0 for images without one; None takes that of
             `camera.json`, or without such a file that of NYUd v2's images.
         problems: see `ClipSource`.
@@ -64,34 +84,41 @@ class NYUv2Folders:
     def __init__(
         self,
         root: str | Path,
-        split: Literal["train", "test"],
+        split: Literal["train", "val", "test"],
         *,
         height: int,
         width: int,
-        mode: StillMode = "pan",
+        mode: Literal["video"] | StillMode = "pan",
         limit: int | None = None,
         classes: Literal[13, 40] = 13,
+        tasks: Collection[str] = _TARGETS,
         border: int | None = None,
         problems: list[str] | None = None,
     ) -> None:
-        check_options(mode, ("pan", "still"), height, width, limit)
-        check_split(split)
-        self._suite, self._classes = suite_of(classes), classes
         self.root = Path(root)
+        there = tuple(name for name in SPLITS if name != "val" or (self.root / "val.txt").is_file())
+        modes = ("pan", "still") if mode != "video" or not has_video(self.root, there) else ("video", "pan", "still")
+        check_options(mode, modes, height, width, limit)
+        check_split(split, there)
+        self._suite, self._classes = subset(suite_of(classes), tasks), classes
+        self._tasks = {task.name for task in self._suite.tasks}
         self.split, self.height, self.width, self.mode = split, height, width, mode
         check_folder(self.root, "the NYUd v2 folder")
         self._camera = read_camera(self.root, border)
-        self._list = self.root / f"{split}.txt"
-        names = _read_split(self._list, problems)[:limit]
-        labels = f"labels{classes}"
-        for folder in ("rgb", "depth", labels):
-            check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
         self._normals = GivenNormals(self.root)
-        self._items = _complete_items(self.root, self._list, names, labels, self._normals, problems)
+        labels = f"labels{classes}" if "segmentation" in self._tasks else None
+        depth = "depth" in self._tasks or ("normals" in self._tasks and not self._normals.exist)
+        self._list = self.root / f"{split}.txt"
+        self._items: list[Item] = []
+        files = PlainFiles(self.root, labels=labels, depth=depth, normals=self._normals, video=mode == "video")
+        if self._list.is_file():
+            for folder in filter(None, ("rgb", "depth" if depth else None, labels)):
+                check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
+        self._items = files.items(split, limit, problems)
 
     @property
     def suite(self) -> Suite:
-        """`mila.tasks.NYUV2` or `NYUV2_40`: segmentation, depth, normals."""
+        """`mila.tasks.NYUV2` or `NYUV2_40`, or those of their tasks that were asked for."""
         return self._suite
 
     def __len__(self) -> int:
@@ -105,36 +132,68 @@ class NYUv2Folders:
         Raises:
             IndexError: there is no item `index`.
             UserError: a file is unreadable, has a wrong size, labels beyond the classes, or no depth at all; or
-                `length` is below 1.
+                `length` is below 1, or above `LONGEST_CLIP` in mode `video`.
         """
         item = self._item(index)
-        check_length(length)
+        self._check_length(length)
         image = read_rgb(item.rgb)
         size = (image.height, image.width)
         self._camera.check_size(item.rgb, size)
-        labels = self._read_labels(item.labels)
-        depth, step = _read_depth(item.depth)
-        for path, shape in ((item.labels, labels.shape), (item.depth, depth.shape)):
-            check_size(path, (shape[0], shape[1]), item.rgb, size)
-        if not depth.any():
+        labels = None if item.labels is None else self._read_labels(item.labels)
+        depth, step = (None, 0.0) if item.depth is None else _read_depth(item.depth)
+        for path, array in ((item.labels, labels), (item.depth, depth)):
+            if path is not None and array is not None:
+                check_size(path, (array.shape[0], array.shape[1]), item.rgb, size)
+        if depth is not None and not depth.any():
             raise UserError(
                 f"{item.depth} has no depth at any pixel; restore it, or remove its number from {self._list.name}."
             )
-        frames = clip_from_still(image, length, self.height, self.width, mode=self.mode, identity=f"nyuv2/{item.name}")
+        frames = self._frames(item, image, length)
         targets = targets_of(
             labels,
             depth,
+            size=size,
             depth_step=step,
             camera=self._camera,
             height=self.height,
             width=self.width,
             given=item.normals,
         )
-        return Clip(frames, targets)
+        return Clip(frames, {name: target for name, target in targets.items() if name in self._tasks})
+
+    def _frames(self, item: Item, image: Image.Image, length: int) -> npt.NDArray[np.uint8]:
+        """The frames of a clip, `[T, 3, H, W]`: of the video where it has as many, else made of the image."""
+        if self.mode != "video" or not 1 < length <= len(item.before) + 1:
+            still: StillMode = "still" if self.mode == "still" else "pan"
+            identity = f"nyuv2/{item.name}"
+            return clip_from_still(image, length, self.height, self.width, mode=still, identity=identity)
+        frames = []
+        for path in item.before[1 - length :]:
+            earlier = read_rgb(path)
+            check_size(path, (earlier.height, earlier.width), item.rgb, (image.height, image.width))
+            frames.append(resize_rgb(earlier, self.height, self.width))
+        return np.stack([*frames, resize_rgb(image, self.height, self.width)])
 
     def check(self, length: int, problems: list[str] | None = None) -> None:  # noqa: ARG002
-        """`UserError` where `length` is below 1: a still is made into a clip of any length."""
+        """`UserError` where `length` is below 1, or in mode `video` no image has as many frames.
+
+        A still is made into a clip of any length; so is an image with fewer frames before it: the manifest counts them.
+        """
+        self._check_length(length)
+        longest = max(len(item.before) for item in self._items) + 1
+        if self.mode == "video" and longest < length:
+            raise UserError(
+                f"{self.root} has clips of {longest} frames at most in split {self.split}, but clips of {length} are "
+                "wanted; add the frames before, choose a shorter keyframe interval, or mode pan."
+            )
+
+    def _check_length(self, length: int) -> None:
         check_length(length)
+        if self.mode == "video" and length > LONGEST_CLIP:
+            raise UserError(
+                f"A clip of {length} frames is longer than the {LONGEST_CLIP} that are taken of a video; choose mode "
+                "pan or still, which make clips of any length."
+            )
 
     def files(self, index: int) -> list[Path]:
         """The split file, the camera file if there is one, and all images of item `index`.
@@ -143,19 +202,41 @@ class NYUv2Folders:
             IndexError: there is no item `index`.
         """
         item = self._item(index)
-        return [self._list, *self._camera.files, *item.files]
+        return [self._list, *self._camera.files, *item.before, item.rgb, *item.targets]
+
+    def videos(self) -> int:
+        """How many items have frames before them."""
+        return sum(bool(item.before) for item in self._items)
 
     def manifest(self) -> dict[str, Any]:
-        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files."""
-        notes = [f"{'- and '.join(map(str, sorted(self._depths)))}-bit depth"]
+        """Data set, suite, split, mode, size, number of items and of each target, notes, fingerprint of the files.
+
+        In mode `video` also `video`: how many items have frames before them (`matched`), how many have none
+        (`unmatched`), and how many frames those have (`fewest_before`, `median_before`; counted up to
+        `LONGEST_CLIP` - 1).
+        """
+        count = len(self)
+        notes = [f"{'- and '.join(map(str, sorted(self._depths)))}-bit depth"] if self._depths else []
+        lacking = [name for name in _TARGETS if name not in self._tasks]
+        if lacking:
+            alone = " and ".join(task.name for task in self._suite.tasks)
+            lacks = " and no ".join({"segmentation": "labels"}.get(name, name) for name in lacking)
+            notes.insert(0, f"no {lacks}: {alone} alone")
         if any(item.rgb.suffix == ".jpg" for item in self._items):
             notes.append("JPEG images")
-        notes += [self._normals.note, *self._camera.notes]
-        count = len(self)
-        files = [item.rgb for item in self._items]
-        files += [item.depth for item in self._items]
-        files += [item.labels for item in self._items]
-        files += [item.normals for item in self._items if item.normals is not None]
+        notes += [self._normals.note] if "normals" in self._tasks else []
+        video: dict[str, Any] = {}
+        if self.mode == "video":
+            before = sorted(len(item.before) for item in self._items if item.before)
+            notes.append(f"{len(before)} of {count} items have frames of a video before them")
+            notes.append("items without enough of them are pans over the annotated image")
+            video["video"] = {
+                "matched": len(before),
+                "unmatched": count - len(before),
+                "fewest_before": before[0] if before else 0,
+                "median_before": median(before) if before else 0,
+            }
+        notes += self._camera.notes
         return {
             "dataset": "nyuv2",
             "suite": self._suite.name,
@@ -167,19 +248,29 @@ class NYUv2Folders:
             "border": self._camera.border,
             "camera": self._camera.name,
             "items": count,
-            "targets": {"segmentation": count, "depth": count, "normals": count},
+            "targets": {task.name: count for task in self._suite.tasks},
+            **video,
             "note": ", ".join(notes),
             **({"warnings": self._warnings} if self._warnings else {}),
-            "fingerprint": fingerprint(self.root, files),
+            "fingerprint": fingerprint(self.root, self._files()),
         }
+
+    def _files(self) -> list[Path]:
+        """All images, kind by kind."""
+        files = [item.rgb for item in self._items]
+        files += [item.depth for item in self._items if item.depth is not None]
+        files += [item.labels for item in self._items if item.labels is not None]
+        files += [item.normals for item in self._items if item.normals is not None]
+        return files + sorted({path for item in self._items for path in item.before} - set(files))
 
     @cached_property
     def _depths(self) -> Mapping[int, int]:
         """How many depth images there are by their bits."""
-        bits = Counter([depth_bits(self._items[0].depth)])
-        for item in self._items[1:]:
+        paths = [item.depth for item in self._items if item.depth is not None]
+        bits = Counter([depth_bits(path) for path in paths[:1]])
+        for path in paths[1:]:
             with suppress(UserError):  # `clip` says it
-                bits[depth_bits(item.depth)] += 1
+                bits[depth_bits(path)] += 1
         return bits
 
     @property
@@ -191,7 +282,7 @@ class NYUv2Folders:
             f"({self._depths[16]}; millimetres): each is read by its own"
         ]
 
-    def _item(self, index: int) -> _Item:
+    def _item(self, index: int) -> Item:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         return self._items[index]
@@ -204,76 +295,6 @@ class NYUv2Folders:
                 f"{self._classes}; replace it by the {self._classes}-class label image."
             )
         return values.astype(np.int64) - 1
-
-
-@dataclass(frozen=True)
-class _Item:
-    name: str
-    rgb: Path
-    labels: Path
-    depth: Path
-    normals: Path | None = None
-
-    @property
-    def files(self) -> list[Path]:
-        return [path for path in (self.rgb, self.labels, self.depth, self.normals) if path is not None]
-
-
-def _complete_items(
-    root: Path, split: Path, names: list[str], labels: str, normals: GivenNormals, problems: list[str] | None
-) -> list[_Item]:
-    """The items of `names` whose images are all there, the labels in the folder `labels`."""
-    items = []
-    missing = []
-    for name in names:
-        label, depth = (root / folder / f"{name}.png" for folder in (labels, "depth"))
-        item = _Item(name, _rgb_path(root, name), label, depth, normals.path(int(name)))
-        lacks = [path for path in item.files if not path.is_file()]
-        missing += lacks
-        if not lacks:
-            items.append(item)
-    why = f"does not exist, but {split.name} lists it; restore the file or remove its number."
-    if missing and problems is None:
-        others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}{others} {why}")
-    for path in missing:
-        report_problem(f"{path} {why}", problems)
-    if not items:
-        raise UserError(f"{split} lists no image that is complete; unpack the data set in full.")
-    return items
-
-
-def _read_split(path: Path, problems: list[str] | None) -> list[str]:
-    try:
-        lines = read_text(path).splitlines()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; it must list the split's image numbers, one a line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); it must list image numbers, one a line.") from error
-    names: list[str] = []
-    seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        text, where = line.strip(), f"{path}, line {number}"
-        if not text:
-            continue
-        if not (text.isascii() and text.isdigit()):
-            report_problem(f"{where}: {text[:40]!r} is no image number; write one number a line.", problems)
-            continue
-        name = f"{int(text):04d}"
-        if name in seen:
-            report_problem(f"{where}: image {text} is listed twice; remove one of the two lines.", problems)
-            continue
-        seen.add(name)
-        names.append(name)
-    if not names:
-        raise UserError(f"{path} lists no image; it must list the split's image numbers, one a line.")
-    return names
-
-
-def _rgb_path(root: Path, name: str) -> Path:
-    jpeg = root / "rgb" / f"{name}.jpg"
-    png = jpeg.with_suffix(".png")
-    return png if not jpeg.is_file() and png.is_file() else jpeg
 
 
 def _read_depth(path: Path) -> tuple[npt.NDArray[np.float32], float]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mila.data.readers.images import read_rgb
+from mila.data.readers.numbered_images import NumberedImages
 from mila.errors import UserError
 
 FOLDER = "normals"
@@ -35,6 +36,7 @@ class GivenNormals:
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
+        self._images = NumberedImages(self._folder, (".png",))
         self.exist = self._folder.is_dir()
 
     @property
@@ -48,6 +50,15 @@ class GivenNormals:
             return None
         plain, field = self._folder / f"{item:04d}.png", self._folder / f"{_FIELD}{item + 1:06d}.png"
         return field if not plain.is_file() and field.is_file() else plain
+
+    def find(self, name: str) -> Path | None:
+        """The image of `rgb/NAME`, there or not: of the same name or number, or the field's; None without a folder."""
+        if not self.exist:
+            return None
+        image = self._images.find(name)
+        clip, _, number = name.rpartition("/")
+        field = self._folder / clip / f"{_FIELD}{int(number) + 1:06d}.png"
+        return field if not image.is_file() and field.is_file() else image
 
 
 def read_normals(path: Path, rays: tuple[npt.NDArray[Any], npt.NDArray[Any]]) -> npt.NDArray[np.float32]:

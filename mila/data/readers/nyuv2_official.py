@@ -142,6 +142,7 @@ class NYUv2Official:
         targets = targets_of(
             self._labels(ids, item),
             self._depth(depth, item),
+            size=(image.height, image.width),
             depth_step=0.0,
             camera=self._camera,
             height=self.height,

@@ -44,7 +44,10 @@ def print_inspection(inspection: Inspection, console: Console, *, every: bool = 
     line(f"{tasks}: clips that have them{'; before: frames before the annotated one' if video else ''}", "dim")
     for split in inspection.splits:
         if split.matched is not None:
-            line(f"{split.split}: {split.matched} clips with raw video, {split.clips - split.matched} without (pans).")
+            what = "frames before" if layout.title.endswith("plain folders") else "raw video"
+            line(f"{split.split}: {split.matched} clips with {what}, {split.clips - split.matched} without (pans).")
+        if split.note:
+            line(f"{split.split}: {split.note}.")
     if problems:
         line(f"\n{_count(len(problems), 'problem')}", "bold")
         listed(problems, _SHOWN_PROBLEMS)

@@ -33,14 +33,16 @@ class IntegrityCheck:
     Attributes:
         sources: the splits.
         root: the data set's folder.
-        names: what its files hold.
+        names: what its files hold; None where that is not known: of a data set of one's own.
         video: whether clips are made of the frames of a video.
+        length: frames of a clip where `names` cannot tell.
     """
 
     sources: Sequence[ClipSource]
     root: Path
-    names: FileNames
-    video: bool
+    names: FileNames | None = None
+    video: bool = False
+    length: int = 1
 
     def read_all(self, workers: int | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with the items, one sentence a file, in the order of the items.
@@ -73,9 +75,9 @@ class IntegrityCheck:
 
         Its longest clip is made, which reads everything. Where that fails its files are decoded one by one.
         """
-        source = self.sources[place]
-        files = {path: self.names.holds(self.root, path) for path in source.files(index)}
-        frames = sum("frame" in holds for holds in files.values()) if self.video else 0
+        source, names = self.sources[place], self.names
+        files = {} if names is None else {path: names.holds(self.root, path) for path in source.files(index)}
+        frames = sum("frame" in holds for holds in files.values()) if self.video else self.length
         try:
             source.clip(index, max(frames, 1))
         except UserError as error:

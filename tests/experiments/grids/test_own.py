@@ -10,7 +10,8 @@ import torch
 
 from experiments.commands.run import main
 from experiments.grids.own import own_row
-from experiments.models import build, label_of, load_file
+from experiments.models import build, label_of
+from mila.common.user_code import load_file
 from mila.common.versions import code_digest
 from mila.errors import UserError
 from mila.tasks import CITYSCAPES

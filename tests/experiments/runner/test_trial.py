@@ -11,10 +11,10 @@ import pytest
 from experiments.commands.run import main
 from experiments.grids import find_grids
 from experiments.grids.own import own_row
-from experiments.models import load_file
 from experiments.plan import RowPlan, make_plan
 from experiments.profiles import SMOKE
 from experiments.runner.trial import try_method
+from mila.common.user_code import load_file
 from mila.errors import UserError
 from tests.support.pages import blocks
 from tests.support.paths import ROOT

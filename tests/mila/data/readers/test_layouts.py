@@ -84,7 +84,11 @@ def test_plain_folders(nyu: Path) -> None:
     shutil.rmtree(nyu / "labels13")
     assert recognise(nyu).suites == (NYUV2_40,)
     shutil.rmtree(nyu / "labels40")
-    with pytest.raises(UserError, match="labels13 does not exist, but the NYUd v2 folder labels13 is expected there"):
+    (without,) = recognise(nyu).suites  # what is left
+    assert (without.name, without.tasks) == ("nyuv2-depth-normals", NYUV2.tasks[1:])
+    assert open_first(recognise(nyu)).suite == without
+    shutil.rmtree(nyu / "depth")
+    with pytest.raises(UserError, match="depth does not exist, but the NYUd v2 folder depth is expected there"):
         open_first(recognise(nyu))
 
 

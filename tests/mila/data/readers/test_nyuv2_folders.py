@@ -277,9 +277,9 @@ def test_nyu_bad_targets_are_named_when_read(nyu: Path) -> None:
 
 def test_bad_arguments(nyu: Path) -> None:
     with pytest.raises(UserError, match="no split 'val'"):
-        NYUv2Folders(nyu, "val", height=24, width=32)  # type: ignore[arg-type]
+        NYUv2Folders(nyu, "val", height=24, width=32)
     with pytest.raises(UserError, match="no clip mode 'video'"):
-        NYUv2Folders(nyu, "train", height=24, width=32, mode="video")  # type: ignore[arg-type]
+        NYUv2Folders(nyu, "train", height=24, width=32, mode="video")
     with pytest.raises(UserError, match="32 x 0"):
         NYUv2Folders(nyu, "train", height=0, width=32)
     with pytest.raises(UserError, match="limit of 0"):

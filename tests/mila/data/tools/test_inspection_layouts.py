@@ -49,7 +49,7 @@ def test_plain_folders_with_every_fault(nyu: Path) -> None:
     save(nyu / "depth/0004.png", np.zeros((48, 64), np.uint8))
     save(nyu / "labels13/0006.png", np.zeros((48, 65), np.uint8))
     save(nyu / "depth/0007.png", ramp(48, 64))
-    save(nyu / "rgb/8.png", ramp(48, 64))
+    save(nyu / "rgb/x8.png", ramp(48, 64))
     (nyu / "labels13/0001.png").unlink()
     found = inspect(nyu, **SMALL)
     lists = "lists it; restore the file or remove its number."
@@ -70,7 +70,7 @@ def test_plain_folders_with_every_fault(nyu: Path) -> None:
         f"{nyu}/depth/0007.png has pixel format RGB, but ...; replace it by the data set's own file.",
     )
     assert [(split.split, split.clips, split.frames) for split in found.splits] == [("train", 5, 5), ("test", 1, 1)]
-    assert found.strays == ("rgb/8.png",)
+    assert found.strays == ("rgb/x8.png",)
     assert found.unlabelled == 1
 
 
