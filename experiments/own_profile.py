@@ -7,13 +7,16 @@ stages that are made with it, so a file that changes makes other stages.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from experiments.profiles import PROFILES, SMALLEST_SIDE, Profile
+from experiments.reference.sizes import find_sized
 from experiments.sources import EMBEDDED
 from mila.carried import find_weights
 from mila.common.files import read_text
@@ -100,19 +103,20 @@ _OF_A_PART: dict[str, Kind] = {
 
 
 def find_profile(name: str) -> Profile:
-    """The profile of a name, or of the TOML file with this path.
+    """The profile of a name, also of a size of one such as `reference-40`, or of the TOML file with this path.
 
     Raises:
         UserError: there is none, or its file is wrong.
     """
     if name.endswith(ENDING):
         return read_profile(Path(name))
-    if name not in PROFILES:
+    found = PROFILES.get(name) or find_sized(name)
+    if found is None:
         raise UserError(
             f"there is no profile {name!r}; choose one of: {', '.join(PROFILES)}; or give a TOML file of your own, "
             f"such as my{ENDING} ({PAGE})."
         )
-    return PROFILES[name]
+    return found
 
 
 def read_profile(path: Path) -> Profile:
@@ -164,7 +168,7 @@ def _name_of(path: Path) -> str:
         raise UserError(
             f"{path}: a profile is called as its file, so give it a name of at most 60 letters, digits, - and _."
         )
-    if name in PROFILES:
+    if name in PROFILES or find_sized(name) is not None:
         raise UserError(f"{path}: the suite has a profile {name!r} itself; give the file another name.")
     return name
 
@@ -203,7 +207,7 @@ def _part(section: Mapping[str, Any], everywhere: Mapping[str, Any], where: str)
 def _weights(base: Mapping[int, str], given: Any, folder: Path, path: Path) -> dict[int, str]:
     """Weights of the encoders by the paper's depth: those of the base but where the file says otherwise."""
     if isinstance(given, str):
-        if given != "none" and not (folder / given).is_dir():
+        if given != "none" and not os.path.isdir(folder / given):  # noqa: PTH112  # which bears any text
             raise UserError(
                 f"{path}: weights must be a folder that is there, none, or a section [weights] with a line a depth; "
                 f"there is no folder {folder / given}."
@@ -227,10 +231,11 @@ def _place(value: str, folder: Path, where: str) -> str:
         return value
     for world in EMBEDDED:
         meant = value.replace("{world}", world)
-        if (folder / meant).exists():
-            return str(folder / value)
-        if find_weights(meant) is not None and "/" not in meant:
-            return value
+        with suppress(OSError):  # of a name that no file can have
+            if (folder / meant).exists():
+                return str(folder / value)
+            if find_weights(meant) is not None and "/" not in meant:
+                return value
     raise UserError(
         f"{where} is {value!r}, which is neither a file or a folder in {folder}, nor the name of weights that "
         "torchvision has (such as ResNet101_Weights.IMAGENET1K_V1) or this suite carries (mila/carried); give one of "

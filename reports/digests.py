@@ -40,7 +40,7 @@ def code() -> str:
     folders = (reports, reports.parent / "experiments", reports.parent / "mila")
     modules = (path for folder in folders for path in folder.rglob("*.py"))
     return combined(
-        path.read_bytes() for path in sorted((*modules, *TEMPLATES.iterdir(), *(reports / "published").iterdir()))
+        path.read_bytes() for path in sorted((*modules, *TEMPLATES.iterdir(), *(reports / "published").glob("*.csv")))
     )
 
 

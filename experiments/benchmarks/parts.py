@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from experiments.benchmarks import reading as bench_reading
 from experiments.benchmarks.attention import compare
 from experiments.benchmarks.attention_contenders import Case
 from experiments.benchmarks.rendering import measure as render
@@ -136,6 +135,8 @@ def reading(sizes: Sizes, folder: Path, console: Console) -> Iterator[Measured]:
     """See `experiments.benchmarks.reading`."""
     if not sizes.read_batch:
         return
+    from experiments.benchmarks import reading as bench_reading  # needs what writes .mat files, which others do not
+
     for root in bench_reading.export_worlds(folder, sizes.read_batch, console):
         packed = folder / "packed" / root.name
         for times in bench_reading.measure(root, packed, sizes.read_batch, sizes.rounds, console):

@@ -11,13 +11,14 @@ from experiments.commands.plans import plans_of
 from experiments.commands.run_grid import write_reports
 from experiments.own_profile import ENDING, read_profile
 from experiments.profiles import PROFILES
+from experiments.reference.sizes import find_sized
 from experiments.shipped.store import open_records
 from mila.errors import UserError
 
 FOLDER = "from-records"
 """Under the results: pages of their own, beside those of what was run here."""
 
-_TAKEN = {"from_records", "grid", "profile", "seeds", "results", "report"}
+_TAKEN = {"from_records", "grid", "part", "profile", "seeds", "results", "report"}
 """The options that go with it."""
 
 
@@ -41,7 +42,8 @@ def render(options: Options, console: Console) -> int:
     with open_records(options.from_records) as store:
         asked = options.profile if options.profile_file is None else read_profile(options.profile_file).name
         if asked != store.profile:
-            named = store.profile if store.profile in PROFILES else f"{store.profile}{ENDING}, its file"
+            is_ours = store.profile in PROFILES or find_sized(store.profile) is not None
+            named = store.profile if is_ours else f"{store.profile}{ENDING}, its file"
             raise UserError(
                 f"{options.from_records} has the records of profile {store.profile!r}, not {options.profile!r}: give "
                 f"--profile {named}, or leave --from-records out to run it here."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from experiments.grids import BEYOND, FIGURES, NAMES, TABLES
+from experiments.grids import BEYOND, FIGURES, NAMES, REFERENCE, TABLES
 from experiments.profiles import PROFILES
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF
 
@@ -21,9 +21,10 @@ def show(console: Console) -> int:
 
 def _grids() -> Table:
     table = Table("grid", "rows", "what", box=None)
-    for name, grids in (TABLES | FIGURES | BEYOND).items():
+    for name, grids in (TABLES | FIGURES | BEYOND | REFERENCE).items():
         if len(grids) > 1:
-            table.add_row(name, "", f"both: {' and '.join(grid.name for grid in grids)}")
+            all_of = "both" if len(grids) == 2 else "all parts"
+            table.add_row(name, "", f"{all_of}: {' and '.join(grid.name for grid in grids)}")
         for grid in grids:
             table.add_row(grid.name, str(len(grid.rows)), grid.title)
     table.add_row("table7", "3", "Cost of the propagation modules; counted, nothing is trained")
@@ -41,6 +42,7 @@ def _profiles() -> Table:
     table = Table("profile", "what", box=None)
     for profile in PROFILES.values():
         table.add_row(profile.name, profile.about)
+    table.add_row("NAME-N", "N % of the clips of the profile NAME, in bfloat16: what --minutes chooses from.")
     return table
 
 

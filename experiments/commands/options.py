@@ -21,6 +21,7 @@ SLURM = ("slurm", "wait", "status", "cancel", "retry_failed")
 _DECIDING = (
     "grid",
     "method",
+    "part",
     "profile",
     "augmentation",
     "weights",
@@ -45,6 +46,7 @@ class Options:
     list: bool = False
     grid: str | None = None
     rows: tuple[str, ...] | None = None
+    part: int | None = None
     method: tuple[Path, ...] | None = None
     profile: str = "quick"
     augmentation: AugmentationName | None = None
@@ -62,6 +64,7 @@ class Options:
     dry_run: bool = False
     keep_states: bool = False
     time_limit: float | None = None
+    minutes: float | None = None
     report: bool = False
     from_records: Path | None = None
     show: str | None = None
@@ -166,6 +169,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="say which grids, profiles and data sets there are")
     parser.add_argument("--grid", metavar="NAME", help="which table or ablation to run")
     parser.add_argument("--rows", metavar="LABEL", nargs="+", help="run these rows of it alone")
+    parser.add_argument("--part", metavar="N", type=int, help="of a grid that has several parts this one (from 1)")
     parser.add_argument("--method", metavar="FILE", type=Path, nargs="+", help="add the row of a method of your own")
     text = "sizes and schedules: a name, or a TOML file of your own (default: quick)"
     parser.add_argument("--profile", metavar="NAME", help=text)
@@ -192,6 +196,8 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     text = "keep every state that is scored (profile paper: ten a row); by default the last alone stays after scoring"
     parser.add_argument("--keep-states", action="store_true", help=text)
     parser.add_argument("--time-limit", metavar="MINUTES", type=float, help="a stage that takes longer fails")
+    text = "choose a size of the profile by the clock, and end in time (docs/reference_results.md)"
+    parser.add_argument("--minutes", metavar="M", type=float, help=text)
     parser.add_argument("--report", action="store_true", help="run nothing; write the report of what is finished")
     text = "run nothing; write the report of records that ship with the suite (profile study), or of those in FILE"
     parser.add_argument("--from-records", metavar="FILE", type=Path, nargs="?", const=STUDY, help=text)

@@ -61,7 +61,7 @@ def plans_of(options: Options) -> list[Plan]:
         raise UserError("--jobs takes a number from 1 up.")
     if options.time_limit is not None and not 0 < options.time_limit <= _LONGEST_LIMIT:
         raise UserError(f"--time-limit takes minutes, more than 0 and at most {_LONGEST_LIMIT}, which is a year.")
-    grids, data = find_grids(str(options.grid)), _data(options)
+    grids, data = _grids(options), _data(options)
     if data is not None:
         grids = _about(grids, data, options)
     _check_interval(grids, options)
@@ -69,6 +69,15 @@ def plans_of(options: Options) -> list[Plan]:
     for grid in grids:
         check_labels([*(row.label for row in grid.rows), CONSTANT], methods)
     return [_plan(replace(grid, rows=grid.rows + methods), profile, data, options) for grid in grids]
+
+
+def _grids(options: Options) -> tuple[Grid, ...]:
+    grids = find_grids(str(options.grid))
+    if options.part is None:
+        return grids
+    if not 1 <= options.part <= len(grids):
+        raise UserError(f"--part {options.part}: {options.grid} has parts 1 to {len(grids)}.")
+    return (grids[options.part - 1],)
 
 
 def _profile(options: Options) -> Profile:

@@ -7,6 +7,7 @@ python experiments/run.py --grid table1 --method my_method.py
 python experiments/run.py --grid table1 --profile my_profile.toml
 python experiments/run.py --grid table1 --slurm site.toml
 python experiments/run.py --grid table2 --from-records
+python experiments/run.py --grid reference --profile reference --minutes 9
 
 PyTorch and the plotting libraries are imported by the commands that need them, so that the others answer at once.
 """
@@ -46,6 +47,10 @@ def _run(options: Options, console: Console) -> int:
         from experiments.commands.from_records import render
 
         return render(options, console)
+    if options.minutes is not None:
+        from experiments.commands.run_timed import run_timed
+
+        return run_timed(options, console)
     if options.grid == "table7":
         return _count_costs(options)
     if options.show is not None:

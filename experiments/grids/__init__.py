@@ -11,6 +11,7 @@ from experiments.grids.figures import FIGURE1, FIGURE4, FIGURE5, FIGURE7, FIGURE
 from experiments.grids.grid import Grid
 from experiments.grids.multi_task import TABLE1, TABLE2, TABLE8
 from experiments.grids.propagation import TABLE5, TABLE6, TABLE11
+from experiments.grids.reference import PARTS
 from mila.errors import UserError
 
 TABLES: dict[str, tuple[Grid, ...]] = {
@@ -39,6 +40,9 @@ FIGURES: dict[str, tuple[Grid, ...]] = {
 BEYOND: dict[str, tuple[Grid, ...]] = {grid.name: (grid,) for grid in (MIMICRY, MATCHING)}
 """Ablations of this suite's own, on which settings are chosen; the validation split is scored."""
 
+REFERENCE: dict[str, tuple[Grid, ...]] = {"reference": PARTS}
+"""Rows of the tables in parts that fit into minutes of a rented GPU (docs/reference_results.md)."""
+
 NAMES: dict[str, tuple[str, ...]] = {
     "multi_task_nyuv2": ("table1",),
     "multi_task_cityscapes": ("table2",),
@@ -56,8 +60,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 GRIDS = {grid.name: grid for grids in TABLES.values() for grid in grids}
 """The grids of the tables, by their own names."""
 
-ALL_GRIDS = GRIDS | {grid.name: grid for grids in (*FIGURES.values(), *BEYOND.values()) for grid in grids}
-"""The grids of tables and figures, and those beyond them, by their own names."""
+ALL_GRIDS = GRIDS | {grid.name: grid for grids in (FIGURES | BEYOND | REFERENCE).values() for grid in grids}
+"""The grids of tables and figures, those beyond them and those of reference results, by their own names."""
 
 
 def find_grids(name: str) -> tuple[Grid, ...]:
@@ -66,7 +70,7 @@ def find_grids(name: str) -> tuple[Grid, ...]:
     Raises:
         UserError: there is none. Table 7 has none: nothing in it is trained.
     """
-    known = TABLES | FIGURES | BEYOND
+    known = TABLES | FIGURES | BEYOND | REFERENCE
     if name in ALL_GRIDS:
         return (ALL_GRIDS[name],)
     names = NAMES.get(name, (name,))

@@ -85,9 +85,7 @@ class Display:
         self._finished += self._durations[stage.key]
         self._done += error is None
         self._failed += error is not None
-        line = self._lines.pop(stage.key, None)
-        if line is not None:
-            self._progress.remove_task(line)
+        self._remove_line(stage)
         sentence = stage.title if error is None else f"{stage.title} failed: {error}"
         if not self._console.is_terminal:
             spent = time.monotonic() - self._start
@@ -97,9 +95,15 @@ class Display:
             self._print(sentence)
 
     def leave_out(self, stage: Stage) -> None:
-        """Count a stage that will not run because one that it needs failed."""
+        """Count a stage that does not run to its end: one that it needs failed, or the time is up."""
         self._finished += self._durations[stage.key]
         self._left_out += 1
+        self._remove_line(stage)
+
+    def _remove_line(self, stage: Stage) -> None:
+        line = self._lines.pop(stage.key, None)
+        if line is not None:
+            self._progress.remove_task(line)
 
     @property
     def _ended(self) -> int:

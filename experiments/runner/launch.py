@@ -16,6 +16,7 @@ from functools import partial
 
 from rich.console import Console
 
+from experiments.runner.deadline import Deadline
 from experiments.runner.display import Display
 from experiments.runner.run_stage import Outcome, run_stage
 from experiments.runner.workers import start_worker
@@ -38,6 +39,7 @@ class Summary:
         found: what was done before, or by another runner meanwhile.
         failed: with the reason.
         skipped: what needs something that failed.
+        stopped: what had not ended when the time was up, see `Deadline`.
         bad_input: whether what the user gave was a reason.
     """
 
@@ -45,6 +47,7 @@ class Summary:
     found: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     bad_input: bool = False
 
 
@@ -56,11 +59,25 @@ def launch(
     console: Console,
     time_limit: float | None = None,
     keep_states: bool = False,
+    deadline: Deadline | None = None,
+    expected: Mapping[str, float] | None = None,
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
-    Of the stages that can start, the one with the longest chain of stages that wait for it starts first. A stage whose
-    parent failed is skipped, the others go on.
+    Of the stages that can start, the one with the longest chain of stages that wait for it starts first; with a
+    deadline, which may cut off the last ones, they start in the order in which they are given. A stage whose parent
+    failed is skipped, the others go on.
+
+    Args:
+        stages: what is asked for.
+        store: where results go.
+        jobs: how many at once.
+        device: where to compute.
+        console: where it is shown.
+        time_limit: seconds that a stage may take.
+        keep_states: see `run_stage`.
+        deadline: of all of them.
+        expected: seconds by key, where they are known better than from earlier runs.
 
     Raises:
         UserError: no worker processes can be started.
@@ -76,11 +93,15 @@ def launch(
     if waiting:
         earlier = store.earlier_seconds()
         durations = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
-        longest = longest_paths(waiting, durations)
-        waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))
-        call = partial(run_stage, store=store, device=device, time_limit=time_limit, keep_states=keep_states)
+        durations |= {key: seconds for key, seconds in (expected or {}).items() if key in durations}
+        if deadline is None:
+            longest = longest_paths(waiting, durations)
+            waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))
+        call = partial(
+            run_stage, store=store, device=device, time_limit=time_limit, keep_states=keep_states, deadline=deadline
+        )
         with Display(durations, store, console) as display:
-            run = _Run(waiting, jobs, display, summary)
+            run = _Run(waiting, jobs, display, summary, deadline)
             while run.waiting:
                 _run_in_pool(run, call, device)
             display.show([], 0)
@@ -119,6 +140,7 @@ def _run_in_pool(run: _Run, call: Callable[[Stage], Outcome], device: str) -> No
     run.running.clear()
     try:
         while run.waiting or run.running:
+            run.give_up()
             run.skip()
             with holding_interrupts():
                 run.start(lambda stage: pool.submit(call, stage))
@@ -142,6 +164,8 @@ class _Run:
     Attributes:
         waiting: by key, in the order in which they are to start.
         jobs: how many may run at once.
+        deadline: see `launch`.
+        time_is_up: whether a stage was stopped because of it.
         running: by their future in the present pool.
         broken: keys of those that failed or were skipped.
         suspects: keys of those that ran when a worker died; each goes on alone, so that it shows whose worker it was.
@@ -152,10 +176,18 @@ class _Run:
     jobs: int
     display: Display
     summary: Summary
+    deadline: Deadline | None = None
+    time_is_up: bool = False
     running: dict[Future[Outcome], Stage] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     suspects: set[str] = field(default_factory=set)
     deaths: Counter[str] = field(default_factory=Counter)
+
+    def give_up(self) -> None:
+        """Leave out all that has not begun, once the time is up."""
+        if self.time_is_up or (self.deadline is not None and self.deadline.has_passed):
+            for key in list(self.waiting):
+                self._stop(self.waiting.pop(key))
 
     def skip(self) -> None:
         """Leave out what needs a stage that failed or was skipped."""
@@ -192,8 +224,11 @@ class _Run:
         outcome = future.result()
         ended = [self.running.pop(future), *(self.waiting.pop(key) for key in outcome.along if key in self.waiting)]
         self.summary.bad_input |= outcome.bad_input
+        self.time_is_up |= outcome.stopped
         for stage in ended:
-            if outcome.error is None:
+            if outcome.stopped:
+                self._stop(stage)
+            elif outcome.error is None:
                 (self.summary.found if outcome.was_done else self.summary.done).append(stage.title)
                 self.display.end(stage, None)
             else:
@@ -208,6 +243,10 @@ class _Run:
                 self.waiting[stage.key] = stage
             else:
                 self._fail(stage, _DIED)
+
+    def _stop(self, stage: Stage) -> None:
+        self.summary.stopped.append(stage.title)
+        self.display.leave_out(stage)
 
     def _fail(self, stage: Stage, error: str) -> None:
         self.broken.add(stage.key)

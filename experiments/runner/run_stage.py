@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 from filelock import Timeout
 
+from experiments.bundled import bundled_commit
 from experiments.records import DamagedRecordError
 from experiments.runner.attempt import Attempt, Stop
+from experiments.runner.deadline import Deadline
 from experiments.runner.dropping import drop_states
 from experiments.runner.rank_environment import world_size
 from experiments.runner.stage_functions import STAGE_FUNCTIONS
@@ -31,6 +33,10 @@ from mila.errors import DivergedError, LostRankError, StoppedError, UserError
 
 _WRITE_EVERY = 0.3  # seconds
 _LOG_EVERY = 30.0
+_LEAST = 1e-3
+"""Seconds of a limit: 0 would be none."""
+_NEAR = 1.0
+"""Seconds by which two clocks may differ on when the time is up."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Outcome:
     Attributes:
         was_done: whether there was nothing left to do: another runner did it while this one waited.
         along: keys of other stages that ended the same way in the same attempt.
+        stopped: whether the run's time was up; nothing is wrong, and the next run goes on with it.
     """
 
     key: str
@@ -47,6 +54,7 @@ class Outcome:
     bad_input: bool = False
     was_done: bool = False
     along: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 def run_stage(
@@ -58,6 +66,7 @@ def run_stage(
     where: Mapping[str, str] | None = None,
     time_limit: float | None = None,
     keep_states: bool = False,
+    deadline: Deadline | None = None,
 ) -> Outcome:
     """Do a stage unless it is done; two runners on one store do it once, the other waits for the lock.
 
@@ -74,11 +83,14 @@ def run_stage(
         where: what else the record shall say about where it was made.
         time_limit: seconds after which the attempt fails; a training saves first, and the next attempt continues it.
         keep_states: whether all states of a training stay that are scored; otherwise, once they are, the last alone.
+        deadline: of the whole run; at that moment the attempt is stopped, likewise, which is no failure.
 
     Raises:
         StoppedError: a training was asked to stop.
     """
     stages = [stage]
+    if deadline is not None and deadline.has_passed:
+        return Outcome(stage.key, stopped=True)
     try:
         with ExitStack() as locks:
             locks.enter_context(store.lock(stage))
@@ -87,25 +99,39 @@ def run_stage(
                 store.record(stage)  # says what is wrong
             if state != "done":
                 stages += _take_along(stage, store, locks)
-                with logged(store.begin(stage) / "log.txt"), limited(time_limit) as limit:
+                with logged(store.begin(stage) / "log.txt"), limited(_seconds(time_limit, deadline)) as limit:
                     _run(stages, store, device, limit.or_stop(stop), where or {})
                 if not keep_states and isinstance(stage, Evaluate):
                     drop_states(stage, store)
     except StoppedError:
         raise
     except (DivergedError, StageTimeoutError, DamagedRecordError, LostRankError) as error:
+        if isinstance(error, StageTimeoutError) and deadline is not None and deadline.left < _NEAR:
+            with suppress(OSError), logged(store.folder(stage) / "log.txt"):
+                print("stopped, as the time of the run is up; the next run goes on.")
+            return Outcome(stage.key, along=_keys(stages[1:]), stopped=True)
         return _failed(stages, store, str(error), str(error))
     except UserError as error:
         return _failed(stages, store, str(error), str(error), bad_input=True)
     except Exception as error:
-        if is_out_of_memory(error):
-            return _failed(stages, store, traceback.format_exc(), out_of_memory(stage, device))
-        path = store.folder(stage) / "error.txt"
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            sentence = f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
-            return _failed(stages, store, traceback.format_exc(), sentence)
-        return _failed(stages, store, traceback.format_exc(), f"{type(error).__name__}: {error} (see {path})")
+        return _failed(stages, store, traceback.format_exc(), _unexpected(error, stage, store, device))
     return Outcome(stage.key, was_done=state == "done", along=_keys(stages[1:]))
+
+
+def _unexpected(error: Exception, stage: Stage, store: Store, device: str) -> str:
+    """The sentence for people of an error that is not the suite's own."""
+    if is_out_of_memory(error):
+        return out_of_memory(stage, device)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
+    return f"{type(error).__name__}: {error} (see {store.folder(stage) / 'error.txt'})"
+
+
+def _seconds(time_limit: float | None, deadline: Deadline | None) -> float | None:
+    """How long an attempt may take."""
+    limits = [] if time_limit is None else [time_limit]
+    limits += [] if deadline is None else [max(deadline.left, _LEAST)]
+    return min(limits, default=None)
 
 
 def _take_along(stage: Stage, store: Store, locks: ExitStack) -> list[Stage]:
@@ -144,7 +170,8 @@ def _run(stages: Sequence[Stage], store: Store, device: str, stop: Stop | None, 
     """Do the first stage, and the others along with it; they share the seconds that it took."""
     stage, *others = stages
     folder, along = store.folder(stage), {store.folder(other): other for other in others}
-    about = {**environment(device), **where}
+    commit = bundled_commit()
+    about = {**environment(device), **({"commit": commit} if commit else {}), **where}
     if world_size() > 1 and isinstance(stage, Train):
         about["processes"] = world_size()
     print(f"{stage.kind}: {stage.title} on {about['device']}, commit {about['commit']}")

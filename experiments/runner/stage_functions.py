@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from experiments.models import build
+from experiments.models import build, without_weights
 from experiments.runner import process_group
 from experiments.runner.attempt import Attempt
 from experiments.runner.dropping import dropped_states
@@ -54,7 +54,7 @@ def load_model(stage: Train, store: Store, state_file: str = "model.pt") -> Vide
         UserError: the file is damaged or holds another model.
     """
     clips = store.clips(stage.data)
-    model = build(stage.model, clips.suite, dict(stage.arguments))
+    model = build(stage.model, clips.suite, without_weights(stage.arguments))  # those files may be gone by now
     path = store.folder(stage) / state_file
     state = load_checkpoint(path, stage.key, store.digest(stage, state_file))
     try:

@@ -47,6 +47,11 @@ class ShippedStore(Store):
         """`Stage.identity` of every stage."""
         return frozenset(self._by_identity)
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The hash that every stage had when it was run, by its `Stage.identity`."""
+        return {identity: folder.name for identity, folder in self._by_identity.items()}
+
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are; where there are none, a path that leads nowhere."""
         return self._by_identity.get(stage.identity, super().folder(stage))

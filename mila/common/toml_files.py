@@ -35,7 +35,7 @@ def read_toml(path: Path, option: str, page: str) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(f"{option} {path}: the file cannot be read ({error.strerror}); {page} shows one.") from error
-    except ValueError as error:  # not UTF-8, or not TOML
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML, or too deep
         raise UserError(f"{path} is not TOML ({error}); {page} shows how it looks.") from error
 
 
@@ -102,7 +102,7 @@ SECTION = Kind("a section", lambda value: isinstance(value, dict))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
 
 
 def read_section(section: Mapping[str, Any], kinds: Mapping[str, Kind], where: str) -> dict[str, Any]:

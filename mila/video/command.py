@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -20,8 +21,9 @@ if TYPE_CHECKING:  # `--help` needs no PyTorch
 
     from mila.streaming.description import Description
     from mila.streaming.optimise import Optimised
-    from mila.video.frames import Frames
+    from mila.video.frames import Frame, Frames
     from mila.video.outputs import Outputs, Wanted
+    from mila.video.predict import Prediction
     from mila.video_model import VideoModel
 
 ABOUT = "run a trained model along a video, a folder of images or a camera"
@@ -73,6 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     Raises:
         UserError: bad input; nothing was written.
     """
+    from mila.video.ahead import Ahead
     from mila.video.outputs import Outputs, Wanted
     from mila.video.source import open_frames
 
@@ -83,13 +86,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     wanted = Wanted(options.out, options.layout, options.raw, depth_range, options.force)
     wanted.check(description.suite, Path(options.input))
     fast = _optimised(model, device, options.optimised)
-    with open_frames(options.input, options.fps) as frames:
+    with open_frames(options.input, options.fps) as frames, Ahead(frames) as ahead:
         about = {"title": description.title, "class": description.name, "provenance": dict(description.provenance)}
         outputs = Outputs(wanted, description.suite, frames, fast.keyframe_interval, description.title, about)
         _print_start(description, frames, fast, device, console)
         try:
-            pace = _predict(fast, frames, outputs, description, device, options.max_frames, console)
-            places = outputs.finish()
+            total = min((n for n in (frames.count, options.max_frames) if n is not None), default=None)
+            pace = _predict(fast, islice(ahead, options.max_frames), total, outputs, description, device, console)
+            places = outputs.finish()  # before `ahead` ends, which may wait for a camera
         finally:
             outputs.drop()
     _print_notes(frames, outputs, description, wanted, console)
@@ -134,26 +138,28 @@ class _Pace:
 
 def _predict(
     model: VideoModel | Optimised,
-    frames: Frames,
+    frames: Iterable[Frame],
+    total: int | None,
     outputs: Outputs,
     description: Description,
     device: str,
-    most: int | None,
     console: Console,
 ) -> _Pace:
     """All frames through the model into the outputs; Ctrl-C ends it as the end of the video would."""
     import torch
 
-    from mila.video.ahead import Ahead, Behind
+    from mila.video.ahead import Behind
     from mila.video.predict import predict_video
 
     pace, start = _Pace(model.keyframe_interval), time.perf_counter()
-    total = min((n for n in (frames.count, most) if n is not None), default=None)
-    with progress_bar("predict", console) as progress, Behind() as behind, Ahead(frames) as ahead:
+    with progress_bar("predict", console) as progress, Behind() as writing, Behind() as drawing:
+
+        def draw(prediction: Prediction) -> None:
+            writing.call(outputs.write, outputs.draw(prediction))
+
         try:
-            predictions = predict_video(model, ahead, description.height, description.width, device)
-            for prediction in islice(predictions, most):
-                behind.call(outputs.write, prediction)
+            for prediction in predict_video(model, frames, description.height, description.width, device):
+                drawing.call(draw, prediction)
                 pace.model.append(prediction.seconds)
                 done = len(pace.model)
                 progress(done, None if total is None else max(total, done))

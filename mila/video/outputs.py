@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
 from mila.common.files import write_json
+from mila.data.colours import Pixels
 from mila.errors import UserError
 from mila.tasks import Suite
 from mila.video.composer import Composer
@@ -97,8 +97,16 @@ class Wanted:
             check_free(path, is_folder, self.force)
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A frame's prediction, and its pictures: by task, or under "" all in one."""
+
+    prediction: Prediction
+    pictures: dict[str, Pixels]
+
+
 class Outputs:
-    """Writes predictions of a video; `finish` puts what is there in its place, `drop` removes it.
+    """Draws and writes predictions of a video; `finish` puts what is there in its place, `drop` removes it.
 
     Args:
         wanted: checked.
@@ -118,6 +126,7 @@ class Outputs:
         self._wanted, self._suite, self._frames = wanted, suite, frames
         self._interval, self._title, self._about = interval, title, about
         self._places: list[Place] = []
+        self._composers: dict[str, Composer] = {}
         self._sinks: list[_Sink] = []
         depth = next((task for task in suite.tasks if task.name == "depth"), None)
         self.depth_range = None if depth is None else DepthRange(depth, wanted.depth_range)
@@ -128,15 +137,19 @@ class Outputs:
         """Pixels whose depth was too large for a PNG."""
         return 0 if self._raw is None else self._raw.clipped
 
-    def write(self, prediction: Prediction) -> None:
-        """Write what is wanted of the next frame."""
+    def draw(self, prediction: Prediction) -> Drawn:
+        """The pictures that are wanted of the next frame; frames come in order."""
         if not self._sinks:
             self._begin(prediction)
         scale = None
-        if self.depth_range is not None and self._wanted.layout != "none":
+        if self.depth_range is not None and self._composers:
             scale = self.depth_range.scale(prediction.tasks["depth"])
+        return Drawn(prediction, {key: each.compose(prediction, scale) for key, each in self._composers.items()})
+
+    def write(self, drawn: Drawn) -> None:
+        """Write what `draw` gave; another frame may be drawn at the same time."""
         for sink in self._sinks:
-            sink.write(prediction, scale)
+            sink.write(drawn)
 
     def finish(self) -> list[Path]:
         """Close everything and put it in its place; returns what is there now."""
@@ -156,21 +169,19 @@ class Outputs:
         wanted, height, width = self._wanted, *prediction.frame.pixels.shape[:2]
         names = [task.name for task in self._suite.tasks]
         shown = {"": ["input", *names]} if wanted.layout == "side-by-side" else {name: [name] for name in names}
-        composers = {
-            key: Composer(self._suite, panels, (height, width), self._interval, self._title)
-            for key, panels in (shown.items() if wanted.layout != "none" else ())
-        }
+        for key, panels in shown.items() if wanted.layout != "none" else ():
+            self._composers[key] = Composer(self._suite, panels, (height, width), self._interval, self._title)
         for key, path in wanted.videos(self._suite).items():
             place = self._place(path)
-            size, kind = composers[key].size, path.suffix
+            size, kind = self._composers[key].size, path.suffix
             writer = VideoWriter(place.unfinished, size, self._frames.step, self._frames.tick, kind)
-            self._sinks.append(_VideoSink(composers[key], writer))
+            self._sinks.append(_VideoSink(key, writer))
         if wanted.folder is None:
             return
         folder = self._place(wanted.folder).unfinished
         folder.mkdir()
-        for key, composer in composers.items() if not wanted.is_video else ():
-            self._sinks.append(_PictureSink(composer, folder / key))
+        for key in self._composers if not wanted.is_video else ():
+            self._sinks.append(_PictureSink(key, folder / key))
         if wanted.raw is not None:
             self._raw = RawWriter(folder if wanted.is_video else folder / "raw", self._suite, wanted.raw)
             self._sinks.append(_RawSink(self._raw))
@@ -199,52 +210,52 @@ class _Sink(ABC):
     """Takes one frame after the other."""
 
     @abstractmethod
-    def write(self, prediction: Prediction, scale: Any) -> None: ...
+    def write(self, drawn: Drawn) -> None: ...
 
     def close(self) -> None:  # noqa: B027  (most have nothing to close)
         pass
 
 
 class _VideoSink(_Sink):
-    def __init__(self, composer: Composer, writer: VideoWriter) -> None:
-        self._composer, self._writer = composer, writer
+    def __init__(self, key: str, writer: VideoWriter) -> None:
+        self._key, self._writer = key, writer
 
-    def write(self, prediction: Prediction, scale: Any) -> None:
-        self._writer.write(self._composer.compose(prediction, scale), prediction.frame.time)
+    def write(self, drawn: Drawn) -> None:
+        self._writer.write(drawn.pictures[self._key], drawn.prediction.frame.time)
 
     def close(self) -> None:
         self._writer.close()
 
 
 class _PictureSink(_Sink):
-    def __init__(self, composer: Composer, folder: Path) -> None:
-        self._composer, self._folder = composer, folder
+    def __init__(self, key: str, folder: Path) -> None:
+        self._key, self._folder = key, folder
         folder.mkdir(exist_ok=True)
 
-    def write(self, prediction: Prediction, scale: Any) -> None:
-        image = Image.fromarray(self._composer.compose(prediction, scale))
-        image.save(self._folder / f"{prediction.frame.name}.png", compress_level=3)
+    def write(self, drawn: Drawn) -> None:
+        image = Image.fromarray(drawn.pictures[self._key])
+        image.save(self._folder / f"{drawn.prediction.frame.name}.png", compress_level=3)
 
 
 class _RawSink(_Sink):
     def __init__(self, writer: RawWriter) -> None:
         self._writer = writer
 
-    def write(self, prediction: Prediction, scale: Any) -> None:  # noqa: ARG002
-        self._writer.write(prediction)
+    def write(self, drawn: Drawn) -> None:
+        self._writer.write(drawn.prediction)
 
 
 class _ListSink(_Sink):
-    """The list of frames, with their exact times rounded to a microsecond."""
+    """The list of frames, with their times rounded to a microsecond."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(("frame", "seconds", "offset"))
 
-    def write(self, prediction: Prediction, scale: Any) -> None:  # noqa: ARG002
-        time: Fraction = prediction.frame.time
-        self._rows.writerow((prediction.frame.name, f"{float(time):.6f}", prediction.offset))
+    def write(self, drawn: Drawn) -> None:
+        frame = drawn.prediction.frame
+        self._rows.writerow((frame.name, f"{float(frame.time):.6f}", drawn.prediction.offset))
 
     def close(self) -> None:
         self._file.close()

@@ -26,19 +26,19 @@ class Place:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}")
+        self.path, self._target = path, path.resolve()  # of a link, what it points to is replaced
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self.unfinished = self._target.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}")
 
     def finish(self) -> None:
         """Put it in its place; what was there is gone afterwards."""
-        if self.path.is_dir():
+        if self._target.is_dir():
             old = self.unfinished.with_name(f"{self.unfinished.name}.old")
-            self.path.replace(old)
-            self.unfinished.replace(self.path)
+            self._target.replace(old)
+            self.unfinished.replace(self._target)
             shutil.rmtree(old)
         else:
-            self.unfinished.replace(self.path)
+            self.unfinished.replace(self._target)
 
     def drop(self) -> None:
         """Remove what was written; nothing happens once it is in its place."""

@@ -70,7 +70,12 @@ class VideoFile(Frames):
         self._iterating, end = True, Fraction(0)
         try:
             for decoded in self._decoded():
-                frame = self.make(self._image(decoded), _stamp(decoded))
+                try:
+                    image = self._image(decoded)
+                except av.error.FFmpegError as error:  # its header asks for what no conversion does
+                    self.lose(f"after frame {self.read}, {error.strerror or error}")
+                    continue
+                frame = self.make(image, _stamp(decoded))
                 end = frame.time + max(_length(decoded), self.step)
                 yield frame
             self.check_any()
@@ -93,6 +98,9 @@ class VideoFile(Frames):
             except av.error.FFmpegError as error:
                 self.ends_early = f"cannot be read further after {self.read} frames ({error.strerror or error})"
                 return
+            except IndexError:  # PyAV met a stream that begins in the middle of the file, which is not ours
+                packets = self._container.demux(self._stream)
+                continue
             if packet is None:
                 return
             try:
@@ -123,7 +131,7 @@ class VideoFile(Frames):
 
 def _open(place: str, kind: str | None, options: dict[str, str]) -> InputContainer:
     try:
-        return av.open(place, "r", format=kind, options=options, timeout=_PATIENCE)
+        return av.open(place, "r", format=kind, options=options, timeout=_PATIENCE, metadata_errors="replace")
     except av.error.FileNotFoundError as error:
         raise UserError(f"{place} does not exist; {_HELP}.") from error
     except av.error.InvalidDataError as error:

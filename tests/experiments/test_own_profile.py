@@ -160,6 +160,10 @@ def test_frames_that_are_too_small_are_refused(file: Path) -> None:
         ("wdith = 1", "there is no key 'wdith' (did you mean width?); the keys are: base, about, scale, frame_size"),
         ("width = -1", "width must be a number above 0 and at most 4, not -1."),
         ("width = true", "width must be a number above 0 and at most 4, not true."),
+        (f"width = 1{'0' * 400}", "width must be a number above 0 and at most 4, not 1000"),
+        (f"about = {'[' * 5000}", "is not TOML"),
+        (f'flow_weights = "{"x" * 300}"', "which is neither a file or a folder in"),
+        (f'weights = "{"x" * 300}"', "there is no folder"),
         ("scale = inf", "scale must be a number above 0 and at most 4, not inf."),
         (
             "frame_size = [7, 64]",
@@ -217,11 +221,16 @@ def test_what_cannot_be_a_profile_is_named(tmp_path: Path) -> None:
         find_profile("huge")
     with pytest.raises(UserError, match="gone.toml: the file cannot be read .*docs/your_own_profile.md shows one"):
         find_profile(str(tmp_path / "gone.toml"))
-    for name, sentence in (("quick", "the suite has a profile 'quick' itself"), ("a b", "letters, digits, - and _")):
+    for name, sentence in (
+        ("quick", "the suite has a profile 'quick' itself"),
+        ("reference-40", "the suite has a profile 'reference-40' itself"),
+        ("a b", "letters, digits, - and _"),
+    ):
         (tmp_path / f"{name}.toml").write_text('base = "quick"')
         with pytest.raises(UserError, match=sentence):
             find_profile(str(tmp_path / f"{name}.toml"))
     assert find_profile("study") is PROFILES["study"]
+    assert find_profile("reference-40").name == "reference-40"
 
 
 def test_a_copy_says_the_same_wherever_it_lies(tmp_path: Path) -> None:

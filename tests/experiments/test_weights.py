@@ -15,11 +15,15 @@ from experiments import weights
 from experiments.grids import GRIDS
 from experiments.plan import Plan
 from experiments.profiles import PAPER, QUICK, SMOKE, Profile
+from experiments.runner.run_stage import run_stage
+from experiments.runner.stage_functions import load_model
 from experiments.stages import Train, in_order
+from experiments.store import Store
 from experiments.weights import encoder_weights, flownet_weights, name_weights, replace_weights
 from mila.backbone import DeepLabResNet
 from mila.carried import CARRIED
 from mila.errors import UserError
+from mila.schedule import one_part
 from tests.support.smoke_plans import smoke_plan
 
 Save = Callable[[Path, int], Path]
@@ -73,6 +77,8 @@ def test_what_a_folder_lacks_or_has_twice_is_said(folder: Path, save: Save) -> N
 def test_what_is_no_folder_is_said(folder: Path) -> None:
     with pytest.raises(UserError, match="--weights gone does not exist; give the folder that holds the weights"):
         replace_weights(SMOKE, "gone")
+    with pytest.raises(UserError, match="does not exist"):
+        replace_weights(SMOKE, "x" * 300)
     with pytest.raises(UserError, match="is a file; give the folder that holds the weights"):
         replace_weights(SMOKE, str(folder / "rooms-resnet18.pt"))
 
@@ -162,3 +168,14 @@ def test_what_torchvision_would_download_is_that_wherever_it_lies(
     assert (
         name_weights(file) == name_weights("ResNet50_Weights.IMAGENET1K_V1") == ("ResNet50_Weights.IMAGENET1K_V1", None)
     )
+
+
+def test_a_trained_model_does_not_need_what_it_started_from(folder: Path, tmp_path: Path) -> None:
+    plan = smoke_plan(profile=replace_weights(replace(SMOKE, encoder=one_part(epochs=1)), str(folder)))
+    score = {row.label: row for row in plan.rows}["D101-MultiTask"].evaluations[0][0]
+    store = Store(tmp_path / "store")
+    for stage in in_order([score.train]):
+        assert run_stage(stage, store, "cpu").error is None
+    shutil.rmtree(folder)
+    model = load_model(score.train, store)
+    assert model.get_parameter("encoder.conv1.weight").isfinite().all()

@@ -34,7 +34,7 @@ def test_the_last_state_stays_and_can_be_verified(tmp_path: Path, capsys: pytest
     folder, record = store.folder(score.train), store.record(score.train)
     assert dropped_states(score.train, store) == ("epoch-0002.pt",)
     assert [path.name for path in folder.glob("*.pt")] == ["model.pt"]
-    assert set(record.files) == {"model.pt"}
+    assert set(record.files) == {"model.json", "model.pt"}
     assert record.result["curve"]
     assert Store(tmp_path).state(score.train) == "done"
     assert len(store.record(score).result["states"]) == 2  # the numbers of both
@@ -54,7 +54,7 @@ def test_all_stay_where_that_is_asked(tmp_path: Path) -> None:
     store = Store(tmp_path)
     score = scored(store, keep_states=True)
     assert dropped_states(score.train, store) == ()
-    assert set(store.record(score.train).files) == {"epoch-0002.pt", "model.pt"}
+    assert set(store.record(score.train).files) == {"epoch-0002.pt", "model.json", "model.pt"}
     assert run_stage(replace(score, pictures=1), store, "cpu").error is None
     # And then the states of the first attempt are of no use any more.
     assert dropped_states(score.train, store) == ("epoch-0002.pt",)

@@ -43,6 +43,18 @@ def test_a_place_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "large disk" / "old.png").write_text("old")
+    (tmp_path / "out").symlink_to(tmp_path / "large disk")
+    place = Place(tmp_path / "out")
+    place.unfinished.mkdir()
+    (place.unfinished / "new.png").write_text("new")
+    place.finish()
+    assert (tmp_path / "out").is_symlink()
+    assert [path.name for path in (tmp_path / "large disk").iterdir()] == ["new.png"]
+
+
 def _refused(wanted: Wanted, source: Path = Path("camera")) -> str:
     with pytest.raises(UserError) as refused:
         wanted.check(NYUV2, source)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gc
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from mila.errors import UserError
 from mila.video import video_file
+from mila.video.ahead import Ahead
 from mila.video.source import open_frames
 from mila.video.video_file import upright
 from tests.support.fake_videos import cut, fake_frames, tag_matrix, write_video
@@ -184,6 +189,17 @@ def test_a_camera_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPa
         open_frames("camera")
 
 
+@pytest.mark.skipif("lavfi" not in av.formats_available, reason="this PyAV has no made-up camera")
+def test_a_source_without_an_end_goes_on_until_nobody_reads() -> None:
+    """FFmpeg's test picture in place of a camera."""
+    with video_file.VideoFile("testsrc=size=64x48:rate=10", "lavfi", live=True) as camera, Ahead(camera) as frames:
+        found = list(islice(frames, 25))
+    assert camera.count is None
+    assert [frame.time for frame in found] == [Fraction(n, 10) for n in range(25)]
+    assert found[0].pixels.shape == (48, 64, 3)
+    assert camera.problems == []
+
+
 def test_a_build_without_cameras_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr(av, "formats_available", {"mp4"})
@@ -229,3 +245,60 @@ def test_frames_do_not_stay_in_memory_until_garbage_is_collected(tmp_path: Path)
         assert gc.collect() < 20
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi", ".ts"])
+def test_no_damage_is_more_than_a_sentence(tmp_path: Path, ending: str) -> None:
+    """Bytes that are changed, cut out or cut off, anywhere."""
+    encoder = {".avi": "mpeg4", ".ts": "mpeg2video"}.get(ending, "libx264")
+    content = write_video(
+        tmp_path / f"a{ending}", fake_frames(20, 64, 96), encoder=encoder, pixels="yuv420p"
+    ).read_bytes()
+    random, path = np.random.default_rng(0), tmp_path / f"b{ending}"
+    outcomes = set()
+    for number in range(150):
+        damaged, place = bytearray(content), random.integers(len(content))
+        if number % 3 == 0:
+            damaged[place:] = b""
+        elif number % 3 == 1:
+            damaged[place : place + random.integers(1, 300)] = b""
+        else:
+            for place in random.integers(0, len(content), 12):
+                damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            with open_frames(path) as frames:
+                found = list(frames)
+        except UserError:
+            outcomes.add("refused")
+            continue
+        assert len({frame.pixels.shape for frame in found}) == 1
+        assert all(later.time > earlier.time for earlier, later in pairwise(found))
+        outcomes.add("problems" if frames.problems else "whole")
+    assert outcomes >= {"refused", "problems"}
+
+
+class _WithLateStream:
+    """A container in which another stream begins after three packets: PyAV fails there, once, with an IndexError."""
+
+    def __init__(self, real: InputContainer) -> None:
+        self._real, self._is_first = real, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def demux(self, stream: VideoStream) -> Iterator[Any]:
+        for number, packet in enumerate(self._real.demux(stream)):
+            yield packet
+            if self._is_first and number == 2:
+                self._is_first = False
+                raise IndexError("list index out of range")
+
+
+def test_a_stream_that_begins_later_does_not_end_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mkv", fake_frames(8))
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *words, **more: _WithLateStream(real(*words, **more)))
+    with open_frames(path) as frames:
+        assert [int(frame.pixels[0, 0, 0]) for frame in frames] == [5 * t for t in range(8)]
+    assert frames.problems == []
