@@ -56,7 +56,8 @@ def write_graphs(
         if not worst <= TOLERANCE:
             raise UserError(
                 f"{folder} is not written, for its graphs predict something else than the model (by {worst:.1e}, where "
-                f"{TOLERANCE:.0e} is allowed); use the model itself (`mila.load`)."
+                f"{TOLERANCE:.0e} is allowed): an operation is exported wrong, or numbers are so large, as with random "
+                "weights, that rounding decides; use the model itself (`mila.load`)."
             )
         write_json(unfinished / "description.json", about(graphs, description, suffix))
 
