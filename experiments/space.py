@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from experiments.models import build, without_weights
+from experiments.models import build, file_of, without_weights
+from experiments.runner.blame import blaming, doing
 from experiments.stages import Arguments, Attend, Data, Evaluate, PredictVideo, Stage, Train
 from mila.data.prepare import space_needed
 from mila.kept import kept_bytes
@@ -38,7 +40,11 @@ class Space:
 
 
 def space_of(stage: Stage, *, keep_states: bool = False) -> Space:
-    """What one stage takes, to a few percent; with `keep_states` the states that are scored stay (`Train.states`)."""
+    """What one stage takes, to a few percent; with `keep_states` the states that are scored stay (`Train.states`).
+
+    Raises:
+        UserError: a method of the user's own cannot be built.
+    """
     if isinstance(stage, Data):
         return Space(0 if stage.source.is_packed else sum(space_needed(stage.source.open(), stage.length).values()))
     if isinstance(stage, Train):
@@ -69,7 +75,9 @@ def _picture(data: Data) -> int:
 def _of_training(stage: Train, keep_states: bool) -> Space:
     source = stage.data.source
     arguments = tuple(without_weights(stage.arguments).items())
-    weights, maps = _of_model(stage.model, arguments, source.suite, source.height, source.width)
+    file = file_of(stage.model)
+    with nullcontext() if file is None else blaming(file, stage, "cpu"), doing("its size was found"):
+        weights, maps = _of_model(stage.model, arguments, source.suite, source.height, source.width)
     if stage.schedule is None:
         return Space(weights)
     states = (len(stage.states(stage.data.count)) - 1) * weights

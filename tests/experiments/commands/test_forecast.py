@@ -11,6 +11,8 @@ from experiments.commands.run import main
 from experiments.space import Space
 from experiments.stages import in_order
 from experiments.store import Store
+from tests.support.pages import blocks
+from tests.support.paths import ROOT
 from tests.support.smoke_plans import smoke_plan
 
 
@@ -42,6 +44,17 @@ def test_what_is_done_needs_nothing(tmp_path: Path) -> None:
     assert (before.waiting, before.timed) == (1, 0)
     assert before.space.stays > 0
     assert before.free > 0
+
+
+def test_a_method_that_cannot_be_built_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    method, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
+    file = tmp_path / "method.py"
+    file.write_text(method.replace("self.fast.channels", "self.fest.channels"), encoding="utf-8")
+    words = ["--grid", "table2", "--profile", "smoke", "--method", str(file), "--results", str(tmp_path / "r")]
+    assert main([*words, "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}, line 33: AttributeError")
+    assert "(while its size was found)" in error
 
 
 @pytest.mark.slow
