@@ -32,10 +32,10 @@ SHORT: dict[Any, dict[str, Any]] = {MILA: {"window": 3}, SlowFast: {"kernel": 3,
 
 
 def small(label: str, suite: Suite | None = None) -> VideoModel:
-    """A small model with random weights; of one task where an exported task takes long, but for MILA itself."""
+    """A small model with random weights; of one task where an exported task takes long."""
     torch.manual_seed(0)
     make, switches = MODELS[label]
-    suite = suite or (CITYSCAPES7 if make in SHORT and label != "MILA" else CITYSCAPES)
+    suite = suite or (CITYSCAPES7 if make in SHORT else CITYSCAPES)
     return experienced(make(suite, **{"width": 0.0625, **SHORT.get(make, {}), **switches}))
 
 
@@ -43,15 +43,19 @@ def about(graphs: Graphs, suite: Suite = CITYSCAPES) -> Description:
     return Description("a model", "mila.model", "MILA", {}, suite, HEIGHT, WIDTH, len(graphs.cycle))
 
 
+ONNX = ("MILA", "K=1", "flow", "concat", "Accel", "SVC", "MTAN", "Cross-Stitch", "SegNet MTAN", "single task")
+"""A model of each way of computing: converting one takes as long as all else that is done with it here."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("label", MODELS)
 def test_every_model_is_exported(label: str, tmp_path: Path) -> None:
     graphs = export_graphs(small(label), HEIGHT, WIDTH)
-    write_graphs(tmp_path / "onnx", graphs, about(graphs), ".onnx", onnx_run(graphs))  # compares them
-    write_graphs(tmp_path / "torch", graphs, about(graphs), ".pt2", torch_run(graphs))
-    names = set(graphs.graphs)
-    assert {path.stem for path in (tmp_path / "onnx").glob("*.onnx")} == names
-    assert {path.stem for path in (tmp_path / "torch").glob("*.pt2")} == names
+    write_graphs(tmp_path / "torch", graphs, about(graphs), ".pt2", torch_run(graphs))  # compares them
+    assert {path.stem for path in (tmp_path / "torch").glob("*.pt2")} == set(graphs.graphs)
+    if label in ONNX:
+        write_graphs(tmp_path / "onnx", graphs, about(graphs), ".onnx", onnx_run(graphs))
+        assert {path.stem for path in (tmp_path / "onnx").glob("*.onnx")} == set(graphs.graphs)
     for path in (tmp_path / "onnx").glob("*.onnx"):
         model = onnx.load(path)
         assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
