@@ -15,6 +15,10 @@ GRACE = 60.0
 """Seconds that a training which asks whether to stop has to notice the limit and to save."""
 
 
+AGAIN = 10.0
+"""Seconds after which the alarm rings once more: what it raises while Python takes an object apart is lost."""
+
+
 class StageTimeoutError(Exception):
     """A stage took longer than it may."""
 
@@ -46,6 +50,7 @@ class TimeLimit:
             signal.setitimer(signal.ITIMER_REAL, GRACE)
             return
         self.passed = self.raised = True
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
         raise self.error()
 
     def error(self) -> StageTimeoutError:

@@ -126,9 +126,11 @@ def at_smoke(words: Words) -> list[str]:
             return [*smaller, "--dry-run"]
         part = int(words[words.index("--part") + 1]) if "--part" in words else 1
         label = "Gated keyframe" if "--method" in words else find_grids(grid)[part - 1].rows[-1].label
-        if part > 1 and "--minutes" in smaller:  # the first part is enough to see that a run ends in time
-            del smaller[smaller.index("--minutes") : smaller.index("--minutes") + 2]
         smaller += ["--rows", label]
+        if "--part" in words:  # that of the command without one is enough to see that a run ends in time
+            if "--minutes" in smaller:
+                del smaller[smaller.index("--minutes") : smaller.index("--minutes") + 2]
+            smaller.append("--dry-run")
     return smaller
 
 

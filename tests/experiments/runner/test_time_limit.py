@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,23 +83,44 @@ def test_training_saves_before_it_ends_at_its_limit(tmp_path: Path) -> None:
     pack(WorldClips("rooms", "train", clips=2, height=24, width=32), 4, tmp_path / "clips")
     clips, path = PackedClips(tmp_path / "clips"), tmp_path / "checkpoint.pt"
     recipe = Recipe(one_part(epochs=10**6, batch=2), 0)
+    models = [MultiTask(NYUV2, 18, width=0.0625) for _ in range(2)]
     done = 0
 
     def count(step: int, _total: int) -> None:
         nonlocal done
         done = step
 
-    def run() -> None:
-        with limited(0.3) as limit:
+    def run(model: MultiTask) -> None:
+        with limited(1.0) as limit:
             callbacks = Callbacks(count, stop=limit.or_stop(None))
-            train(MultiTask(NYUV2, 18, width=0.0625), clips, recipe, Checkpoint(path, "me"), callbacks=callbacks)
+            train(model, clips, recipe, Checkpoint(path, "me"), callbacks=callbacks)
 
-    for _ in range(2):  # the second goes on where the first was: a short limit is no dead end
+    for model in models:  # the second goes on where the first was: a short limit is no dead end
         before = done
         with pytest.raises(StageTimeoutError, match="took longer than"):
-            run()
+            run(model)
         assert done > before
         assert load_checkpoint(path, "me")["step"] == done
+
+
+def test_an_alarm_that_is_lost_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_limit, "AGAIN", 0.1)
+    lost = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+
+    class Watched:
+        """Something that a weak reference can watch."""
+
+    def be_taken_apart() -> None:
+        watched = Watched()
+        reference = weakref.ref(watched, lambda _: time.sleep(0.3))
+        del watched  # what is raised in the callback goes nowhere
+        assert lost
+        assert reference() is None
+        time.sleep(5)
+
+    with pytest.raises(StageTimeoutError), limited(0.1):
+        be_taken_apart()
 
 
 def test_training_that_hangs_is_ended_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:

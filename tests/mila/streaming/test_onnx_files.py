@@ -43,17 +43,18 @@ def about(graphs: Graphs, suite: Suite = CITYSCAPES) -> Description:
     return Description("a model", "mila.model", "MILA", {}, suite, HEIGHT, WIDTH, len(graphs.cycle))
 
 
-ONNX = ("MILA", "K=1", "flow", "concat", "Accel", "SVC", "MTAN", "Cross-Stitch", "SegNet MTAN", "single task")
-"""A model of each way of computing: converting one takes as long as all else that is done with it here."""
+EXPORTED = ("K=1", "w/o MF&TS", "fused", "concat", "cosine", "flow", "Accel", "SegNet MTAN")
+TO_ONNX = ("MILA", "svc", "SVC", "MTAN", "Cross-Stitch", "single task")
+"""A model of each way of computing: exports take seconds each. All others agreed when they were last tried."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", MODELS)
-def test_every_model_is_exported(label: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("label", [*EXPORTED, *TO_ONNX])
+def test_models_are_exported(label: str, tmp_path: Path) -> None:
     graphs = export_graphs(small(label), HEIGHT, WIDTH)
     write_graphs(tmp_path / "torch", graphs, about(graphs), ".pt2", torch_run(graphs))  # compares them
     assert {path.stem for path in (tmp_path / "torch").glob("*.pt2")} == set(graphs.graphs)
-    if label in ONNX:
+    if label in TO_ONNX:
         write_graphs(tmp_path / "onnx", graphs, about(graphs), ".onnx", onnx_run(graphs))
         assert {path.stem for path in (tmp_path / "onnx").glob("*.onnx")} == set(graphs.graphs)
     for path in (tmp_path / "onnx").glob("*.onnx"):
