@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -14,6 +12,7 @@ from rich.table import Table
 from experiments.space import Space, space_of_all
 from experiments.stages import Stage, Train
 from experiments.store import Store
+from mila.common.files import free_space
 
 _HOUR, _MINUTE = 3600, 60
 _MOST = 3
@@ -56,7 +55,14 @@ class Forecast:
         return words
 
 
-def forecast(stages: Sequence[Stage], store: Store, jobs: int, *, keep_states: bool = False) -> Forecast:
+def forecast(
+    stages: Sequence[Stage],
+    store: Store,
+    jobs: int,
+    *,
+    keep_states: bool = False,
+    earlier: Mapping[tuple[str, str], float] | None = None,
+) -> Forecast:
     """Look at what is done, and estimate the rest.
 
     Args:
@@ -64,20 +70,13 @@ def forecast(stages: Sequence[Stage], store: Store, jobs: int, *, keep_states: b
         store: where they go.
         jobs: how many run at once.
         keep_states: see `experiments.space`.
+        earlier: `Store.earlier_seconds`, where that was read already.
     """
-    earlier = store.earlier_seconds()
+    earlier = store.earlier_seconds() if earlier is None else earlier
     waiting = [stage for stage in stages if store.state(stage) != "done"]
     known = [earlier[name] for name in ((stage.kind, stage.title) for stage in waiting) if name in earlier]
     space = space_of_all(waiting, jobs, keep_states=keep_states)
     return Forecast(len(stages), len(waiting), sum(known), len(known), space, free_space(store.root))
-
-
-def free_space(folder: Path) -> int:
-    """Bytes that are free where a folder is, or will be."""
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def duration(seconds: float) -> str:
@@ -105,7 +104,7 @@ def show_forecast(
             before = store.record(stage).seconds
         table.add_row(stage.title, stage.kind, stage.key, state, "never run" if before is None else f"{before:.1f} s")
     console.print(table)
-    found = forecast(stages, store, jobs, keep_states=keep_states)
+    found = forecast(stages, store, jobs, keep_states=keep_states, earlier=earlier)
     console.print(found.sentences(jobs), highlight=False)
     estimate = _on_a_gpu(stages, store)
     if found.timed < found.waiting and estimate is not None:

@@ -34,6 +34,14 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def free_space(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
 def check_new(folder: Path) -> None:
     """`UserError` where there is a file at `folder`, or a folder that is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -10,7 +10,6 @@ The first two take a data set of one's own with --data FILE.py.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.filesize import decimal
 
 from mila.common.console import exit_code_of, make_console
+from mila.common.files import free_space
 from mila.common.progress import progress_bar
 from mila.errors import UserError
 
@@ -114,7 +114,7 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
         console.print(f"Warning: {warning}.", markup=False)
     console.print(f"{options.root}: {layout.title}; {suite.name}; {_ABOUT_MODES[mode]}.", markup=False)
     missing = _print_space(sources, options.length, options.store, console)
-    free = shutil.disk_usage(_existing(options.store)).free
+    free = free_space(options.store)
     console.print(f"{decimal(missing)} are needed in {options.store}, {decimal(free)} are free.", markup=False)
     if missing > free:
         raise UserError(
@@ -250,14 +250,6 @@ def _print_space(sources: dict[str, ClipSource], length: int, store: Path, conso
         )
     console.print(table)
     return missing
-
-
-def _existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that exists."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 if __name__ == "__main__":
