@@ -104,11 +104,14 @@ def _run_stages(stages: list[Stage], store: Store, device: str, options: Options
     if options.report:
         return Summary()
     jobs = options.jobs or (1 if world_size() > 1 else default_jobs(device))
-    expected = forecast(stages, store, jobs, keep_states=options.keep_states)
+    earlier = store.earlier_seconds()
+    expected = forecast(stages, store, jobs, keep_states=options.keep_states, earlier=earlier)
     if expected.waiting:
         console.print(expected.sentences(jobs, "are to be run"), highlight=False)
     with process_group.leading():
-        summary = launch(stages, store, jobs, device, console, options.seconds_limit, options.keep_states)
+        summary = launch(
+            stages, store, jobs, device, console, options.seconds_limit, options.keep_states, earlier=earlier
+        )
     console.print(f"{len(summary.done)} stages run, {len(summary.found)} were done before.")
     thinned = sum(bool(dropped_states(stage, store)) for stage in stages)
     if summary.done and thinned:

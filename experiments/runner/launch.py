@@ -61,6 +61,7 @@ def launch(
     keep_states: bool = False,
     deadline: Deadline | None = None,
     expected: Mapping[str, float] | None = None,
+    earlier: Mapping[tuple[str, str], float] | None = None,
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
@@ -78,6 +79,7 @@ def launch(
         keep_states: see `run_stage`.
         deadline: of all of them.
         expected: seconds by key, where they are known better than from earlier runs.
+        earlier: `Store.earlier_seconds`, where that was read already.
 
     Raises:
         UserError: no worker processes can be started.
@@ -91,7 +93,7 @@ def launch(
         else:
             waiting[stage.key] = stage
     if waiting:
-        earlier = store.earlier_seconds()
+        earlier = store.earlier_seconds() if earlier is None else earlier
         durations = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
         durations |= {key: seconds for key, seconds in (expected or {}).items() if key in durations}
         if deadline is None:
