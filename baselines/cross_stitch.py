@@ -12,7 +12,7 @@ from mila.backbone import DeepLabResNet
 from mila.modules import TaskDecoders
 from mila.names import Norm
 from mila.tasks import Suite
-from mila.video_model import FrameModel
+from mila.video_model import EncodedFrameModel
 
 Units = Literal["channel", "scalar"]
 
@@ -56,12 +56,12 @@ class CrossStitchUnit(nn.Module):
         for row in alpha:
             total = row[0] * maps[0]
             for share, other in zip(row[1:], maps[1:], strict=True):
-                total = total + share * other
+                total = torch.addcmul(total, share, other)
             stitched.append(total)
         return stitched
 
 
-class CrossStitch(FrameModel):
+class CrossStitch(EncodedFrameModel):
     """One DeepLab-ResNet a task, with a cross-stitch unit after each of the four stages.
 
     Three public variants disagree; this is the original idea: units on encoders that were trained task by task
@@ -111,11 +111,19 @@ class CrossStitch(FrameModel):
         """The tasks' encoders, in the order of the suite."""
         return [cast(DeepLabResNet, self.encoders[t.name]) for t in self.suite.tasks]
 
-    def predict(self, frame: Tensor) -> dict[str, Tensor]:
-        """See `FrameModel.predict`."""
+    def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """See `EncodedFrameModel.encode`: a map a task, as far as no task sees another's, which is the first stage."""
+        return tuple(encoder.stages[0](encoder.stem(frame)) for encoder in self._encoders())
+
+    def decode(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> dict[str, Tensor]:
+        """See `EncodedFrameModel.decode`."""
         encoders = self._encoders()
-        maps = [encoder.stem(frame) for encoder in encoders]
-        for index, stitch in enumerate(self.stitches):
-            maps = stitch([encoder.stages[index](x) for encoder, x in zip(encoders, maps, strict=True)])
-        features = {t.name: x for t, x in zip(self.suite.tasks, maps, strict=True)}
-        return self.decoders.predict(features, (frame.shape[-2], frame.shape[-1]))
+        stitched = self._stitch(0, maps)
+        for index in range(1, len(self.stitches)):
+            stitched = self._stitch(index, [e.stages[index](x) for e, x in zip(encoders, stitched, strict=True)])
+        return self.decoders.predict({t.name: x for t, x in zip(self.suite.tasks, stitched, strict=True)}, size)
+
+    def _stitch(self, stage: int, maps: Sequence[Tensor]) -> list[Tensor]:
+        """What a stage's unit makes of the tasks' maps."""
+        stitched: list[Tensor] = self.stitches[stage](maps)
+        return stitched

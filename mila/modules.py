@@ -124,10 +124,24 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
 
     The ceil-mode backbone puts feature i on pixel 8 i exactly, so the map is stretched to 8 (h - 1) + 1 pixels with
     aligned corners and cut to size; the last feature is repeated where the image reaches past it.
+
+    Where a gradient is wanted, rows and columns are stretched by two products of matrices, the same to rounding: their
+    gradient is two more, where PyTorch's own is scattered pixel by pixel (slowly on a CPU, in any order on a GPU).
     """
     height, width = size
     lacking = [max(0, -(-(n - 1) // OUTPUT_STRIDE) + 1 - have) for n, have in zip(size, x.shape[-2:], strict=True)]
     if any(lacking):
         x = F.pad(x, (0, lacking[1], 0, lacking[0]), mode="replicate")
+    if x.requires_grad:
+        rows, columns = (_stretched(n, wanted, x) for n, wanted in zip(x.shape[-2:], size, strict=True))
+        with torch.autocast(x.device.type, enabled=False):
+            return rows.T @ (x.contiguous() @ columns)
     full = [OUTPUT_STRIDE * (n - 1) + 1 for n in x.shape[-2:]]
     return F.interpolate(x, size=full, mode="bilinear", align_corners=True)[..., :height, :width]
+
+
+def _stretched(features: int, pixels: int, like: Tensor) -> Tensor:
+    """With which weight each of `features` in a row counts for each of `pixels` in it: `[features, pixels]`."""
+    one_each = torch.eye(features, dtype=like.dtype, device=like.device)[None]
+    full = OUTPUT_STRIDE * (features - 1) + 1
+    return F.interpolate(one_each, size=full, mode="linear", align_corners=True)[0, :, :pixels]
