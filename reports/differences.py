@@ -8,8 +8,10 @@ are where several readers judge the same cases (Dorfman, Berbaum and Metz, Inves
   that of a paired bootstrap over the clips, in the limit of many draws. With one seed it is the only source: what it
   tells apart are two trained networks, and nothing is said of the methods.
 - Seeds: the variance of the difference over them. Three seeds are too few to know it, so it is that of all rows of the
-  table together (the interaction of rows and seeds), or that of the two rows where it is larger. What clips and seeds
-  have in common is counted once.
+  table together (the interaction of rows and seeds), or that of the two rows where it is larger. A row whose seeds
+  scatter far more than those of the others (an outlying variance by Cochran's test at 1 %, as in ISO 5725-2) says
+  nothing of theirs, nor they of its: it is left out, and judged with the degrees of freedom of its own seeds. What
+  clips and seeds have in common is counted once.
 
 The two variances are added, and the degrees of freedom are Satterthwaite's; p is that of Student's t. Over the pairs of
 rows of a column, Holm's correction (Scandinavian Journal of Statistics 6, 1979) keeps the chance that any two are told
@@ -26,13 +28,16 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import fdtri, stdtr, stdtrit
 
 from experiments.results import RowResult
 from mila.common.types import FloatArray
 from reports.statistics import LEVEL, Better, Mark
 
 SIGNIFICANT = 0.05
+_OUTLYING = 0.01
+_FEWEST_ROWS = 3
+"""That seeds are known from together, after all rows of outlying variance are left out."""
 TEST = (
     "Student’s t with the variance of a paired bootstrap over the test clips and, with several seeds, that of the "
     "seeds (crossed random effects), two-sided, p < 0.05 after Holm’s correction over the pairs of the column"
@@ -114,10 +119,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Spread:
-    """Variance of a row's number over seeds, apart from what all rows of a seed have in common; degrees of freedom."""
+    """Variance of a row's number over seeds, apart from what all rows of a seed have in common; degrees of freedom.
+
+    Attributes:
+        rows: whose it is; not those of outlying variance.
+    """
 
     variance: float
     df: float
+    rows: frozenset[str]
 
 
 class Family:
@@ -133,14 +143,20 @@ class Family:
     @cached_property
     def spread(self) -> Spread | None:
         """Over seeds, of all rows together; None where no two seeds are common to two rows."""
-        rows = [sample.by_seed for sample in self.samples.values() if len(sample.by_seed) > 1]
-        seeds = sorted(set.intersection(*map(set, rows))) if rows else []
+        rows = {name: sample.by_seed for name, sample in self.samples.items() if len(sample.by_seed) > 1}
+        seeds = sorted(set.intersection(*map(set, rows.values()))) if rows else []
         if len(rows) < 2 or len(seeds) < 2:
             return None
-        numbers = np.array([[row[seed] for seed in seeds] for row in rows])
-        residual = numbers - numbers.mean(0) - numbers.mean(1, keepdims=True) + numbers.mean()
+        while True:
+            numbers = np.array([[row[seed] for seed in seeds] for row in rows.values()])
+            residual = numbers - numbers.mean(0) - numbers.mean(1, keepdims=True) + numbers.mean()
+            squares = (residual**2).sum(1)
+            largest = int(squares.argmax())
+            if len(rows) <= _FEWEST_ROWS or squares[largest] <= outlying_share(*numbers.shape) * squares.sum():
+                break
+            del rows[list(rows)[largest]]
         df = (len(rows) - 1) * (len(seeds) - 1)
-        return Spread(float((residual**2).sum() / df), df)
+        return Spread(float(squares.sum() / df), df, frozenset(rows))
 
     @cached_property
     def pairs(self) -> Mapping[tuple[str, str], Difference]:
@@ -245,7 +261,7 @@ def contrast(terms: Sequence[tuple[float, Sample]], spread: Spread | None) -> Di
         variance, df = float(numbers.var(ddof=1)), float(n - 1)
         if spread is not None:
             variance = max(variance, sum(factor**2 for factor, _ in terms) * spread.variance)
-            df = max(df, spread.df)
+            df = max(df, spread.df) if all(sample.row in spread.rows for _, sample in terms) else df
         parts.append((variance / n, df))
     if by_clip is not None:
         parts.append((_variance_over_clips(by_clip), found.clips - 1.0))
@@ -258,6 +274,12 @@ def contrast(terms: Sequence[tuple[float, Sample]], spread: Spread | None) -> Di
     df = 1 / sum((variance / total) ** 2 / df for variance, df in parts)
     p = float(2 * stdtr(df, -abs(mean) / math.sqrt(total)))
     return replace(found, error=math.sqrt(total), df=df, p=p, adjusted=p)
+
+
+def outlying_share(rows: int, seeds: int) -> float:
+    """Cochran's C: the share of the sum of all rows' variances from which on the largest is an outlier."""
+    others = float(fdtri(seeds - 1, (rows - 1) * (seeds - 1), 1 - _OUTLYING / rows))
+    return 1 / (1 + (rows - 1) / others)
 
 
 def _by_clip(terms: Sequence[tuple[float, Sample]], seeds: Sequence[int]) -> FloatArray | None:

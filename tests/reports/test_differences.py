@@ -15,7 +15,7 @@ from scipy import stats
 from mila.clip_sums import ClipSums
 from mila.metrics import SuiteSums
 from mila.tasks import NYUV2
-from reports.differences import SIGNIFICANT, Family, Sample, contrast, holm, measured_marks
+from reports.differences import SIGNIFICANT, Family, Sample, contrast, holm, measured_marks, outlying_share
 from tests.support.fake_scores import by_clip, by_seed, crossed
 
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)
@@ -93,6 +93,29 @@ def test_the_seeds_of_all_rows_count_together_and_a_restless_pair_more() -> None
     assert found.error == pytest.approx(np.std([-9.0, 50.0, -70.0], ddof=1) / math.sqrt(3))
 
 
+def test_outlying_variances_are_cochrans() -> None:
+    published = {(5, 3): 0.788, (10, 3): 0.536, (8, 2): 0.794, (4, 5): 0.721, (20, 3): 0.330}  # ISO 5725-2, 1 %
+    for (rows, seeds), value in published.items():
+        assert outlying_share(rows, seeds) == pytest.approx(value, abs=6e-4)
+
+
+def test_rows_whose_seeds_scatter_say_nothing_of_the_others() -> None:
+    numbers = np.random.default_rng(1).normal(size=(7, 3))
+    family = Family([by_seed(str(row), *seeds) for row, seeds in enumerate(numbers)])
+    scattered = [by_seed("x", 0.0, 300.0, -300.0), by_seed("y", 40.0, -50.0, 10.0)]  # y is found once x is left out
+    more = Family([*family.samples.values(), *scattered])
+    assert family.spread is not None
+    assert more.spread == family.spread
+    assert more.spread.rows == set("0123456")
+    for pair, difference in family.pairs.items():
+        same = more.pairs[pair]
+        assert (same.error, same.df, same.p) == (difference.error, difference.df, difference.p)
+    own = more.difference("0", "y")
+    assert own is not None
+    assert own.df == 2
+    assert own.error == pytest.approx(np.std(numbers[0] - [40.0, -50.0, 10.0], ddof=1) / math.sqrt(3))
+
+
 def test_what_is_not_told_says_what_would_have_been() -> None:
     family = crossed(np.random.default_rng(0), [0.1] * 4, 3, 200, {0: 2.0})
     unclear = {pair: d for pair, d in family.pairs.items() if not d.differ}
@@ -113,7 +136,8 @@ def test_what_is_not_told_says_what_would_have_been() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spreads", "seeds"), [([0.0] * 6, 1), ([0.15] * 6, 3), ([0.15] * 5 + [0.45], 3), ([0.0] * 6, 3)]
+    ("spreads", "seeds"),
+    [([0.0] * 6, 1), ([0.15] * 6, 3), ([0.15] * 5 + [0.45], 3), ([0.15] * 5 + [9.0], 3), ([0.0] * 6, 3)],
 )
 def test_rows_that_do_not_differ_are_told_apart_as_seldom_as_said(spreads: list[float], seeds: int) -> None:
     generator = np.random.default_rng(3)
