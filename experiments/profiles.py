@@ -123,7 +123,7 @@ def _together(epochs: float, lr: float) -> Part:
 
 QUICK = Profile(
     name="quick",
-    about="Some 20 minutes a table on two cores: narrow networks, small frames, short schedules.",
+    about="Some 15 minutes a table on two cores: narrow networks, small frames, short schedules.",
     scale=0.25,
     depths={101: 50, 50: 34, 34: 34, 18: 18},
     width=0.125,
@@ -138,10 +138,10 @@ QUICK = Profile(
     flow_weights="{world}-flownets",
     last_epochs=1,
     encoder=Schedule((_head_start(16), _together(1.2, lr=1e-4))),
-    scratch=one_part(epochs=5, batch=4, lr=1.5e-3, decay="cosine"),
+    scratch=one_part(epochs=4.5, batch=4, lr=8e-4, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=Schedule((_head_start(10, keyframes=True), _together(1.2, lr=2e-5))),
+    method=Schedule((_head_start(8, keyframes=True), _together(1.2, lr=2e-5))),
     flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
 )
 
