@@ -9,6 +9,7 @@ from experiments.costs.latency import LatencyRecord, find_row
 from experiments.costs.values import COSTED
 from experiments.grids import GRIDS
 from experiments.grids.multi_task import TABLE1, TABLE2
+from experiments.plan import RowPlan
 from experiments.results import Value
 from experiments.runs import Runs
 from reports.claims.numbers import At, Number, Score, Source, digits
@@ -59,10 +60,13 @@ def counted(lines: Sequence[Mapping[str, str]], *, complete: bool) -> Source:
 
 
 def measured(runs: Sequence[Runs]) -> Source:
-    """Scores of finished runs in the printed units: means over seeds of the means over offsets, and at two offsets."""
+    """Scores of finished runs in the printed units: means over seeds of the means over offsets, and at two offsets.
+
+    Those of `repeated` rows are left out.
+    """
     numbers: dict[At, Number] = {}
+    left_out = repeated(runs)
     for run in runs:
-        grid = run.plan.grid
         scales = {m.name: m.scale for task in run.plan.suite.tasks for m in task.metrics}
         for suffix, offset in (("", None), ("@first", 0), ("@last", -1)):
             tested = families(run.results, offset)
@@ -70,9 +74,35 @@ def measured(runs: Sequence[Runs]) -> Source:
                 for metric, value in result.values.items():
                     if offset is not None and len(value.by_offset) == 1:
                         continue
-                    at = At(grid.table, dataset_of(grid), result.plan.published or result.plan.label, metric + suffix)
-                    numbers[at] = _number(result.plan.label, value, offset, scales[metric], tested.get(metric))
+                    row = _place(run, result.plan)
+                    if row not in left_out:
+                        at = At(*row, metric + suffix)
+                        numbers[at] = _number(result.plan.label, value, offset, scales[metric], tested.get(metric))
     return numbers.get
+
+
+def repeated(runs: Sequence[Runs]) -> dict[tuple[int, str, str], str]:
+    """Rows of other networks in the paper that a profile trains as one, but the first: the first one's label.
+
+    Small profiles have one network for two depths; what it shows is evidence once.
+
+    Returns:
+        By table, data set and row, as in `At`.
+    """
+    first: dict[tuple[str, ...], RowPlan] = {}
+    found: dict[tuple[int, str, str], str] = {}
+    for run in sorted(runs, key=lambda run: run.plan.grid.table):
+        for row in run.plan.rows:
+            if row.measure is None:
+                continue
+            same = first.setdefault(tuple(stage.key for seed in row.evaluations for stage in seed), row)
+            if same.measure is not None and same.measure.key != row.measure.key:  # at the paper's size they differ
+                found[_place(run, row)] = same.label
+    return found
+
+
+def _place(run: Runs, row: RowPlan) -> tuple[int, str, str]:
+    return run.plan.grid.table, dataset_of(run.plan.grid), row.published or row.label
 
 
 def _number(row: str, value: Value, offset: int | None, scale: float, family: Family | None) -> Number:

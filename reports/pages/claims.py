@@ -12,7 +12,7 @@ from experiments.runs import Runs
 from reports.claims.all_claims import CLAIMS
 from reports.claims.cells import Claim
 from reports.claims.numbers import At, Source
-from reports.claims.sources import counted, measured, published, timed
+from reports.claims.sources import counted, measured, published, repeated, timed
 from reports.claims.statements import Finding, Statement, Verdict, together
 from reports.csv_text import csv_text
 from reports.differences import TEST
@@ -132,7 +132,8 @@ def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: A
     named = {(run.plan.grid.table, dataset_of(run.plan.grid)): f"{run.plan.grid.name}{of.variant}.html" for run in runs}
     pages = {place: page for place, page in named.items() if (out / page).is_file()}
     data = "" if of.embedded else runs[0].plan.test_data.source.name
-    lines = tuple(judge(claim, ours, pages, data) for claim in CLAIMS)
+    same = repeated(runs)
+    lines = tuple(judge(claim, ours, pages, data, same) for claim in CLAIMS)
     path = out / f"claims{of.variant}.html"
     page = ClaimsPage(
         claims=lines,
@@ -153,7 +154,13 @@ def write_claims(runs: Sequence[Runs], latencies: Sequence[LatencyRecord], of: A
     return path
 
 
-def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], str], data: str = "") -> ClaimLine:
+def judge(
+    claim: Claim,
+    ours: Sequence[_Ours],
+    pages: Mapping[tuple[int, str], str],
+    data: str,
+    same: Mapping[tuple[int, str, str], str],
+) -> ClaimLine:
     """Weigh a claim on the paper's numbers and on ours.
 
     Args:
@@ -161,13 +168,14 @@ def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], s
         ours: sources of measured numbers.
         pages: of tables that were measured, by number and data set.
         data: the real data set that accuracy is measured on; empty for procedural videos.
+        same: see `reports.claims.sources.repeated`.
     """
     lines, tables, verdicts = [], [], []
     for statement in claim.statements:
         finding = statement.judge(published)
         if finding is not None:
             tables.append(finding.verdict)
-        judged, missing = [], _missing(statement, data)
+        judged, missing = [], _missing(statement, data, same)
         for our in ours:
             if our.kind != statement.kind:
                 continue
@@ -184,7 +192,10 @@ def judge(claim: Claim, ours: Sequence[_Ours], pages: Mapping[tuple[int, str], s
     return ClaimLine(claim, tuple(lines), together(tables), together(verdicts))
 
 
-def _missing(statement: Statement, data: str) -> str:
+def _missing(statement: Statement, data: str, same: Mapping[tuple[int, str, str], str]) -> str:
+    rows = [(cell.table, cell.dataset, cell.row) for cell in statement.cells]
+    if statement.kind == "accuracy" and rows[0] in same:
+        return f"no run of its own: this profile has the network of “{same[rows[0]]}” for it, which is judged there"
     tables = [f"table{table}" for table in sorted({cell.table for cell in statement.cells})]
     if statement.kind == "time":
         return f"no run yet: nox -s bench-latency -- --grids {' '.join(tables)}"

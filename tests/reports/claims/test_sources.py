@@ -8,13 +8,15 @@ import pytest
 
 from experiments.costs.latency import LatencyRecord, LatencyRow
 from experiments.costs.values import RowCost
-from experiments.grids.propagation import TABLE6
+from experiments.grids import GRIDS
+from experiments.grids.propagation import TABLE5, TABLE6, TABLE11
 from experiments.profiles import SMOKE
 from experiments.runs import Runs, embedded_plan
 from mila.cost.conventions import Cost
 from mila.cost.latency import Latency, Times
+from reports.claims.cells import video
 from reports.claims.numbers import At
-from reports.claims.sources import counted, measured, timed
+from reports.claims.sources import counted, measured, repeated, timed
 from reports.claims.statements import Ranks
 from reports.pages.costs import read_costs, write_costs
 from tests.support.fake_claims import CELLS, row_result, runs, verdict
@@ -63,6 +65,28 @@ def test_scores_at_the_ends_of_an_interval_and_of_rows_that_are_not_printed() ->
     assert str(last) == "21 ± 3 (n = 3)"
     assert At(2, "cityscapes", "MILA", "depth_abs@last").lower
     assert At(2, "cityscapes", "MILA", "miou@last").name == "MILA (offset K − 1)"
+
+
+def test_what_one_network_shows_for_two_of_the_papers_is_evidence_once() -> None:
+    found = []
+    for grid in (TABLE11, TABLE5):  # in a small profile D101-50 is D101-34
+        plan = embedded_plan(grid, SMOKE)
+        found.append(Runs(plan, tuple(row_result(row, [(0.3,), (0.4,)]) for row in plan.rows)))
+    ila, flow = (video(50, 5), video(34, 5))
+    assert measured(found[:1])(ila[0]) is not None
+    assert repeated(found[:1]) == {}
+    source = measured(found)
+    assert source(flow[0]) is not None
+    assert source(ila[0]) is None
+    of = "D101-34, K = {}, {}"
+    assert sorted(repeated(found).values()) == [
+        of.format(k, kind) for k in (10, 5) for kind in ("ILA (ours)", "optical flow (Accel)")
+    ]
+
+
+def test_tables_that_share_a_row_both_have_it() -> None:
+    plans = [embedded_plan(grid, SMOKE) for grid in GRIDS.values() if not grid.beyond and grid.table not in (5, 11)]
+    assert repeated([Runs(plan, ()) for plan in plans]) == {}
 
 
 def test_times_are_told_apart_by_their_quartiles() -> None:
