@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, cast
 
 import torch
@@ -110,6 +110,10 @@ class CrossStitch(EncodedFrameModel):
     def _encoders(self) -> list[DeepLabResNet]:
         """The tasks' encoders, in the order of the suite."""
         return [cast(DeepLabResNet, self.encoders[t.name]) for t in self.suite.tasks]
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
         """See `EncodedFrameModel.encode`: a map a task, as far as no task sees another's, which is the first stage."""

@@ -7,7 +7,7 @@ reference branch on keyframes, whose features are warped by the flow between con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -159,6 +159,10 @@ class Accel(VideoModel):
             }
         )
         self.score_fusion = nn.ModuleDict({t.name: _average(t.channels) for t in suite.tasks})
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def pretrained(self) -> list[nn.Module]:
         """See `VideoModel.pretrained`: both networks and FlowNet-S."""

@@ -7,7 +7,7 @@ steps, each from the encoder's features, the deconvolved features and the upsamp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -269,6 +269,10 @@ class FlowNet(VideoModel):
             load_flownet_weights(self.network, weights, bgr)
         self.half_resolution = half_resolution
         self.stride = 8 if half_resolution else 4
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def estimate(self, current: Tensor, older: Tensor) -> Tensor:
         """Flow from the current frame to the older one, at the network's resolution.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from itertools import pairwise
 from typing import cast
 
@@ -66,6 +67,10 @@ class MTAN(EncodedFrameModel):
         self.carry = nn.ModuleList(CarryBottleneck(inputs, following) for inputs, following in pairwise(channels))
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
         """See `EncodedFrameModel.encode`: of each stage, the map before its last block and the one after it."""

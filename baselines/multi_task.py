@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from torch import Tensor
 
 from mila.backbone import DeepLabResNet
@@ -36,6 +38,10 @@ class MultiTask(EncodedFrameModel):
         super().__init__(suite)
         self.encoder = DeepLabResNet(depth, width, weights, zero_init_residual)
         self.decoders = TaskDecoders(suite, self.encoder.channels, width, decoder_norm)
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
         """See `EncodedFrameModel.encode`."""

@@ -9,6 +9,7 @@ geometric loss: the default is the equal weights of all other rows, the other is
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 from mila.model import MILA
@@ -54,3 +55,7 @@ class MultiNetPP(MILA):
             fast_weights=fast_weights,
             zero_init_residual=zero_init_residual,
         )
+
+    def kind_of_step(self) -> Hashable | None:
+        """See `VideoModel.kind_of_step`."""
+        return super().kind_of_step()

@@ -14,7 +14,7 @@ the norm would take away again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -196,6 +196,10 @@ class SegNetMTAN(FrameModel):
         self.decoders = _Heads(suite, decoded[0])
         _initialise(self, initialisation)
 
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
+
     def predict(self, frame: Tensor) -> dict[str, Tensor]:
         """See `FrameModel.predict`."""
         firsts, encoded, places = [], [], []
@@ -326,6 +330,10 @@ class SegNetCrossStitch(FrameModel):
     def _networks(self) -> list[SegNet]:
         """The tasks' networks, in the order of the suite."""
         return [cast(SegNet, self.networks[t.name]) for t in self.suite.tasks]
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def predict(self, frame: Tensor) -> dict[str, Tensor]:
         """See `FrameModel.predict`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from torch import Tensor, nn
 
 from mila.backbone import DeepLabResNet
@@ -43,6 +45,10 @@ class SingleTask(EncodedFrameModel):
         first = next(iter(self.encoders.values()))
         assert isinstance(first, DeepLabResNet)
         self.decoders = TaskDecoders(suite, first.channels, width, decoder_norm)
+
+    def kind_of_step(self) -> Hashable:
+        """See `VideoModel.kind_of_step`; there is one."""
+        return ()
 
     def encode(self, frame: Tensor) -> tuple[Tensor, ...]:
         """See `EncodedFrameModel.encode`; a map a task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
@@ -68,3 +69,7 @@ class SlowFast(MILA):
         elif propagation == "svc":
             kind = partial(KernelPrediction, kernel=kernel, hidden=scaled_channels(hidden, width))
         super().__init__(suite, slow, fast, width=width, propagation=kind, **switches)
+
+    def kind_of_step(self) -> Hashable | None:
+        """See `VideoModel.kind_of_step`."""
+        return super().kind_of_step()

@@ -7,6 +7,7 @@ keyframe's features are convolved with it. No author code is public. What is kno
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -99,3 +100,7 @@ class SVC(MILA):
             "propagation": partial(KernelPrediction, kernel=kernel, hidden=scaled_channels(hidden, width)),
         }
         super().__init__(suite, slow, fast, width=width, **(own | switches))
+
+    def kind_of_step(self) -> Hashable | None:
+        """See `VideoModel.kind_of_step`."""
+        return super().kind_of_step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,12 +63,16 @@ class BatchReader:
         read: gives the batch of a step, a function of the step alone.
         ahead: whether the next one is read by a thread.
         pin: whether batches are pinned.
+
+    Attributes:
+        waited: seconds that `batch` has taken so far.
     """
 
     def __init__(self, read: Callable[[int], Batch], *, ahead: bool, pin: bool) -> None:
         self._read, self._pin = read, pin
         self._thread = ThreadPoolExecutor(1, "batches") if ahead else None
         self._next: tuple[int, Future[Batch]] | None = None
+        self.waited = 0.0
 
     def batch(self, step: int, *, is_last: bool) -> Batch:
         """The batch of a step; the next is begun unless this one `is_last`.
@@ -75,8 +80,10 @@ class BatchReader:
         Raises:
             UserError: a clip is damaged.
         """
+        start = time.perf_counter()
         following, self._next = self._next, None
         batch = following[1].result() if following is not None and following[0] == step else self._read_one(step)
+        self.waited += time.perf_counter() - start
         if self._thread is not None and not is_last:
             self._next = (step + 1, self._thread.submit(self._read_one, step + 1))
         return batch

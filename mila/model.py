@@ -7,7 +7,7 @@ a 3x3 convolution; with `task_specific` the SE block, ILA and fusion exist once 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -353,6 +353,15 @@ class MILA(VideoModel):
         """See `VideoModel.set_progress`; Eq. 3 may begin late, or grow."""
         if self.mimicry is not None:
             self.mimicry.progress, self.mimicry.in_head_start = share, head_start
+
+    def kind_of_step(self) -> Hashable | None:
+        """See `VideoModel.kind_of_step`; while the reversal grows, each is one of its own."""
+        mimicry = self.mimicry
+        if mimicry is None:
+            return ()
+        if mimicry.options.ramp:
+            return None
+        return mimicry.begins, mimicry.in_head_start
 
     def watched(self) -> dict[str, Tensor]:
         """See `VideoModel.watched`: how often the discriminator is right."""

@@ -7,8 +7,8 @@ A schedule has parts, each with an optimiser of its own. While the encoders are 
 for a frame is computed once and kept (`mila.kept`), where that can be done: in one process, without augmentation, of a
 model that says which maps depend on single frames. Otherwise they run at every step.
 
-On a GPU nothing waits for a step before the next one is given to it: the next batch is read meanwhile, and losses are
-looked at every few steps, and before anything is written.
+On a GPU steps are recorded and replayed (`mila.recorded_steps`), and nothing waits for a step before the next one is
+given to it: the next batch is read meanwhile, and losses are looked at every few steps, and before anything is written.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mila import distributed
 from mila.batch_losses import BatchLosses, shared_by_ranks
 from mila.batch_reader import Batch, BatchReader, View
+from mila.cuda_graphs import CudaGraphs
 from mila.data.augment import augment
 from mila.data.clips import frames_needed
 from mila.data.packed import PackedClips
@@ -33,6 +34,7 @@ from mila.divergence import Divergence
 from mila.kept import KeptMaps, as_encoded, can_keep
 from mila.loss_means import LossMeans
 from mila.names import AugmentationName, Precision, WeightingName
+from mila.recorded_steps import Inputs, LossesAndGradients, Record
 from mila.schedule import Place, Schedule
 from mila.video_model import VideoModel
 from mila.weighting import make_weighting
@@ -92,6 +94,7 @@ class Training:
         recipe: how.
         device: where to compute.
         folder: where the maps of frozen encoders are kept, `folder / "kept"`.
+        record: how steps are recorded, see `mila.recorded_steps`; `"auto"`: as CUDA graphs on a GPU, in one process.
 
     Attributes:
         done: steps that have been made.
@@ -104,7 +107,14 @@ class Training:
     """
 
     def __init__(
-        self, model: VideoModel, clips: PackedClips, recipe: Recipe, device: torch.device | str, folder: Path
+        self,
+        model: VideoModel,
+        clips: PackedClips,
+        recipe: Recipe,
+        device: torch.device | str,
+        folder: Path,
+        *,
+        record: Record | Literal["auto"] | None = "auto",
     ) -> None:
         for part in recipe.schedule.parts:
             distributed.part(min(part.batch, len(clips)))  # refuses what cannot be shared
@@ -123,6 +133,9 @@ class Training:
         # Ranks must all find it at the same step, whichever of them writes a checkpoint.
         self._check_every = CHECK_EVERY.get(kind, 1) if distributed.world_size() == 1 else 1
         on_gpu = kind == "cuda"
+        if record == "auto":
+            record = CudaGraphs() if on_gpu and distributed.world_size() == 1 else None
+        self._record = record
         self._reader = BatchReader(self._read, ahead=on_gpu, pin=on_gpu)
         self._enter(recipe.schedule.place(0, len(clips)))
 
@@ -145,7 +158,8 @@ class Training:
         parameters = [p for p in self._trainable if p.requires_grad]
         groups = _by_rate(model, parameters)
         self._optimiser = torch.optim.Adam(groups, lr=part.lr, betas=part.betas, fused=True)
-        self._losses = shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
+        losses = shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
+        self._losses = LossesAndGradients(losses, model, parameters, self._record)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint.
@@ -178,6 +192,11 @@ class Training:
         self._since_epoch.load(state["since_epoch"], self._device)
 
     @property
+    def waited(self) -> float:
+        """Seconds that steps have waited for their batches so far."""
+        return self._reader.waited
+
+    @property
     def ended_epoch(self) -> int | None:
         """The epoch of the last part, numbered from 1, that the last step ended; None where it ended none."""
         place = self._recipe.schedule.place(self.done, len(self._clips))
@@ -197,7 +216,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)
         self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
-        loss, own, losses = self._losses_of_batch()
+        loss, own, losses = self._losses(self._inputs())
         ends_point = (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total
         ends_epoch = (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
         self._divergence.watch(self.done + 1, loss, {**own, **losses})
@@ -208,8 +227,6 @@ class Training:
         if ends_point:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
             self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
         self._optimiser.step()
         self.done += 1
         if ends_epoch:
@@ -228,8 +245,8 @@ class Training:
         self._reader.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _losses_of_batch(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """What the next step minimises, the model's own losses and the tasks' losses."""
+    def _inputs(self) -> Inputs:
+        """What the next step's losses are computed from."""
         clips, model, recipe, place = self._clips, self._model, self._recipe, self._place
         if self._keeps:
             self._kept = self._kept or KeptMaps(model, clips, self._folder, self._device)
@@ -238,8 +255,7 @@ class Training:
         first = distributed.part(min(place.part.batch, len(clips))).start
         frames, targets = augment(frames, targets, clips.suite, recipe.augmentation, recipe.seed, self.done, first)
         views = [(offset, None if kept is None else as_encoded(kept, self._device)) for offset, kept in batch.views]
-        losses: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]] = self._losses(frames, targets, views)
-        return losses
+        return Inputs(frames, targets, views)
 
     def _read(self, step: int) -> Batch:
         """The batch of a step of the present part, on the CPU; of a rank its part of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
@@ -115,6 +115,15 @@ class VideoModel(nn.Module, ABC):
             share: of the steps of the schedule's part that are made, in [0, 1).
             head_start: whether the part freezes the encoders.
         """
+
+    def kind_of_step(self) -> Hashable | None:
+        """What decides which operations the next step of a training makes, beside the shapes and offsets of its batch.
+
+        On a GPU steps are recorded, one of each kind, and replayed with other numbers (`mila.recorded_steps`). A replay
+        misses what is not done by tensors, such as to count steps. So each class speaks for itself alone, and not for
+        what derives from it, and None, the default, is never recorded. `()` says that all steps are of one kind.
+        """
+        return None
 
     def watched(self) -> dict[str, Tensor]:
         """What the training curve keeps beside the losses of the latest `training_forward`: scalars, means over clips.

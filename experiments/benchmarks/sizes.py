@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -20,6 +21,8 @@ from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.worlds.clips import WorldClips
 from mila.video_model import VideoModel
+
+Name = TypeVar("Name", bound=Hashable)
 
 ROWS = ("D101-MultiTask", "MILA")
 """What is compared, as the paper calls it: the deep network on every frame, and the paper's method."""
@@ -95,9 +98,9 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
+def take_turns(calls: Mapping[Name, Callable[[], object]], rounds: int, device: str) -> dict[Name, float]:
     """Median seconds of each call, the calls taking turns; one round before does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
             synchronise(device)

@@ -1,10 +1,10 @@
-"""Steps of a training, the models taking turns: milliseconds, the share that a batch takes to read, peak memory."""
+"""Steps of a training, the models taking turns: milliseconds, the share that waits for a batch, peak memory."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,60 +12,95 @@ import torch
 from experiments.benchmarks.sizes import ROWS, Sizes, model_of, synchronise, take_turns
 from experiments.costs.speed import Measured
 from mila.data.packed import PackedClips
+from mila.names import Precision
 from mila.schedule import one_part
-from mila.training_steps import Recipe, Training, batch_of
+from mila.training_steps import Recipe, Training
 
 _BATCH = 4  # the paper's
 _ROUNDS = 2
+_WARM = 8
+"""Steps for each offset before the clock starts, in which about all of them come up twice."""
 _WAITING = 0.05
-"""Share of a step that may be spent on reading its batch, on a GPU."""
+"""Share of a step that may be spent on waiting for its batch, on a GPU."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a step is made: in which precision, and whether it is recorded and replayed (`mila.recorded_steps`)."""
+
+    name: str
+    precision: Precision
+    recorded: bool
+
+
+_WAYS = {
+    "cpu": (_Way("float32", "float32", False),),
+    "cuda": (
+        _Way("float32, as it comes", "float32", False),
+        _Way("bfloat16, as it comes", "bfloat16", False),
+        _Way("bfloat16, replayed", "bfloat16", True),
+    ),
+}
+"""By kind of device; on a GPU the first is what the others are compared with."""
+_FASTER = 2.5
+"""So many times as fast as the first way should the last be."""
 
 
 def steps(sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> Iterator[Measured]:
-    """Time the steps of `ROWS` at the profile's size."""
-    trainings, peaks = dict[str, Training](), dict[str, float]()
-    total = (_ROUNDS + 1) * sizes.steps + 1
+    """Time the steps of `ROWS` at the profile's size, each in every way."""
+    trainings, peaks = dict[tuple[str, _Way], Training](), dict[tuple[str, _Way], float]()
+    ways = _WAYS[device]
     for row in ROWS:
-        before = torch.cuda.memory_allocated() if device == "cuda" else 0
-        recipe = Recipe(one_part(epochs=total / max(1, len(clips) // _BATCH), batch=_BATCH), seed=0)
-        trainings[row] = Training(model_of(row, sizes), clips, recipe, device, folder / row)
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        trainings[row].step()
-        synchronise(device)
-        peaks[row] = (torch.cuda.max_memory_allocated() - before) / 2**30 if device == "cuda" else 0.0
+        for way in ways:
+            training, peaks[row, way] = _begin(row, way, sizes, clips, device, folder / f"{row}-{ways.index(way)}")
+            trainings[row, way] = training
 
     def several(training: Training) -> None:
         for _ in range(sizes.steps):
             training.step()
 
-    calls = {row: lambda training=training: several(training) for row, training in trainings.items()}
-    seconds = {row: each / sizes.steps for row, each in take_turns(calls, _ROUNDS, device).items()}
-    first = ROWS[0]
-    for row in ROWS:
-        own = row != first
+    waited = {key: training.waited for key, training in trainings.items()}
+    calls = {key: partial(several, training) for key, training in trainings.items()}
+    seconds = {key: each / sizes.steps for key, each in take_turns(calls, _ROUNDS, device).items()}
+    for (row, way), each in seconds.items():
+        first = way == ways[0]
+        against = (ROWS[0], way) if first else (row, ways[0])
         yield Measured(
-            f"{row}, a step of batch {_BATCH}",
-            1e3 * seconds[row],
+            f"{row}, a step of batch {_BATCH}, {way.name}",
+            1e3 * each,
             "ms",
-            seconds[row] / seconds[first] if own else None,
-            f"{first}, a step" if own else "",
+            None if (row, way) == against else each / seconds[against],
+            "" if (row, way) == against else f"{against[0]}, {against[1].name}",
+            1 / _FASTER if way.recorded else None,
         )
         if device == "cuda":
-            yield Measured(f"{row}, peak memory", peaks[row], "GiB")
-    reading = _reading(sizes, clips, device)
-    for row in ROWS:
-        most = _WAITING if device == "cuda" else None
-        yield Measured(f"{row}, reading its batch", 1e3 * reading, "ms", reading / seconds[row], "the whole step", most)
+            yield Measured(f"{row}, {way.name}, peak memory", peaks[row, way], "GiB")
+        training = trainings[row, way]
+        waiting = (training.waited - waited[row, way]) / (sizes.steps * (_ROUNDS + 1))
+        most = _WAITING if way.recorded else None
+        yield Measured(
+            f"{row}, {way.name}, waiting for its batch", 1e3 * waiting, "ms", waiting / each, "the step", most
+        )
+    for training in trainings.values():
+        training.close()
 
 
-def _reading(sizes: Sizes, clips: PackedClips, device: str) -> float:
-    """Median seconds until a batch is where the model is."""
-    interval, history, seconds = 5, 1, []
-    for step in range(sizes.steps):
-        indices, offset = batch_of(step, len(clips), _BATCH, interval, 0)
-        start = time.perf_counter()
-        clips.batch(indices, offset, history, device)
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def _begin(row: str, way: _Way, sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> tuple[Training, float]:
+    """A training whose steps are recorded by now, if they are; and its peak memory in GiB."""
+    on_gpu = device == "cuda"
+    model = model_of(row, sizes)
+    warm = _WARM * model.keyframe_interval if way.recorded else 1
+    before = 0
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_reserved()
+    total = warm + (_ROUNDS + 1) * sizes.steps + 1
+    recipe = Recipe(
+        one_part(epochs=total / max(1, len(clips) // _BATCH), batch=_BATCH), seed=0, precision=way.precision
+    )
+    training = Training(model, clips, recipe, device, folder, record="auto" if way.recorded else None)
+    for _ in range(warm):
+        training.step()
+    synchronise(device)
+    return training, (torch.cuda.max_memory_reserved() - before) / 2**30 if on_gpu else 0.0

@@ -10,11 +10,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from mila.cuda_graphs import CudaGraphs
 from mila.errors import first_line
 from mila.video_model import ResumableStream, Stream
 
@@ -32,7 +32,7 @@ class CudaRecorder:
     """Records steps as CUDA graphs, which share one pool of memory."""
 
     def __init__(self) -> None:
-        self._pool: Any = None  # PyTorch's handle, which it has no public type for
+        self._graphs = CudaGraphs()
 
     def __call__(self, rehearse: Step, step: Step) -> tuple[Callable[[], None], dict[str, Tensor]]:
         """See `Record`."""
@@ -42,11 +42,7 @@ class CudaRecorder:
             for _ in range(_REHEARSALS):
                 rehearse()
         torch.cuda.current_stream().wait_stream(side)
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            predictions = step()
-        return graph.replay, predictions
+        return self._graphs(step)
 
 
 @dataclass

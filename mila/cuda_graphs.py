@@ -1,0 +1,36 @@
+"""Work on a GPU recorded once and replayed as it was: a launch for all of its kernels (CUDA graphs)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+class CudaGraphs:
+    """Recordings that share one pool of memory: what one leaves there lasts until another one is replayed."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None  # PyTorch's handle, which it has no public type for
+
+    def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
+        """Record what `work` does, without doing it.
+
+        Args:
+            work: operations on tensors that stay where they are, whose kernels are compiled and chosen already.
+
+        Returns:
+            Its replay, and what it returned; a replay puts its numbers there.
+
+        Raises:
+            RuntimeError: there is an operation that cannot be recorded.
+        """
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may go on: one of them reads and pins batches.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            done = work()
+        return graph.replay, done
