@@ -53,6 +53,7 @@ def _checks(bench: Bench) -> Iterator[Measured]:
     yield from checks.attention(bench.device, 64)
     yield from checks.streams(bench.sizes, bench.device)
     yield checks.continued(bench.sizes, bench.clips, bench.device, bench.folder / "continued")
+    yield from checks.replayed(bench.sizes, bench.clips, bench.device, bench.folder / "replayed")
 
 
 Measure = Callable[[Bench], Iterable[Measured]]

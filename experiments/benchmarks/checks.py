@@ -15,15 +15,17 @@ from torch import Tensor
 from experiments.benchmarks.sizes import ROWS, Sizes, model_of
 from experiments.costs.speed import Measured
 from mila.attention import local_attention
+from mila.cuda_graphs import CudaGraphs
 from mila.data.packed import PackedClips
 from mila.errors import StoppedError
 from mila.schedule import one_part
 from mila.streaming.optimise import optimise
 from mila.training import Callbacks, Checkpoint, train
-from mila.training_steps import Recipe
+from mila.training_steps import Recipe, Training
 from mila.video_model import Stream
 
 _STEPS = 4
+_OF_EACH_KIND = 4
 
 ATTENTION = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Tolerances by type: rounding of products and sums over 512 channels and 25 to 225 neighbours."""
@@ -109,6 +111,25 @@ def continued(sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> Me
         "relative difference of weights and losses",
         most=CONTINUED[device],
     )
+
+
+def replayed(sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> Iterator[Measured]:
+    """On a GPU, steps of MILA that are recorded and replayed against the same steps as they come: weights."""
+    if device != "cuda":
+        return
+    weights = list[Tensor]()
+    for name, record in (("plain", None), ("recorded", CudaGraphs())):
+        model, batch = model_of("MILA", sizes), min(4, len(clips))
+        steps = _OF_EACH_KIND * model.keyframe_interval
+        recipe = Recipe(one_part(epochs=steps / max(1, len(clips) // batch), batch=batch), seed=0)
+        training = Training(model, clips, recipe, device, folder / name, record=record)
+        while training.done < training.total:
+            training.step()
+        training.close()
+        weights.append(torch.cat([p.detach().flatten().double().cpu() for p in model.parameters()]))
+    name = f"MILA, {steps} steps recorded and replayed against the same as they come"
+    worst = float((weights[0] - weights[1]).norm() / weights[0].norm())
+    yield Measured(name, worst, "relative difference of weights", most=CONTINUED[device])
 
 
 def _trained(
