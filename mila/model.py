@@ -23,7 +23,7 @@ from mila.names import Norm
 from mila.propagation import Concatenation, Propagation, Relation
 from mila.switches import Architecture, MimicryOptions
 from mila.tasks import Suite
-from mila.video_model import Encoded, Part, Targets, VideoModel
+from mila.video_model import Encoded, Part, Targets, VideoModel, frames_at
 
 
 class MILA(VideoModel):
@@ -305,7 +305,7 @@ class MILA(VideoModel):
         if not order:
             return {}
         propagation = self.propagation_of(0)
-        current, older = (propagation.embed(clip[:, [t - d for t in order]].flatten(0, 1)) for d in (0, 1))
+        current, older = (propagation.embed(frames_at(clip, [t - d for t in order]).flatten(0, 1)) for d in (0, 1))
         relation = [x.unflatten(0, (clip.shape[0], len(order))).unbind(1) for x in propagation.relate(current, older)]
         return {t: tuple(x[i] for x in relation) for i, t in enumerate(order)}
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from mila.tasks import Suite
@@ -174,7 +175,7 @@ class VideoModel(nn.Module, ABC):
         """Encode frames of a clip `[B, T, 3, H, W]`, given by their indices, in one batch a network."""
         encoded = dict[tuple[str, int], tuple[Tensor, ...]]()
         for network, order in frames.items():
-            maps = self.encode_frames(network, clip[:, list(order)].flatten(0, 1))
+            maps = self.encode_frames(network, frames_at(clip, order).flatten(0, 1))
             by_frame = [m.unflatten(0, (clip.shape[0], len(order))).unbind(1) for m in maps]
             encoded |= {(network, t): each for t, each in zip(order, zip(*by_frame, strict=True), strict=True)}
         return encoded
@@ -202,6 +203,14 @@ class VideoModel(nn.Module, ABC):
             )
         if clip.shape[1] <= offset:
             raise ValueError(f"a clip of {clip.shape[1]} frames has no keyframe {offset} frames before its last one")
+
+
+def frames_at(clip: Tensor, order: Sequence[int]) -> Tensor:
+    """Frames of a clip `[B, T, 3, H, W]` by their indices, `[B, len(order), 3, H, W]`.
+
+    To index by a list would copy the list to the device, which no CUDA graph can hold.
+    """
+    return torch.stack([clip[:, t] for t in order], 1) if len(order) > 1 else clip[:, order[0] : order[0] + 1]
 
 
 def keeps_up(model: type[VideoModel], encoded: str, whole: str) -> bool:
