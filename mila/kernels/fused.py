@@ -29,11 +29,8 @@ _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _MOST_IMAGES = 65535
 """CUDA's limit on the third dimension of a grid."""
 
-_COLUMNS = 16
-"""Pixels a row of a tile: the least that a tensor core takes, so that little of a tile hangs over the image's edge."""
-
-_BUSY = 2 * 132
-"""Programs below which tiles are halved: two for each multiprocessor of an H100."""
+_BUSY = 8 * 132
+"""Programs below which they are made smaller: some for each multiprocessor of an H100."""
 
 _failures: list[str] = []
 
@@ -88,7 +85,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
             if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
                 out: Tensor = Fused.apply(query, key, value, window)
                 return out
-            return _forward(_dense(query), _dense(key), _dense(value), window, save=False)[0]
+            return _forward(_dense(query), _dense(key), _dense(value), window)[0]
         except KernelError as error:
             _give_up(error)
     return band.attention(query, key, value, window)
@@ -99,20 +96,20 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
-        out, logsum = _forward(_dense(query), _dense(key), _dense(value), window, save=True)
-        ctx.save_for_backward(query, key, value, out, logsum)
+        out, weights = _forward(_dense(query), _dense(key), _dense(value), window)
+        ctx.save_for_backward(query, key, value, weights)
         ctx.window = window
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, out, logsum = ctx.saved_tensors
+        query, key, value, weights = ctx.saved_tensors
         (grad,) = grads
         needed = tuple(ctx.needs_input_grad[:3])
         if not (torch.is_grad_enabled() or _failures):  # gradients that are differentiated again are those of `band`
             try:
                 maps = (_dense(query), _dense(key), _dense(value))
-                return *_backward(maps, out, logsum, _dense(grad), ctx.window, needed), None
+                return *_backward(maps, weights, _dense(grad), ctx.window, needed), None
             except KernelError as error:
                 _give_up(error)
         found = band.attention_gradients(query, key, value, grad, ctx.window)
@@ -139,28 +136,35 @@ def _is_last(x: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Tiling:
-    """How a map is cut: rows a tile, blocks of channels, and the kernels' constants that follow."""
+    """How maps are cut: into blocks of pixels in a row, rows a program, and blocks of channels.
 
+    Where channels are last a program takes few pixels and many channels, where they are first many pixels and few
+    channels: what neighbours in memory hold is read together.
+    """
+
+    pixels: int
     rows: int
-    tiles: int
-    images: int
-    constants: dict[str, int]
+    block: int
+    warps: int
+    columns: int
 
     @staticmethod
     @lru_cache(maxsize=256)
-    def of(shape: torch.Size, window: int, busy: int) -> _Tiling:
-        """For query maps of this shape; tiles of two rows where there are at least `busy` of them."""
-        images, _, height, width = shape
-        columns = -(-width // _COLUMNS)
-        rows = 2 if images * columns * -(-height // 2) >= busy else 1
-        constants = {
-            "WINDOW": window,
-            "ROWS": rows,
-            "COLUMNS": _COLUMNS,
-            "SPAN": _power_of_two(_COLUMNS + window - 1),
-            "EMBED": 16,
-        }
-        return _Tiling(rows, columns * -(-height // rows), images, constants)
+    def of(shape: torch.Size, last: bool, busy: int) -> _Tiling:
+        """For value maps of this shape and layout."""
+        images, channels, height, width = shape
+        pixels, most = (8, 512) if last else (32, 64)
+        columns = -(-width // pixels)
+        block = min(most, max(16, _power_of_two(channels)))
+        programs = images * columns * height
+        rows = 2 if programs // 2 * -(-channels // block) >= busy else 1
+        while last and rows == 1 and block > 128 and programs * -(-channels // block) < busy:
+            block //= 2
+        return _Tiling(pixels, rows, block, 4 if block * pixels >= 2048 else 2, columns)
+
+    def tiles(self, height: int, rows: int | None = None) -> int:
+        """Programs an image and a block of channels."""
+        return self.columns * -(-height // (rows or self.rows))
 
 
 def _power_of_two(number: int) -> int:
@@ -184,76 +188,83 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
         raise KernelError(f"kernel {kernel!r} failed with {type(error).__name__}: {first}") from error
 
 
-def _forward(query: Tensor, key: Tensor, value: Tensor, window: int, save: bool) -> tuple[Tensor, Tensor]:
-    """Result, and where it is saved the logarithm of each softmax's sum, `[B, H, W]`, from dense maps."""
-    tiling = _Tiling.of(query.shape, window, _BUSY)
-    embedding, (channels, height, width) = query.shape[1], value.shape[1:]
+def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """Result, and the weights as `triton_kernels` lays them out, from dense maps."""
+    tiling = _Tiling.of(value.shape, _is_last(value), _BUSY)
+    (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
+    blocks = -(-channels // tiling.block)
     out = torch.empty_like(value)
-    # where it is not saved, nothing is written to it
-    logsum = query.new_empty(query.shape[0], height, width, dtype=torch.float32) if save else out
-    # small maps: many small programs; large ones: fewer times the same scores
-    block = min(64 * tiling.rows, max(16, _power_of_two(channels)))
+    shape = (blocks, images, height, tiling.columns, window * window, tiling.pixels)
+    weights = query.new_empty(shape, dtype=torch.float32)
     _launch(
         "attend",
-        (tiling.tiles, -(-channels // block), tiling.images),
-        (query, key, value, out, logsum),
-        embedding,
+        (tiling.tiles(height), blocks, images),
+        (query, key, value, out, weights),
+        weights[0, 0].numel(),
         channels,
         height,
         width,
-        **tiling.constants,
-        BLOCK=block,
+        embedding=embedding,
+        WINDOW=window,
+        ROWS=tiling.rows,
+        PIXELS=tiling.pixels,
+        EMBED=_power_of_two(embedding),
+        BLOCK=tiling.block,
         QUERY_LAST=_is_last(query),
         KEY_LAST=_is_last(key),
         VALUE_LAST=_is_last(value),
-        SAVE=save,
-        num_warps=4 * tiling.rows,
-        maxnreg=128,  # 16 warps a multiprocessor; without it float32 takes twice the registers
+        num_warps=tiling.warps,
     )
-    return out, logsum
+    return out, weights[0]
 
 
 def _backward(
-    maps: tuple[Tensor, Tensor, Tensor],
-    out: Tensor,
-    logsum: Tensor,
-    grad: Tensor,
-    window: int,
-    needed: tuple[bool, ...],
+    maps: tuple[Tensor, Tensor, Tensor], weights: Tensor, grad: Tensor, window: int, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, key and value, None where not needed, from dense maps."""
     query, key, value = maps
-    tiling = _Tiling.of(query.shape, window, _BUSY)
-    sizes = (query.shape[1], *value.shape[1:])
-    scores_shape = (2, query.shape[0], *query.shape[2:], window, window)
-    weights, grad_scores = query.new_empty(scores_shape, dtype=torch.float32).unbind()
-    constants = {
-        **tiling.constants,
-        "QUERY_LAST": _is_last(query),
-        "KEY_LAST": _is_last(key),
-        "VALUE_LAST": _is_last(value),
-        "GRAD_LAST": _is_last(grad),
-    }
+    tiling = _Tiling.of(value.shape, _is_last(value), _BUSY)
+    (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
+    grad_scores = torch.empty_like(weights)
+    size = weights[0].numel()
     _launch(
         "differentiate_scores",
-        (tiling.tiles, 1, tiling.images),
-        (query, key, value, out, grad, logsum, weights, grad_scores),
-        *sizes,
-        **constants,
-        BLOCK=32 if value.dtype == torch.float32 else 64,
-        num_stages=2,  # a third takes registers that float32 does not have
+        (tiling.tiles(height, 1), 1, images),
+        (value, grad, weights, grad_scores),
+        size,
+        channels,
+        height,
+        width,
+        WINDOW=window,
+        PIXELS=tiling.pixels,
+        BLOCK=min(512, max(16, _power_of_two(channels))) if _is_last(value) else tiling.block,
+        VALUE_LAST=_is_last(value),
+        GRAD_LAST=_is_last(grad),
+        num_warps=4,
     )
     found = [torch.empty_like(x) if wanted else None for x, wanted in zip(maps, needed, strict=True)]
     unused = weights  # stands where a kernel writes nothing
-    blocks = [-(-x.shape[1] // size) * wanted for x, size, wanted in zip(maps, (16, 16, 64), needed, strict=True)]
+    value_blocks = -(-channels // tiling.block) * needed[2]
     _launch(
         "sum_gradients",
-        (tiling.tiles, sum(blocks), tiling.images),
+        (tiling.tiles(height), needed[0] + needed[1] + value_blocks, images),
         (query, key, grad, weights, grad_scores, *(unused if x is None else x for x in found)),
-        blocks[2],
-        blocks[1],
-        *sizes,
-        **constants,
-        BLOCK=64,
+        size,
+        value_blocks,
+        int(needed[1]),
+        channels,
+        height,
+        width,
+        embedding=embedding,
+        WINDOW=window,
+        ROWS=tiling.rows,
+        PIXELS=tiling.pixels,
+        EMBED=_power_of_two(embedding),
+        BLOCK=tiling.block,
+        QUERY_LAST=_is_last(query),
+        KEY_LAST=_is_last(key),
+        VALUE_LAST=_is_last(value),
+        GRAD_LAST=_is_last(grad),
+        num_warps=tiling.warps,
     )
     return tuple(found)

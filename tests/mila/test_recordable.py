@@ -18,6 +18,7 @@ from mila.kernels import fused
 from mila.names import WeightingName
 from mila.recorded_steps import kind_of_step
 from mila.tasks import NYUV2
+from mila.video_model import VideoModel
 from mila.weighting import make_weighting
 from tests.support.all_models import MODELS
 
@@ -46,12 +47,13 @@ def test_a_step_stays_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) 
     watch = _Watch()
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):
+            model: VideoModel
             if name == "FlowNet":
-                model, weighting = FlowNet(width=0.0625).train(), "equal"
+                model = FlowNet(width=0.0625).train()
             else:
                 make, arguments = MODELS[name]
                 model = make(NYUV2, **{"width": 0.0625, **arguments}).train()
-                weighting = "geometric" if name == "multi task" else "equal"
+            weighting: WeightingName = "geometric" if name == "multi task" else "equal"
             weigh = make_weighting(weighting, [task.name for task in model.suite.tasks])
             offset = model.keyframe_interval - 1
             frames = torch.randn(2, max(2, offset + 1 + model.history), 3, 24, 32)
