@@ -95,6 +95,9 @@ class LossesAndGradients:
         if key not in self._seen:
             found = self._plain(inputs)
             self._seen[key] = [p for p in self._parameters if p.grad is not None]
+            for p in self._seen[key]:
+                if p not in self._gradients and p.grad is not None:
+                    self._gradients[p] = torch.empty_like(p.grad)  # laid out as autograd gives it
             return found
         recording = self._recordings.get(key) or self._make(key, inputs)
         if recording is None:
@@ -122,17 +125,16 @@ class LossesAndGradients:
         names = list[tuple[str, ...]]()
         try:
             static = inputs.clone()
-            for parameter in self._seen[key]:
-                if parameter not in self._gradients:
-                    self._gradients[parameter] = torch.zeros_like(parameter)
             gradients = {parameter: self._gradients[parameter] for parameter in self._seen[key]}
 
             def work() -> Tensor:
                 for parameter in self._parameters:
-                    parameter.grad = gradients.get(parameter)
-                torch._foreach_zero_(list(gradients.values()))
+                    parameter.grad = None
                 loss, own, tasks = self._losses(*static)
                 loss.backward()
+                # all at once to where all recordings leave them; to add them up there would take a kernel each
+                found = [parameter.grad for parameter in gradients if parameter.grad is not None]
+                torch._foreach_copy_(list(gradients.values()), found)
                 names[:] = tuple(own), tuple(tasks)
                 return torch.stack([x.detach().float() for x in (loss, *own.values(), *tasks.values())])
 

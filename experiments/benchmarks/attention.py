@@ -32,11 +32,14 @@ from mila.attention import Window, local_attention
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
 from mila.common.versions import environment
+from mila.cuda_graphs import CudaGraphs
 from mila.errors import UserError
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 6e-2, "float16": 8e-3}
 _BASELINE = "unfold"
+_REHEARSALS = 3
+"""Calls before one is recorded, in which kernels are compiled and chosen."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def main(words: list[str] | None = None) -> int:
     add("--dtype", choices=tuple(_TYPES), default="float32", help="of all maps (default: float32)")
     add("--repeats", metavar="N", type=int, default=9, help="rounds that count (default: 9)")
     add("--patience", metavar="SECONDS", type=float, default=2.0, help="what takes longer is timed once (default: 2)")
+    add("--channels-last", action="store_true", help="maps have their channels last, as models have them")
+    add("--replay", action="store_true", help="on a GPU: each as a CUDA graph, as streams and trainings run it")
     add("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where the record goes")
     options, console = parser.parse_args(words), make_console(width=140)
     return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
@@ -101,8 +106,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         for height, width in maps:
             for window in windows:
                 sizes = (options.batch, options.embedding, options.channels)
-                case = Case(height, width, window, *sizes, _TYPES[options.dtype], device)
-                rows += compare(case, options.contenders, options.repeats, options.patience, speed)
+                case = Case(height, width, window, *sizes, _TYPES[options.dtype], device, options.channels_last)
+                replay = options.replay and device == "cuda"
+                rows += compare(case, options.contenders, options.repeats, options.patience, speed, replay=replay)
                 _show(rows[-len(options.contenders) :], case, console)
         path = options.results / "attention" / f"{device}-{options.dtype}-batch{options.batch}.json"
         write_json(path, _record(rows, options, device, speed))
@@ -125,7 +131,9 @@ def _read_window(word: str) -> Window:
     return int(word)
 
 
-def compare(case: Case, names: Sequence[str], repeats: int, patience: float, speed: float) -> list[Row]:
+def compare(
+    case: Case, names: Sequence[str], repeats: int, patience: float, speed: float, *, replay: bool = False
+) -> list[Row]:
     """Every contender at one size, in turns.
 
     Args:
@@ -134,6 +142,7 @@ def compare(case: Case, names: Sequence[str], repeats: int, patience: float, spe
         repeats: see `measure`, as for `patience`.
         patience: seconds.
         speed: of a copy, bytes a second.
+        replay: each as a CUDA graph, as streams and trainings run it; only on a GPU. Memory is not measured then.
     """
     torch.compiler.reset()  # else compiled code of another size counts towards a limit
     tensors = case.tensors()
@@ -153,6 +162,12 @@ def compare(case: Case, names: Sequence[str], repeats: int, patience: float, spe
     for inputs in (tensors, leaves):
         calls = {name: _call(attentions[name], inputs) for name in sound}
         missing = {name: Measured(None, None, why) for name, why in failed.items()}
+        for name, call in list(calls.items()) if replay else []:
+            try:
+                calls[name] = _replayed(call)
+            except Exception as error:  # whatever it does that no graph can hold
+                missing[name] = Measured(None, None, f"no CUDA graph: {failure_in_words(error)}")
+                del calls[name]
         found.append(missing | measure(calls, case.device, repeats, patience))
     return [_row(case, name, found[0], found[1], speed) for name in names]
 
@@ -176,6 +191,18 @@ def _call(attention: Attention, tensors: list[Tensor]) -> Callable[[], object]:
     return run
 
 
+def _replayed(call: Callable[[], object]) -> Callable[[], object]:
+    """The call as a CUDA graph, which leaves its results where they are.
+
+    Raises:
+        RuntimeError: it cannot be recorded.
+    """
+    for _ in range(_REHEARSALS):
+        call()
+    replay, _ = CudaGraphs()(call)
+    return replay
+
+
 def _row(case: Case, name: str, forward: dict[str, Measured], backward: dict[str, Measured], speed: float) -> Row:
     def ratio(found: dict[str, Measured]) -> float | None:
         ours, baseline = found[name].times, found[_BASELINE].times if _BASELINE in found else None
@@ -197,7 +224,7 @@ def _row(case: Case, name: str, forward: dict[str, Measured], backward: dict[str
 
 def _show(rows: list[Row], case: Case, console: Console) -> None:
     title = f"{case.height}x{case.width}, window {case.window}, batch {case.batch}, {case.device}, "
-    title += str(case.dtype).removeprefix("torch.")
+    title += str(case.dtype).removeprefix("torch.") + (", channels last" if case.channels_last else "")
     faster = f"{_BASELINE} / it"
     columns = ("contender", "forward, ms", faster, "MiB", "of a copy", "with backward, ms", faster, "MiB")
     table = Table(*columns, box=None, title=title, title_justify="left")
@@ -216,13 +243,14 @@ def _show(rows: list[Row], case: Case, console: Console) -> None:
 
 
 def _cells(found: Measured, ratio: float | None) -> list[str]:
-    if found.times is None or found.peak is None:
+    if found.times is None:
         return ["", "", ""]
-    return [f"{1e3 * found.times.median:.3f}", f"{ratio:.2f}" if ratio else "", f"{found.peak / 2**20:.1f}"]
+    peak = f"{found.peak / 2**20:.1f}" if found.peak else ""
+    return [f"{1e3 * found.times.median:.3f}", f"{ratio:.2f}" if ratio else "", peak]
 
 
 def _record(rows: list[Row], options: argparse.Namespace, device: str, speed: float) -> dict[str, Any]:
-    names = ("batch", "embedding", "channels", "dtype", "repeats", "patience")
+    names = ("batch", "embedding", "channels", "dtype", "repeats", "patience", "channels_last", "replay")
     return {
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "environment": environment(device) | {"triton": _triton_version()},

@@ -41,6 +41,7 @@ class Case:
         batch: images at once.
         embedding, channels: C' and C.
         dtype, device: of all maps.
+        channels_last: whether the maps have their channels last, as models have them, or first.
     """
 
     height: int
@@ -51,6 +52,7 @@ class Case:
     channels: int
     dtype: torch.dtype
     device: str
+    channels_last: bool = False
 
     def tensors(self) -> list[Tensor]:
         """Query, key and value, random, the same every time; scores are a few units."""
@@ -58,7 +60,8 @@ class Case:
         sizes = (self.embedding, self.embedding, self.channels)
         maps = [torch.randn(self.batch, c, self.height, self.width, generator=generator) for c in sizes]
         maps[0] *= self.embedding**-0.5
-        return [x.to(self.device, self.dtype) for x in maps]
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return [x.to(self.device, self.dtype, memory_format=layout) for x in maps]
 
 
 def unfold_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:

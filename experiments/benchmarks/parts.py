@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -29,27 +30,36 @@ _STREET_MS, _STREET_PIXELS = 80.0, 256 * 512
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+_FORWARD_MS = 0.03
+"""What a forward pass at batch 1 may take a GPU."""
+
+
 def attention(sizes: Sizes, device: str) -> Iterator[Measured]:
     """Ours against unfolding, C' = 36, C = 512, L = 5, forward and backward; see `experiments.benchmarks.attention`.
+
+    On a GPU as it comes, channels first, and as models have it: replayed, channels last.
 
     Raises:
         RuntimeError: ours fails.
     """
-    speed = copy_speed(device)
-    for batch, height, width in sizes.maps:
-        case = Case(height, width, 5, batch, 36, 512, torch.float32, device)
-        ours, unfold = compare(case, ("ours-auto", "unfold"), sizes.rounds, 2.0, speed)
+    speed, on_gpu = copy_speed(device), device == "cuda"
+    for (batch, height, width), replay in product(sizes.maps, (False, True) if on_gpu else (False,)):
+        case = Case(height, width, 5, batch, 36, 512, torch.float32, device, channels_last=replay)
+        ours, unfold = compare(case, ("ours-auto", "unfold"), sizes.rounds, 2.0, speed, replay=replay)
+        name = f"local_attention, {batch} x {height}x{width}" + (", replayed, channels last" if replay else "")
         for what in ("forward", "with_backward"):
             times, theirs = getattr(ours, what).times, getattr(unfold, what).times
             if times is None:
-                raise RuntimeError(f"local_attention, {what}: {getattr(ours, what).failed}")
-            where = f"{batch} x {height}x{width}, {what.replace('_', ' ')}"
+                raise RuntimeError(f"{name}, {what}: {getattr(ours, what).failed}")
             ratio = times.median / theirs.median if theirs else None  # unfolding may have run out of memory
-            most = 1 / 8 if device == "cuda" and what == "with_backward" and batch == 1 else None
-            yield Measured(f"local_attention, {where}", 1e3 * times.median, "ms", ratio, "unfold", ratio and most)
+            most = 1 / 8 if on_gpu and what == "with_backward" and batch == 1 else None
+            where = what.replace("_", " ")
+            yield Measured(f"{name}, {where}", 1e3 * times.median, "ms", ratio, "unfold", ratio and most)
+            if on_gpu and what == "forward" and batch == 1:
+                yield Measured(f"{name}, forward by itself", 1e3 * times.median, "ms", most=_FORWARD_MS)
         if ours.of_a_copy is not None:
-            name = f"local_attention, {batch} x {height}x{width}, forward: times what a copy of its maps takes"
-            yield Measured(name, 1 / ours.of_a_copy, "x", most=2.5 if device == "cuda" and batch > 1 else None)
+            times_a_copy = f"{name}, forward: times what a copy of its maps takes"
+            yield Measured(times_a_copy, 1 / ours.of_a_copy, "x", most=2.5 if on_gpu and batch > 1 else None)
 
 
 def latency(sizes: Sizes, device: str) -> Iterator[Measured]:

@@ -136,35 +136,29 @@ def _is_last(x: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Tiling:
-    """How maps are cut: into blocks of pixels in a row, rows a program, and blocks of channels.
+    """How maps are cut: into blocks of pixels in a row, and of channels; and how many warps a program has.
 
     Where channels are last a program takes few pixels and many channels, where they are first many pixels and few
     channels: what neighbours in memory hold is read together.
     """
 
     pixels: int
-    rows: int
     block: int
     warps: int
     columns: int
 
     @staticmethod
     @lru_cache(maxsize=256)
-    def of(shape: torch.Size, last: bool, busy: int) -> _Tiling:
+    def of(shape: torch.Size, last: bool) -> _Tiling:
         """For value maps of this shape and layout."""
         images, channels, height, width = shape
         pixels, most = (8, 512) if last else (32, 64)
         columns = -(-width // pixels)
         block = min(most, max(16, _power_of_two(channels)))
         programs = images * columns * height
-        rows = 2 if programs // 2 * -(-channels // block) >= busy else 1
-        while last and rows == 1 and block > 128 and programs * -(-channels // block) < busy:
+        while last and block > 128 and programs * -(-channels // block) < _BUSY:
             block //= 2
-        return _Tiling(pixels, rows, block, 4 if block * pixels >= 2048 else 2, columns)
-
-    def tiles(self, height: int, rows: int | None = None) -> int:
-        """Programs an image and a block of channels."""
-        return self.columns * -(-height // (rows or self.rows))
+        return _Tiling(pixels, block, 4 if block * pixels >= 2048 else 2, columns)
 
 
 def _power_of_two(number: int) -> int:
@@ -190,7 +184,7 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Result, and the weights as `triton_kernels` lays them out, from dense maps."""
-    tiling = _Tiling.of(value.shape, _is_last(value), _BUSY)
+    tiling = _Tiling.of(value.shape, _is_last(value))
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     blocks = -(-channels // tiling.block)
     out = torch.empty_like(value)
@@ -198,16 +192,16 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Te
     weights = query.new_empty(shape, dtype=torch.float32)
     _launch(
         "attend",
-        (tiling.tiles(height), blocks, images),
+        (height * tiling.columns, blocks, images),
         (query, key, value, out, weights),
         weights[0, 0].numel(),
-        channels,
         height,
         width,
         embedding=embedding,
+        channels=channels,
         WINDOW=window,
-        ROWS=tiling.rows,
         PIXELS=tiling.pixels,
+        COUNT=_power_of_two(window * window),
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,
         QUERY_LAST=_is_last(query),
@@ -223,20 +217,21 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, key and value, None where not needed, from dense maps."""
     query, key, value = maps
-    tiling = _Tiling.of(value.shape, _is_last(value), _BUSY)
+    tiling = _Tiling.of(value.shape, _is_last(value))
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     grad_scores = torch.empty_like(weights)
-    size = weights[0].numel()
+    size, tiles = weights[0].numel(), height * tiling.columns
     _launch(
         "differentiate_scores",
-        (tiling.tiles(height, 1), 1, images),
+        (tiles, 1, images),
         (value, grad, weights, grad_scores),
         size,
-        channels,
         height,
         width,
+        channels=channels,
         WINDOW=window,
         PIXELS=tiling.pixels,
+        COUNT=_power_of_two(window * window),
         BLOCK=min(512, max(16, _power_of_two(channels))) if _is_last(value) else tiling.block,
         VALUE_LAST=_is_last(value),
         GRAD_LAST=_is_last(grad),
@@ -247,17 +242,16 @@ def _backward(
     value_blocks = -(-channels // tiling.block) * needed[2]
     _launch(
         "sum_gradients",
-        (tiling.tiles(height), needed[0] + needed[1] + value_blocks, images),
+        (tiles, needed[0] + needed[1] + value_blocks, images),
         (query, key, grad, weights, grad_scores, *(unused if x is None else x for x in found)),
         size,
         value_blocks,
         int(needed[1]),
-        channels,
         height,
         width,
         embedding=embedding,
+        channels=channels,
         WINDOW=window,
-        ROWS=tiling.rows,
         PIXELS=tiling.pixels,
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,

@@ -1,18 +1,19 @@
 """The kernels of path `triton`: local attention in one launch forward and two backward. `mila.kernels.fused` runs them.
 
-A program owns ROWS rows of PIXELS pixels and a block of channels. It first computes the weights of Eq. 2 of its pixels,
-neighbour by neighbour. Then it walks through the neighbours again and adds the weighted values of all its pixels to
-sums that stay in registers. Memory is read about once, the nearest cache (ROWS + L - 1) / ROWS x L times; tensor cores
+A program owns a block of PIXELS pixels in a row of the image, and a block of channels. It first computes the weights of
+Eq. 2 of its pixels, neighbour by neighbour. Then it walks through the neighbours again and adds the weighted values of
+all its pixels to sums that stay in registers. Memory is read about once, the nearest cache L x L times; tensor cores
 would have to multiply six times as much, most of it outside the windows.
 
 Weights lie in `[N, H, columns, L * L, PIXELS]`, float32, columns = ceil(W / PIXELS): those that all pixels of a block
 have for one neighbour stand side by side. Backward reads them again: the first kernel computes the gradients of the
-scores, laid out alike, the second sums with both, read from the pixel's side for the query's gradient and from the
-neighbour's for those of key and value. Nothing is added atomically: the result is the same each time. All sums are in
-float32.
+scores, the second sums with both, read from the pixel's side for the query's gradient and from the neighbour's for
+those of key and value. Nothing is added atomically: the result is the same each time. All sums are in float32.
 
 Maps are dense, `[N, C, H, W]` or, where the flag ..._LAST says so, `[N, H, W, C]`. Blocks of channels are powers of
-two; what they have more than the map is masked. Annotations are not postponed: Triton's interpreter reads them.
+two; what they have more than the map is masked. Only blocks at the left and right edge of the image (EDGE) look where
+their neighbours lie; rows outside are left out as a whole. Annotations are not postponed: Triton's interpreter reads
+them.
 """
 
 import triton
@@ -20,35 +21,68 @@ import triton.language as tl
 
 
 @triton.jit
-def _load(source, start, y, x, channels, height, width, BLOCK: tl.constexpr, LAST: tl.constexpr):
-    """`[PIXELS, BLOCK]` channels, float32, of the pixels x `[PIXELS]` in row y; 0 outside the image."""
-    channel = start + tl.arange(0, BLOCK)
-    inside = ((x >= 0) & (x < width) & (y >= 0) & (y < height))[:, None] & (channel < channels)[None, :]
-    place = _place(channel, y, x, channels, height, width, LAST)
-    return tl.load(source + place, mask=inside, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _place(channel, y, x, channels, height, width, LAST: tl.constexpr):
-    """Offsets `[PIXELS, BLOCK]` within an image."""
+def _spread(
+    start,
+    channels: tl.constexpr,
+    height,
+    width,
+    PIXELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    LAST: tl.constexpr,
+):
+    """Offsets `[PIXELS, BLOCK]` of a block's pixels and channels from its first pixel's first channel."""
+    pixel, channel = tl.arange(0, PIXELS), start + tl.arange(0, BLOCK)
     if LAST:
-        return ((y * width + x) * channels)[:, None] + channel[None, :]
+        return pixel[:, None] * channels + channel[None, :]
     else:  # noqa: RET505, where Triton compiles one of the two
-        return (channel * height * width)[None, :] + (y * width + x)[:, None]
+        return pixel[:, None] + channel[None, :] * (height * width)
 
 
 @triton.jit
-def _tile(width, ROWS: tl.constexpr, PIXELS: tl.constexpr):
-    """The program's first row, and the block of columns that it owns in each of its rows."""
-    columns = tl.cdiv(width, PIXELS)
-    return tl.program_id(0) // columns * ROWS, tl.program_id(0) % columns
+def _load(
+    source,
+    spread,
+    start,
+    row,
+    left,
+    channels: tl.constexpr,
+    width,
+    PIXELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    LAST: tl.constexpr,
+    EDGE: tl.constexpr,
+):
+    """`[PIXELS, BLOCK]` channels, float32, of the pixels from `left` on in a row of the image; 0 beside the image."""
+    first = (row * width + left) * (channels if LAST else 1)
+    known = start + tl.arange(0, BLOCK) < channels
+    if EDGE:
+        x = left + tl.arange(0, PIXELS)
+        inside = ((x >= 0) & (x < width))[:, None] & known[None, :]
+        values = tl.load(source + first + spread, mask=inside, other=0.0)
+    elif channels % BLOCK != 0:
+        values = tl.load(source + first + spread, mask=known[None, :], other=0.0)
+    else:
+        values = tl.load(source + first + spread)
+    return values.to(tl.float32)
+
+
+@triton.jit
+def _is_inside(left, width, PIXELS: tl.constexpr, WINDOW: tl.constexpr):
+    """Whether all windows of the pixels from `left` on lie between the image's edges, left and right."""
+    return (left >= WINDOW // 2) & (left + PIXELS + WINDOW // 2 <= width)
 
 
 @triton.jit
 def _line(y, block, width, WINDOW: tl.constexpr, PIXELS: tl.constexpr):
-    """Offsets `[PIXELS]` of the weights for the first neighbour, of a block of columns in row y."""
-    first = (y * tl.cdiv(width, PIXELS) + block) * (WINDOW * WINDOW * PIXELS)
-    return first + tl.arange(0, PIXELS)
+    """Offset of the first weight of a block of pixels in row y."""
+    return (y * tl.cdiv(width, PIXELS) + block) * (WINDOW * WINDOW * PIXELS)
+
+
+@triton.jit
+def _table(WINDOW: tl.constexpr, PIXELS: tl.constexpr, COUNT: tl.constexpr):
+    """Offsets `[COUNT, PIXELS]` of all weights of a block, and which there are: COUNT is a power of two."""
+    neighbour = tl.arange(0, COUNT)[:, None]
+    return neighbour * PIXELS + tl.arange(0, PIXELS)[None, :], neighbour < WINDOW * WINDOW
 
 
 @triton.jit
@@ -57,72 +91,40 @@ def _weigh(
     key,
     weights,
     y,
-    block,
+    left,
     embedding: tl.constexpr,
     height,
     width,
     WINDOW: tl.constexpr,
     PIXELS: tl.constexpr,
+    COUNT: tl.constexpr,
     EMBED: tl.constexpr,
     QUERY_LAST: tl.constexpr,
     KEY_LAST: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
-    """The weights of Eq. 2 of a block of columns in row y: first the scores, then their softmax."""
-    x = block * PIXELS + tl.arange(0, PIXELS)
-    place = weights + _line(y, block, width, WINDOW, PIXELS)
-    queries = _load(query, 0, y, x, embedding, height, width, EMBED, QUERY_LAST)
-    highest = tl.full((PIXELS,), float("-inf"), dtype=tl.float32)
-    total = tl.zeros((PIXELS,), dtype=tl.float32)
+    """The weights of Eq. 2 of a block of pixels: first the scores, then their softmax."""
+    x = left + tl.arange(0, PIXELS)
+    spread = _spread(0, embedding, height, width, PIXELS, EMBED, QUERY_LAST)
+    queries = _load(query, spread, 0, y, left, embedding, width, PIXELS, EMBED, QUERY_LAST, EDGE)
+    spread = _spread(0, embedding, height, width, PIXELS, EMBED, KEY_LAST)
     for down in range(WINDOW):
         row = y + down - WINDOW // 2
+        there = (row >= 0) & (row < height)
+        near = tl.minimum(tl.maximum(row, 0), height - 1)
         for right in tl.static_range(WINDOW):
-            column = x + right - WINDOW // 2
-            keys = _load(key, 0, row, column, embedding, height, width, EMBED, KEY_LAST)
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            shift = right - WINDOW // 2
+            keys = _load(key, spread, 0, near, left + shift, embedding, width, PIXELS, EMBED, KEY_LAST, EDGE)
+            inside = there & (x + shift >= 0) & (x + shift < width)
             score = tl.where(inside, tl.sum(queries * keys, 1), float("-inf"))
-            higher = tl.maximum(highest, score)
-            base = tl.where(higher == float("-inf"), 0.0, higher)  # where no neighbour was in the image yet
-            total = total * tl.exp(highest - base) + tl.exp(score - base)
-            highest = higher
-            tl.store(place + (down * WINDOW + right) * PIXELS, score)
-    base = tl.where(highest == float("-inf"), 0.0, highest)
-    share = 1.0 / tl.where(total == 0.0, 1.0, total)  # right of the image there is nothing to share
+            tl.store(weights + (down * WINDOW + right) * PIXELS + tl.arange(0, PIXELS), score)
     tl.debug_barrier()
-    for neighbour in range(WINDOW * WINDOW):
-        score = tl.load(place + neighbour * PIXELS)
-        tl.store(place + neighbour * PIXELS, tl.exp(score - base) * share)
-
-
-@triton.jit
-def _read_weight(
-    weights,
-    y,
-    block,
-    down,
-    right,
-    height,
-    width,
-    WINDOW: tl.constexpr,
-    PIXELS: tl.constexpr,
-    NEIGHBOURS: tl.constexpr,
-):
-    """The weights `[PIXELS]` of a block of columns in row y for one place in their windows; 0 outside the window.
-
-    NEIGHBOURS: the weight that the neighbour at that place has for the pixel.
-    """
-    x = block * PIXELS + tl.arange(0, PIXELS)
-    counts = (down >= 0) & (down < WINDOW) & (y < height)
-    if NEIGHBOURS:
-        row = y + down - WINDOW // 2
-        column = x + right - WINDOW // 2
-        opposite = (WINDOW - 1 - down) * WINDOW + WINDOW - 1 - right
-        line = row * tl.cdiv(width, PIXELS) + column // PIXELS
-        place = (line * (WINDOW * WINDOW) + opposite) * PIXELS + column % PIXELS
-        inside = counts & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    else:
-        place = _line(y, block, width, WINDOW, PIXELS) + (down * WINDOW + right) * PIXELS
-        inside = counts
-    return tl.load(weights + place, mask=inside, other=0.0)
+    place, known = _table(WINDOW, PIXELS, COUNT)
+    scores = tl.load(weights + place, mask=known, other=float("-inf"))
+    highest = tl.max(scores, 0)  # minus infinity right of the image
+    shares = tl.exp(scores - tl.where(highest == float("-inf"), 0.0, highest)[None, :])
+    total = tl.sum(shares, 0)
+    tl.store(weights + place, shares / tl.where(total == 0.0, 1.0, total)[None, :], mask=known)
 
 
 @triton.jit
@@ -133,40 +135,86 @@ def _sum_over_windows(
     start,
     y,
     block,
-    channels,
+    channels: tl.constexpr,
     height,
     width,
     WINDOW: tl.constexpr,
-    ROWS: tl.constexpr,
     PIXELS: tl.constexpr,
     BLOCK: tl.constexpr,
     SOURCE_LAST: tl.constexpr,
     RESULT_LAST: tl.constexpr,
     NEIGHBOURS: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
-    """A block of channels of weight times source, summed over the windows of one or two rows of pixels."""
-    x = block * PIXELS + tl.arange(0, PIXELS)
+    """A block of channels of weight times source, summed over the windows of a block of pixels.
+
+    NEIGHBOURS: with the weight that each neighbour has for the pixel.
+    """
+    left = block * PIXELS
+    pixel = tl.arange(0, PIXELS)
+    spread = _spread(start, channels, height, width, PIXELS, BLOCK, SOURCE_LAST)
     sums = tl.zeros((PIXELS, BLOCK), dtype=tl.float32)
-    below = tl.zeros((PIXELS, BLOCK), dtype=tl.float32)
-    for down in range(WINDOW + ROWS - 1):
+    for down in range(WINDOW):
         row = y + down - WINDOW // 2
         if (row >= 0) & (row < height):
             for right in tl.static_range(WINDOW):
-                values = _load(source, start, row, x + right - WINDOW // 2, channels, height, width, BLOCK, SOURCE_LAST)
-                weight = _read_weight(weights, y, block, down, right, height, width, WINDOW, PIXELS, NEIGHBOURS)
+                shift = right - WINDOW // 2
+                values = _load(
+                    source, spread, start, row, left + shift, channels, width, PIXELS, BLOCK, SOURCE_LAST, EDGE
+                )
+                if NEIGHBOURS:
+                    further = (pixel + (shift + WINDOW * PIXELS)) // PIXELS - WINDOW  # blocks
+                    opposite = (WINDOW - 1 - down) * WINDOW + WINDOW - 1 - right
+                    first = _line(row, block, width, WINDOW, PIXELS) + opposite * PIXELS
+                    place = further * (WINDOW * WINDOW * PIXELS - PIXELS) + pixel + shift
+                    if EDGE:
+                        there = (left + pixel + shift >= 0) & (left + pixel + shift < width)
+                        weight = tl.load(weights + first + place, mask=there, other=0.0)
+                    else:
+                        weight = tl.load(weights + first + place)
+                else:
+                    first = _line(y, block, width, WINDOW, PIXELS) + (down * WINDOW + right) * PIXELS
+                    weight = tl.load(weights + first + pixel)
                 sums += weight[:, None] * values
-                if ROWS == 2:
-                    weight = _read_weight(
-                        weights, y + 1, block, down - 1, right, height, width, WINDOW, PIXELS, NEIGHBOURS
-                    )
-                    below += weight[:, None] * values
     channel = start + tl.arange(0, BLOCK)
-    kept = (x < width)[:, None] & (channel < channels)[None, :]
-    place = result + _place(channel, y, x, channels, height, width, RESULT_LAST)
-    tl.store(place, sums.to(result.dtype.element_ty), mask=kept & (y < height))
-    if ROWS == 2:
-        place = result + _place(channel, y + 1, x, channels, height, width, RESULT_LAST)
-        tl.store(place, below.to(result.dtype.element_ty), mask=kept & (y + 1 < height))
+    kept = (left + pixel < width)[:, None] & (channel < channels)[None, :]
+    first = (y * width + left) * (channels if RESULT_LAST else 1)
+    place = first + _spread(start, channels, height, width, PIXELS, BLOCK, RESULT_LAST)
+    tl.store(result + place, sums.to(result.dtype.element_ty), mask=kept)
+
+
+@triton.jit
+def _attend(
+    query,
+    key,
+    value,
+    out,
+    weights,
+    y,
+    block,
+    channels: tl.constexpr,
+    embedding: tl.constexpr,
+    height,
+    width,
+    WINDOW: tl.constexpr,
+    PIXELS: tl.constexpr,
+    COUNT: tl.constexpr,
+    EMBED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    QUERY_LAST: tl.constexpr,
+    KEY_LAST: tl.constexpr,
+    VALUE_LAST: tl.constexpr,
+    EDGE: tl.constexpr,
+):
+    _weigh(
+        query, key, weights + _line(y, block, width, WINDOW, PIXELS), y, block * PIXELS, embedding, height, width,
+        WINDOW, PIXELS, COUNT, EMBED, QUERY_LAST, KEY_LAST, EDGE,
+    )  # fmt: skip
+    tl.debug_barrier()
+    _sum_over_windows(
+        weights, value, out, tl.program_id(1) * BLOCK, y, block, channels, height, width,
+        WINDOW, PIXELS, BLOCK, VALUE_LAST, VALUE_LAST, False, EDGE,
+    )  # fmt: skip
 
 
 @triton.jit
@@ -177,42 +225,86 @@ def attend(
     out,
     weights,
     weights_size,
-    channels,
     height,
     width,
     embedding: tl.constexpr,
+    channels: tl.constexpr,
     WINDOW: tl.constexpr,
-    ROWS: tl.constexpr,
     PIXELS: tl.constexpr,
+    COUNT: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
     QUERY_LAST: tl.constexpr,
     KEY_LAST: tl.constexpr,
     VALUE_LAST: tl.constexpr,
 ):
-    """Eqs. 1 and 2. Grid: tiles, blocks of the value's channels, images. `out` is laid out as `value`.
+    """Eqs. 1 and 2. Grid: blocks of pixels, blocks of the value's channels, images. `out` is laid out as `value`.
 
     Each block of channels has weights of its own, `weights_size` numbers an image, as no program waits for another.
     """
     image = tl.program_id(2).to(tl.int64)
     query += image * height * width * embedding
     key += image * height * width * embedding
-    weights += (tl.program_id(1) * tl.num_programs(2) + image) * weights_size
-    y, block = _tile(width, ROWS, PIXELS)
-    for below in tl.static_range(ROWS):
-        if y + below < height:
-            _weigh(
-                query, key, weights, y + below, block, embedding, height, width,
-                WINDOW, PIXELS, EMBED, QUERY_LAST, KEY_LAST,
-            )  # fmt: skip
-    tl.debug_barrier()
-    start = tl.program_id(1) * BLOCK
     value += image * height * width * channels
     out += image * height * width * channels
-    _sum_over_windows(
-        weights, value, out, start, y, block, channels, height, width,
-        WINDOW, ROWS, PIXELS, BLOCK, VALUE_LAST, VALUE_LAST, False,
-    )  # fmt: skip
+    weights += (tl.program_id(1) * tl.num_programs(2) + image) * weights_size
+    columns = tl.cdiv(width, PIXELS)
+    y, block = tl.program_id(0) // columns, tl.program_id(0) % columns
+    if _is_inside(block * PIXELS, width, PIXELS, WINDOW):
+        _attend(
+            query, key, value, out, weights, y, block, channels, embedding, height, width,
+            WINDOW, PIXELS, COUNT, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, False,
+        )  # fmt: skip
+    else:
+        _attend(
+            query, key, value, out, weights, y, block, channels, embedding, height, width,
+            WINDOW, PIXELS, COUNT, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, True,
+        )  # fmt: skip
+
+
+@triton.jit
+def _differentiate(
+    value,
+    grad_out,
+    weights,
+    grad_scores,
+    y,
+    left,
+    channels: tl.constexpr,
+    height,
+    width,
+    WINDOW: tl.constexpr,
+    PIXELS: tl.constexpr,
+    COUNT: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VALUE_LAST: tl.constexpr,
+    GRAD_LAST: tl.constexpr,
+    EDGE: tl.constexpr,
+):
+    """The gradients of a block's scores: first those of its weights, which are inner products, then through softmax."""
+    for start in range(0, channels, BLOCK):
+        spread = _spread(start, channels, height, width, PIXELS, BLOCK, GRAD_LAST)
+        grads = _load(grad_out, spread, start, y, left, channels, width, PIXELS, BLOCK, GRAD_LAST, EDGE)
+        spread = _spread(start, channels, height, width, PIXELS, BLOCK, VALUE_LAST)
+        for down in range(WINDOW):
+            row = y + down - WINDOW // 2
+            there = (row >= 0) & (row < height)
+            near = tl.minimum(tl.maximum(row, 0), height - 1)
+            for right in tl.static_range(WINDOW):
+                at = left + right - WINDOW // 2
+                values = _load(value, spread, start, near, at, channels, width, PIXELS, BLOCK, VALUE_LAST, EDGE)
+                product = tl.where(there, tl.sum(grads * values, 1), 0.0)
+                place = grad_scores + (down * WINDOW + right) * PIXELS + tl.arange(0, PIXELS)
+                if start > 0:
+                    product += tl.load(place)
+                tl.store(place, product)
+        tl.debug_barrier()
+    place, known = _table(WINDOW, PIXELS, COUNT)
+    weight = tl.load(weights + place, mask=known, other=0.0)
+    product = tl.load(grad_scores + place, mask=known, other=0.0)
+    mean = tl.sum(weight * product, 0)
+    tl.debug_barrier()
+    tl.store(grad_scores + place, weight * (product - mean[None, :]), mask=known)
 
 
 @triton.jit
@@ -222,44 +314,79 @@ def differentiate_scores(
     weights,
     grad_scores,
     weights_size,
-    channels,
     height,
     width,
+    channels: tl.constexpr,
     WINDOW: tl.constexpr,
     PIXELS: tl.constexpr,
+    COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
     VALUE_LAST: tl.constexpr,
     GRAD_LAST: tl.constexpr,
 ):
-    """Backward, first: `grad_scores`, laid out as `weights`. Grid: tiles of one row, 1, images."""
+    """Backward, first: `grad_scores`, laid out as `weights`. Grid: blocks of pixels, 1, images."""
     image = tl.program_id(2).to(tl.int64)
     value += image * height * width * channels
     grad_out += image * height * width * channels
-    y, block = _tile(width, 1, PIXELS)
-    x = block * PIXELS + tl.arange(0, PIXELS)
-    line = image * weights_size + _line(y, block, width, WINDOW, PIXELS)
-    # what the weights' gradients would be: inner products with the neighbours' values
-    for start in range(0, channels, BLOCK):
-        grads = _load(grad_out, start, y, x, channels, height, width, BLOCK, GRAD_LAST)
-        for down in range(WINDOW):
-            for right in tl.static_range(WINDOW):
-                row, column = y + down - WINDOW // 2, x + right - WINDOW // 2
-                values = _load(value, start, row, column, channels, height, width, BLOCK, VALUE_LAST)
-                product = tl.sum(grads * values, 1)
-                place = grad_scores + line + (down * WINDOW + right) * PIXELS
-                if start > 0:
-                    product += tl.load(place)
-                tl.store(place, product)
-        tl.debug_barrier()
-    mean = tl.zeros((PIXELS,), dtype=tl.float32)
-    for neighbour in range(WINDOW * WINDOW):
-        weight = tl.load(weights + line + neighbour * PIXELS)
-        mean += weight * tl.load(grad_scores + line + neighbour * PIXELS)
-    tl.debug_barrier()
-    for neighbour in range(WINDOW * WINDOW):
-        weight = tl.load(weights + line + neighbour * PIXELS)
-        product = tl.load(grad_scores + line + neighbour * PIXELS)
-        tl.store(grad_scores + line + neighbour * PIXELS, weight * (product - mean))
+    columns = tl.cdiv(width, PIXELS)
+    y, left = tl.program_id(0) // columns, tl.program_id(0) % columns * PIXELS
+    line = image * weights_size + _line(y, left // PIXELS, width, WINDOW, PIXELS)
+    if _is_inside(left, width, PIXELS, WINDOW):
+        _differentiate(
+            value, grad_out, weights + line, grad_scores + line, y, left, channels, height, width,
+            WINDOW, PIXELS, COUNT, BLOCK, VALUE_LAST, GRAD_LAST, False,
+        )  # fmt: skip
+    else:
+        _differentiate(
+            value, grad_out, weights + line, grad_scores + line, y, left, channels, height, width,
+            WINDOW, PIXELS, COUNT, BLOCK, VALUE_LAST, GRAD_LAST, True,
+        )  # fmt: skip
+
+
+@triton.jit
+def _sum_gradients(
+    query,
+    key,
+    grad_out,
+    weights,
+    grad_scores,
+    grad_query,
+    grad_key,
+    grad_value,
+    value_blocks,
+    key_blocks,
+    y,
+    block,
+    embedding: tl.constexpr,
+    channels: tl.constexpr,
+    height,
+    width,
+    WINDOW: tl.constexpr,
+    PIXELS: tl.constexpr,
+    EMBED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    QUERY_LAST: tl.constexpr,
+    KEY_LAST: tl.constexpr,
+    VALUE_LAST: tl.constexpr,
+    GRAD_LAST: tl.constexpr,
+    EDGE: tl.constexpr,
+):
+    number = tl.program_id(1)
+    if number < value_blocks:
+        _sum_over_windows(
+            weights, grad_out, grad_value, number * BLOCK, y, block, channels, height, width,
+            WINDOW, PIXELS, BLOCK, GRAD_LAST, VALUE_LAST, True, EDGE,
+        )  # fmt: skip
+    elif number < value_blocks + key_blocks:
+        _sum_over_windows(
+            grad_scores, query, grad_key, 0, y, block, embedding, height, width,
+            WINDOW, PIXELS, EMBED, QUERY_LAST, KEY_LAST, True, EDGE,
+        )  # fmt: skip
+    else:
+        _sum_over_windows(
+            grad_scores, key, grad_query, 0, y, block, embedding, height, width,
+            WINDOW, PIXELS, EMBED, KEY_LAST, QUERY_LAST, False, EDGE,
+        )  # fmt: skip
 
 
 @triton.jit
@@ -275,12 +402,11 @@ def sum_gradients(
     weights_size,
     value_blocks,
     key_blocks,
-    channels,
     height,
     width,
     embedding: tl.constexpr,
+    channels: tl.constexpr,
     WINDOW: tl.constexpr,
-    ROWS: tl.constexpr,
     PIXELS: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -291,28 +417,27 @@ def sum_gradients(
 ):
     """Backward, second: the three gradients, from weights and gradients of scores; each laid out as its map.
 
-    Grid: tiles; blocks of channels, first `value_blocks` of the value's, then `key_blocks` (0 or 1) of the key's, then
-    the query's; images.
+    Grid: blocks of pixels; blocks of channels, first `value_blocks` of the value's, then `key_blocks` (0 or 1) of the
+    key's, then the query's; images.
     """
     image = tl.program_id(2).to(tl.int64)
     weights += image * weights_size
     grad_scores += image * weights_size
     embedded = image * height * width * embedding
     valued = image * height * width * channels
-    y, block = _tile(width, ROWS, PIXELS)
-    number = tl.program_id(1)
-    if number < value_blocks:
-        _sum_over_windows(
-            weights, grad_out + valued, grad_value + valued, number * BLOCK, y, block, channels, height, width,
-            WINDOW, ROWS, PIXELS, BLOCK, GRAD_LAST, VALUE_LAST, True,
-        )  # fmt: skip
-    elif number < value_blocks + key_blocks:
-        _sum_over_windows(
-            grad_scores, query + embedded, grad_key + embedded, 0, y, block, embedding, height, width,
-            WINDOW, ROWS, PIXELS, EMBED, QUERY_LAST, KEY_LAST, True,
+    columns = tl.cdiv(width, PIXELS)
+    y, block = tl.program_id(0) // columns, tl.program_id(0) % columns
+    if _is_inside(block * PIXELS, width, PIXELS, WINDOW):
+        _sum_gradients(
+            query + embedded, key + embedded, grad_out + valued, weights, grad_scores,
+            grad_query + embedded, grad_key + embedded, grad_value + valued,
+            value_blocks, key_blocks, y, block, embedding, channels, height, width,
+            WINDOW, PIXELS, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, GRAD_LAST, False,
         )  # fmt: skip
     else:
-        _sum_over_windows(
-            grad_scores, key + embedded, grad_query + embedded, 0, y, block, embedding, height, width,
-            WINDOW, ROWS, PIXELS, EMBED, KEY_LAST, QUERY_LAST, False,
+        _sum_gradients(
+            query + embedded, key + embedded, grad_out + valued, weights, grad_scores,
+            grad_query + embedded, grad_key + embedded, grad_value + valued,
+            value_blocks, key_blocks, y, block, embedding, channels, height, width,
+            WINDOW, PIXELS, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, GRAD_LAST, True,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a CUDA graph cannot hold, seen without a GPU: a step that waits for the device, or copies between it and the CPU."""
+"""What no CUDA graph can hold, seen without a GPU: a step that waits for the device, or copies from the CPU to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Watch(TorchDispatchMode):
     """Notes each operation that looks at numbers, or at tensors of two devices."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.refused: list[str] = []
 
     def __torch_dispatch__(
