@@ -29,6 +29,8 @@ _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _MOST_IMAGES = 65535
 """CUDA's limit on the third dimension of a grid."""
 
+_PIXELS = 8
+
 _BUSY = 8 * 132
 """Programs below which they are made smaller: some for each multiprocessor of an H100."""
 
@@ -75,7 +77,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
         window: odd L.
 
     Returns:
-        `[B, C, H, W]` in the type and layout of `value`.
+        `[B, C, H, W]` in the type of `value`, its channels last.
     """
     transformed = torch._C._are_functorch_transforms_active()
     if not (_failures or transformed or 0 in (query.numel(), value.numel())):
@@ -85,7 +87,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
             if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
                 out: Tensor = Fused.apply(query, key, value, window)
                 return out
-            return _forward(_dense(query), _dense(key), _dense(value), window)[0]
+            return _forward(_channels_last(query), _channels_last(key), _channels_last(value), window)[0]
         except KernelError as error:
             _give_up(error)
     return band.attention(query, key, value, window)
@@ -96,7 +98,7 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
-        out, weights = _forward(_dense(query), _dense(key), _dense(value), window)
+        out, weights = _forward(_channels_last(query), _channels_last(key), _channels_last(value), window)
         ctx.save_for_backward(query, key, value, weights)
         ctx.window = window
         return out
@@ -108,8 +110,8 @@ class Fused(torch.autograd.Function):
         needed = tuple(ctx.needs_input_grad[:3])
         if not (torch.is_grad_enabled() or _failures):  # gradients that are differentiated again are those of `band`
             try:
-                maps = (_dense(query), _dense(key), _dense(value))
-                return *_backward(maps, weights, _dense(grad), ctx.window, needed), None
+                maps = (_channels_last(query), _channels_last(key), _channels_last(value))
+                return *_backward(maps, weights, _channels_last(grad), ctx.window, needed), None
             except KernelError as error:
                 _give_up(error)
         found = band.attention_gradients(query, key, value, grad, ctx.window)
@@ -124,23 +126,14 @@ def _give_up(error: KernelError) -> None:
         )
 
 
-def _dense(x: Tensor) -> Tensor:
-    """The map with nothing between its numbers, channels first or last as it is."""
-    return x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
-
-
-def _is_last(x: Tensor) -> bool:
-    """Whether a dense map has its channels last; where both hold, first."""
-    return not x.is_contiguous()
+def _channels_last(x: Tensor) -> Tensor:
+    """The map with its channels last and nothing between its numbers, as models have it; else a copy."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class _Tiling:
-    """How maps are cut: into blocks of pixels in a row, and of channels; and how many warps a program has.
-
-    Where channels are last a program takes few pixels and many channels, where they are first many pixels and few
-    channels: what neighbours in memory hold is read together.
-    """
+    """How maps are cut: into blocks of pixels in a row, and of channels; and how many warps a program has."""
 
     pixels: int
     block: int
@@ -149,16 +142,14 @@ class _Tiling:
 
     @staticmethod
     @lru_cache(maxsize=256)
-    def of(shape: torch.Size, last: bool) -> _Tiling:
-        """For value maps of this shape and layout."""
+    def of(shape: torch.Size) -> _Tiling:
+        """For value maps of this shape."""
         images, channels, height, width = shape
-        pixels, most = (8, 512) if last else (32, 64)
-        columns = -(-width // pixels)
-        block = min(most, max(16, _power_of_two(channels)))
-        programs = images * columns * height
-        while last and block > 128 and programs * -(-channels // block) < _BUSY:
+        columns = -(-width // _PIXELS)
+        block = min(512, max(16, _power_of_two(channels)))
+        while block > 128 and images * columns * height * -(-channels // block) < _BUSY:
             block //= 2
-        return _Tiling(pixels, block, 4 if block * pixels >= 2048 else 2, columns)
+        return _Tiling(_PIXELS, block, 4 if block >= 256 else 2, columns)
 
 
 def _power_of_two(number: int) -> int:
@@ -184,7 +175,7 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Result, and the weights as `triton_kernels` lays them out, from dense maps."""
-    tiling = _Tiling.of(value.shape, _is_last(value))
+    tiling = _Tiling.of(value.shape)
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     blocks = -(-channels // tiling.block)
     out = torch.empty_like(value)
@@ -204,9 +195,6 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Te
         COUNT=_power_of_two(window * window),
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,
-        QUERY_LAST=_is_last(query),
-        KEY_LAST=_is_last(key),
-        VALUE_LAST=_is_last(value),
         num_warps=tiling.warps,
     )
     return out, weights[0]
@@ -217,7 +205,7 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, key and value, None where not needed, from dense maps."""
     query, key, value = maps
-    tiling = _Tiling.of(value.shape, _is_last(value))
+    tiling = _Tiling.of(value.shape)
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     grad_scores = torch.empty_like(weights)
     size, tiles = weights[0].numel(), height * tiling.columns
@@ -232,9 +220,7 @@ def _backward(
         WINDOW=window,
         PIXELS=tiling.pixels,
         COUNT=_power_of_two(window * window),
-        BLOCK=min(512, max(16, _power_of_two(channels))) if _is_last(value) else tiling.block,
-        VALUE_LAST=_is_last(value),
-        GRAD_LAST=_is_last(grad),
+        BLOCK=min(512, max(16, _power_of_two(channels))),
         num_warps=4,
     )
     found = [torch.empty_like(x) if wanted else None for x, wanted in zip(maps, needed, strict=True)]
@@ -255,10 +241,6 @@ def _backward(
         PIXELS=tiling.pixels,
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,
-        QUERY_LAST=_is_last(query),
-        KEY_LAST=_is_last(key),
-        VALUE_LAST=_is_last(value),
-        GRAD_LAST=_is_last(grad),
         num_warps=tiling.warps,
     )
     return tuple(found)

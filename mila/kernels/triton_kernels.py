@@ -10,10 +10,9 @@ have for one neighbour stand side by side. Backward reads them again: the first 
 scores, the second sums with both, read from the pixel's side for the query's gradient and from the neighbour's for
 those of key and value. Nothing is added atomically: the result is the same each time. All sums are in float32.
 
-Maps are dense, `[N, C, H, W]` or, where the flag ..._LAST says so, `[N, H, W, C]`. Blocks of channels are powers of
-two; what they have more than the map is masked. Only blocks at the left and right edge of the image (EDGE) look where
-their neighbours lie; rows outside are left out as a whole. Annotations are not postponed: Triton's interpreter reads
-them.
+Maps are `[N, H, W, C]`. Blocks of channels are powers of two; what they have more than the map is masked. Only blocks
+at the left and right edge of the image (EDGE) look where their neighbours lie; rows outside are left out as a whole.
+Annotations are not postponed: Triton's interpreter reads them.
 """
 
 import triton
@@ -21,21 +20,9 @@ import triton.language as tl
 
 
 @triton.jit
-def _spread(
-    start,
-    channels: tl.constexpr,
-    height,
-    width,
-    PIXELS: tl.constexpr,
-    BLOCK: tl.constexpr,
-    LAST: tl.constexpr,
-):
+def _spread(start, channels: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr):
     """Offsets `[PIXELS, BLOCK]` of a block's pixels and channels from its first pixel's first channel."""
-    pixel, channel = tl.arange(0, PIXELS), start + tl.arange(0, BLOCK)
-    if LAST:
-        return pixel[:, None] * channels + channel[None, :]
-    else:  # noqa: RET505, where Triton compiles one of the two
-        return pixel[:, None] + channel[None, :] * (height * width)
+    return tl.arange(0, PIXELS)[:, None] * channels + start + tl.arange(0, BLOCK)[None, :]
 
 
 @triton.jit
@@ -49,11 +36,10 @@ def _load(
     width,
     PIXELS: tl.constexpr,
     BLOCK: tl.constexpr,
-    LAST: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """`[PIXELS, BLOCK]` channels, float32, of the pixels from `left` on in a row of the image; 0 beside the image."""
-    first = (row * width + left) * (channels if LAST else 1)
+    first = (row * width + left) * channels
     known = start + tl.arange(0, BLOCK) < channels
     if EDGE:
         x = left + tl.arange(0, PIXELS)
@@ -99,22 +85,19 @@ def _weigh(
     PIXELS: tl.constexpr,
     COUNT: tl.constexpr,
     EMBED: tl.constexpr,
-    QUERY_LAST: tl.constexpr,
-    KEY_LAST: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """The weights of Eq. 2 of a block of pixels: first the scores, then their softmax."""
     x = left + tl.arange(0, PIXELS)
-    spread = _spread(0, embedding, height, width, PIXELS, EMBED, QUERY_LAST)
-    queries = _load(query, spread, 0, y, left, embedding, width, PIXELS, EMBED, QUERY_LAST, EDGE)
-    spread = _spread(0, embedding, height, width, PIXELS, EMBED, KEY_LAST)
+    spread = _spread(0, embedding, PIXELS, EMBED)
+    queries = _load(query, spread, 0, y, left, embedding, width, PIXELS, EMBED, EDGE)
     for down in range(WINDOW):
         row = y + down - WINDOW // 2
         there = (row >= 0) & (row < height)
         near = tl.minimum(tl.maximum(row, 0), height - 1)
         for right in tl.static_range(WINDOW):
             shift = right - WINDOW // 2
-            keys = _load(key, spread, 0, near, left + shift, embedding, width, PIXELS, EMBED, KEY_LAST, EDGE)
+            keys = _load(key, spread, 0, near, left + shift, embedding, width, PIXELS, EMBED, EDGE)
             inside = there & (x + shift >= 0) & (x + shift < width)
             score = tl.where(inside, tl.sum(queries * keys, 1), float("-inf"))
             tl.store(weights + (down * WINDOW + right) * PIXELS + tl.arange(0, PIXELS), score)
@@ -141,8 +124,6 @@ def _sum_over_windows(
     WINDOW: tl.constexpr,
     PIXELS: tl.constexpr,
     BLOCK: tl.constexpr,
-    SOURCE_LAST: tl.constexpr,
-    RESULT_LAST: tl.constexpr,
     NEIGHBOURS: tl.constexpr,
     EDGE: tl.constexpr,
 ):
@@ -152,16 +133,14 @@ def _sum_over_windows(
     """
     left = block * PIXELS
     pixel = tl.arange(0, PIXELS)
-    spread = _spread(start, channels, height, width, PIXELS, BLOCK, SOURCE_LAST)
+    spread = _spread(start, channels, PIXELS, BLOCK)
     sums = tl.zeros((PIXELS, BLOCK), dtype=tl.float32)
     for down in range(WINDOW):
         row = y + down - WINDOW // 2
         if (row >= 0) & (row < height):
             for right in tl.static_range(WINDOW):
                 shift = right - WINDOW // 2
-                values = _load(
-                    source, spread, start, row, left + shift, channels, width, PIXELS, BLOCK, SOURCE_LAST, EDGE
-                )
+                values = _load(source, spread, start, row, left + shift, channels, width, PIXELS, BLOCK, EDGE)
                 if NEIGHBOURS:
                     further = (pixel + (shift + WINDOW * PIXELS)) // PIXELS - WINDOW  # blocks
                     opposite = (WINDOW - 1 - down) * WINDOW + WINDOW - 1 - right
@@ -178,8 +157,8 @@ def _sum_over_windows(
                 sums += weight[:, None] * values
     channel = start + tl.arange(0, BLOCK)
     kept = (left + pixel < width)[:, None] & (channel < channels)[None, :]
-    first = (y * width + left) * (channels if RESULT_LAST else 1)
-    place = first + _spread(start, channels, height, width, PIXELS, BLOCK, RESULT_LAST)
+    first = (y * width + left) * channels
+    place = first + _spread(start, channels, PIXELS, BLOCK)
     tl.store(result + place, sums.to(result.dtype.element_ty), mask=kept)
 
 
@@ -201,19 +180,16 @@ def _attend(
     COUNT: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
-    QUERY_LAST: tl.constexpr,
-    KEY_LAST: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     _weigh(
         query, key, weights + _line(y, block, width, WINDOW, PIXELS), y, block * PIXELS, embedding, height, width,
-        WINDOW, PIXELS, COUNT, EMBED, QUERY_LAST, KEY_LAST, EDGE,
+        WINDOW, PIXELS, COUNT, EMBED, EDGE,
     )  # fmt: skip
     tl.debug_barrier()
     _sum_over_windows(
         weights, value, out, tl.program_id(1) * BLOCK, y, block, channels, height, width,
-        WINDOW, PIXELS, BLOCK, VALUE_LAST, VALUE_LAST, False, EDGE,
+        WINDOW, PIXELS, BLOCK, False, EDGE,
     )  # fmt: skip
 
 
@@ -234,9 +210,6 @@ def attend(
     COUNT: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
-    QUERY_LAST: tl.constexpr,
-    KEY_LAST: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
 ):
     """Eqs. 1 and 2. Grid: blocks of pixels, blocks of the value's channels, images. `out` is laid out as `value`.
 
@@ -253,12 +226,12 @@ def attend(
     if _is_inside(block * PIXELS, width, PIXELS, WINDOW):
         _attend(
             query, key, value, out, weights, y, block, channels, embedding, height, width,
-            WINDOW, PIXELS, COUNT, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, False,
+            WINDOW, PIXELS, COUNT, EMBED, BLOCK, False,
         )  # fmt: skip
     else:
         _attend(
             query, key, value, out, weights, y, block, channels, embedding, height, width,
-            WINDOW, PIXELS, COUNT, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, True,
+            WINDOW, PIXELS, COUNT, EMBED, BLOCK, True,
         )  # fmt: skip
 
 
@@ -277,22 +250,19 @@ def _differentiate(
     PIXELS: tl.constexpr,
     COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
-    GRAD_LAST: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """The gradients of a block's scores: first those of its weights, which are inner products, then through softmax."""
     for start in range(0, channels, BLOCK):
-        spread = _spread(start, channels, height, width, PIXELS, BLOCK, GRAD_LAST)
-        grads = _load(grad_out, spread, start, y, left, channels, width, PIXELS, BLOCK, GRAD_LAST, EDGE)
-        spread = _spread(start, channels, height, width, PIXELS, BLOCK, VALUE_LAST)
+        spread = _spread(start, channels, PIXELS, BLOCK)
+        grads = _load(grad_out, spread, start, y, left, channels, width, PIXELS, BLOCK, EDGE)
         for down in range(WINDOW):
             row = y + down - WINDOW // 2
             there = (row >= 0) & (row < height)
             near = tl.minimum(tl.maximum(row, 0), height - 1)
             for right in tl.static_range(WINDOW):
                 at = left + right - WINDOW // 2
-                values = _load(value, spread, start, near, at, channels, width, PIXELS, BLOCK, VALUE_LAST, EDGE)
+                values = _load(value, spread, start, near, at, channels, width, PIXELS, BLOCK, EDGE)
                 product = tl.where(there, tl.sum(grads * values, 1), 0.0)
                 place = grad_scores + (down * WINDOW + right) * PIXELS + tl.arange(0, PIXELS)
                 if start > 0:
@@ -321,8 +291,6 @@ def differentiate_scores(
     PIXELS: tl.constexpr,
     COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
-    GRAD_LAST: tl.constexpr,
 ):
     """Backward, first: `grad_scores`, laid out as `weights`. Grid: blocks of pixels, 1, images."""
     image = tl.program_id(2).to(tl.int64)
@@ -334,12 +302,12 @@ def differentiate_scores(
     if _is_inside(left, width, PIXELS, WINDOW):
         _differentiate(
             value, grad_out, weights + line, grad_scores + line, y, left, channels, height, width,
-            WINDOW, PIXELS, COUNT, BLOCK, VALUE_LAST, GRAD_LAST, False,
+            WINDOW, PIXELS, COUNT, BLOCK, False,
         )  # fmt: skip
     else:
         _differentiate(
             value, grad_out, weights + line, grad_scores + line, y, left, channels, height, width,
-            WINDOW, PIXELS, COUNT, BLOCK, VALUE_LAST, GRAD_LAST, True,
+            WINDOW, PIXELS, COUNT, BLOCK, True,
         )  # fmt: skip
 
 
@@ -365,27 +333,23 @@ def _sum_gradients(
     PIXELS: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
-    QUERY_LAST: tl.constexpr,
-    KEY_LAST: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
-    GRAD_LAST: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     number = tl.program_id(1)
     if number < value_blocks:
         _sum_over_windows(
             weights, grad_out, grad_value, number * BLOCK, y, block, channels, height, width,
-            WINDOW, PIXELS, BLOCK, GRAD_LAST, VALUE_LAST, True, EDGE,
+            WINDOW, PIXELS, BLOCK, True, EDGE,
         )  # fmt: skip
     elif number < value_blocks + key_blocks:
         _sum_over_windows(
             grad_scores, query, grad_key, 0, y, block, embedding, height, width,
-            WINDOW, PIXELS, EMBED, QUERY_LAST, KEY_LAST, True, EDGE,
+            WINDOW, PIXELS, EMBED, True, EDGE,
         )  # fmt: skip
     else:
         _sum_over_windows(
             grad_scores, key, grad_query, 0, y, block, embedding, height, width,
-            WINDOW, PIXELS, EMBED, KEY_LAST, QUERY_LAST, False, EDGE,
+            WINDOW, PIXELS, EMBED, False, EDGE,
         )  # fmt: skip
 
 
@@ -410,10 +374,6 @@ def sum_gradients(
     PIXELS: tl.constexpr,
     EMBED: tl.constexpr,
     BLOCK: tl.constexpr,
-    QUERY_LAST: tl.constexpr,
-    KEY_LAST: tl.constexpr,
-    VALUE_LAST: tl.constexpr,
-    GRAD_LAST: tl.constexpr,
 ):
     """Backward, second: the three gradients, from weights and gradients of scores; each laid out as its map.
 
@@ -432,12 +392,12 @@ def sum_gradients(
             query + embedded, key + embedded, grad_out + valued, weights, grad_scores,
             grad_query + embedded, grad_key + embedded, grad_value + valued,
             value_blocks, key_blocks, y, block, embedding, channels, height, width,
-            WINDOW, PIXELS, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, GRAD_LAST, False,
+            WINDOW, PIXELS, EMBED, BLOCK, False,
         )  # fmt: skip
     else:
         _sum_gradients(
             query + embedded, key + embedded, grad_out + valued, weights, grad_scores,
             grad_query + embedded, grad_key + embedded, grad_value + valued,
             value_blocks, key_blocks, y, block, embedding, channels, height, width,
-            WINDOW, PIXELS, EMBED, BLOCK, QUERY_LAST, KEY_LAST, VALUE_LAST, GRAD_LAST, True,
+            WINDOW, PIXELS, EMBED, BLOCK, True,
         )  # fmt: skip

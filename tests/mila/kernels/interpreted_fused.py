@@ -100,7 +100,7 @@ def test_channels_last(which: int) -> None:
     moved = tensors[which].detach().to(memory_format=torch.channels_last)
     tensors[which] = moved.requires_grad_()
     check(tensors, 3)
-    assert attend(tensors, 3).is_contiguous(memory_format=torch.channels_last) == (which == 2)
+    assert attend(tensors, 3).is_contiguous(memory_format=torch.channels_last)  # whatever comes in
 
 
 def test_any_other_layout() -> None:
