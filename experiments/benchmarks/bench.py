@@ -122,9 +122,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         for name in dict.fromkeys(options.parts or PARTS):
             done.append(run_part(name, bench))
             _show(done[-1], console)
-    finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    record = SpeedRecord(device, sizes.name, load, finished, environment(device), tuple(done))
-    console.print(f"Record: {write_speed(record, folder).resolve()}")
+            finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            record = SpeedRecord(device, sizes.name, load, finished, environment(device), tuple(done))
+            path = write_speed(record, folder)  # by now, lest an interruption lose it
+    console.print(f"Record: {path.resolve()}")
     console.print(f"Page: {write_speed_page(read_speed(folder), out).resolve()}")
     failed = [part.name for part in done if part.error]
     if failed:

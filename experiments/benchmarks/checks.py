@@ -21,11 +21,12 @@ from mila.errors import StoppedError
 from mila.schedule import one_part
 from mila.streaming.optimise import optimise
 from mila.training import Callbacks, Checkpoint, train
-from mila.training_steps import Recipe, Training
+from mila.training_steps import CHECK_EVERY, Recipe, Training
 from mila.video_model import Stream
 
 _STEPS = 4
-_OF_EACH_KIND = 4
+_LONG = 5000
+"""Steps of a training of which the first are made."""
 
 ATTENTION = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Tolerances by type: rounding of products and sums over 512 channels and 25 to 225 neighbours."""
@@ -114,22 +115,41 @@ def continued(sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> Me
 
 
 def replayed(sizes: Sizes, clips: PackedClips, device: str, folder: Path) -> Iterator[Measured]:
-    """On a GPU, steps of MILA that are recorded and replayed against the same steps as they come: weights."""
+    """On a GPU, steps of MILA that are recorded and replayed against the same steps as they come: weights.
+
+    Raises:
+        RuntimeError: a step waits for the device.
+    """
     if device != "cuda":
         return
     weights = list[Tensor]()
     for name, record in (("plain", None), ("recorded", CudaGraphs())):
         model, batch = model_of("MILA", sizes), min(4, len(clips))
-        steps = _OF_EACH_KIND * model.keyframe_interval
-        recipe = Recipe(one_part(epochs=steps / max(1, len(clips) // batch), batch=batch), seed=0)
-        training = Training(model, clips, recipe, device, folder / name, record=record)
-        while training.done < training.total:
+        epochs = _LONG / max(1, len(clips) // batch)  # so that no point of the curve is due
+        training = Training(
+            model, clips, Recipe(one_part(epochs=epochs, batch=batch), seed=0), device, folder / name, record=record
+        )
+        while training.done < CHECK_EVERY[device]:
             training.step()
+        with _no_waiting():
+            while training.done < 2 * CHECK_EVERY[device] - 1:
+                training.step()
         training.close()
         weights.append(torch.cat([p.detach().flatten().double().cpu() for p in model.parameters()]))
-    name = f"MILA, {steps} steps recorded and replayed against the same as they come"
+    name = f"MILA, {training.done} steps recorded and replayed against the same as they come"
     worst = float((weights[0] - weights[1]).norm() / weights[0].norm())
     yield Measured(name, worst, "relative difference of weights", most=CONTINUED[device])
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Inside, what waits for the GPU raises `RuntimeError`."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def _trained(

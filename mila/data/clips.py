@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,7 @@ from mila.tasks import Suite
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch import device as Device
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,21 @@ def normalise(frames: Tensor) -> Tensor:
     """uint8 RGB `[..., 3, H, W]` to what every model takes: float32, ImageNet mean and deviation."""
     import torch  # whatever packs, inspects or plans does without
 
-    scale = torch.tensor(STD, device=frames.device).mul(255.0).reciprocal()[:, None, None]
-    shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=frames.device)[:, None, None]
+    scale, shift = _scale_and_shift(frames.device)
     values = frames.float()
     # In place where `float` has made a copy: a batch of video is large.
     return torch.addcmul(shift, values, scale, out=values if values is not frames else None)
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(device: Device) -> tuple[Tensor, Tensor]:
+    """By which `normalise` multiplies values of 0..255, and what it adds; made once, as to copy them is to wait."""
+    import torch
+
+    with torch.inference_mode(False):
+        scale = torch.tensor(STD, device=device).mul(255.0).reciprocal()[:, None, None]
+        shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=device)[:, None, None]
+    return scale, shift
 
 
 def denormalise(frames: Tensor) -> Tensor:

@@ -29,10 +29,8 @@ _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _MOST_IMAGES = 65535
 """CUDA's limit on the third dimension of a grid."""
 
-_PIXELS = 8
-
-_BUSY = 8 * 132
-"""Programs below which they are made smaller: some for each multiprocessor of an H100."""
+_MANY = 128 * 132
+"""Blocks of four pixels from which on a card is full: 128 for each multiprocessor of an H100."""
 
 _failures: list[str] = []
 
@@ -133,23 +131,35 @@ def _channels_last(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Tiling:
-    """How maps are cut: into blocks of pixels in a row, and of channels; and how many warps a program has."""
+    """How maps are cut into blocks of pixels in a row and of channels, and what the programs have; measured on an H100.
+
+    Attributes:
+        pixels, block: of a program, pixels and channels.
+        columns: blocks of pixels a row.
+        launch: of programs that sum over windows.
+        launch_scores: of those that differentiate scores.
+    """
 
     pixels: int
     block: int
-    warps: int
     columns: int
+    launch: dict[str, int]
+    launch_scores: dict[str, int]
 
     @staticmethod
     @lru_cache(maxsize=256)
-    def of(shape: torch.Size) -> _Tiling:
-        """For value maps of this shape."""
+    def of(shape: torch.Size, dtype: torch.dtype) -> _Tiling:
+        """For value maps of this shape and type."""
         images, channels, height, width = shape
-        columns = -(-width // _PIXELS)
         block = min(512, max(16, _power_of_two(channels)))
-        while block > 128 and images * columns * height * -(-channels // block) < _BUSY:
-            block //= 2
-        return _Tiling(_PIXELS, block, 4 if block >= 256 else 2, columns)
+        is_full = images * height * -(-width // 4) >= _MANY
+        if is_full and dtype == torch.float32:
+            launch, scores = {"num_warps": 4, "maxnreg": 80}, {"num_warps": 2, "maxnreg": 128}
+            return _Tiling(8, block, -(-width // 8), launch, scores)
+        if is_full:
+            one_warp = {"num_warps": 1, "maxnreg": 128}
+            return _Tiling(4, block, -(-width // 4), one_warp, one_warp)
+        return _Tiling(4, block, -(-width // 4), {"num_warps": 2}, {"num_warps": 1})
 
 
 def _power_of_two(number: int) -> int:
@@ -175,7 +185,7 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Result, and the weights as `triton_kernels` lays them out, from dense maps."""
-    tiling = _Tiling.of(value.shape)
+    tiling = _Tiling.of(value.shape, value.dtype)
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     blocks = -(-channels // tiling.block)
     out = torch.empty_like(value)
@@ -195,7 +205,7 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Te
         COUNT=_power_of_two(window * window),
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,
-        num_warps=tiling.warps,
+        **tiling.launch,
     )
     return out, weights[0]
 
@@ -205,7 +215,7 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, key and value, None where not needed, from dense maps."""
     query, key, value = maps
-    tiling = _Tiling.of(value.shape)
+    tiling = _Tiling.of(value.shape, value.dtype)
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     grad_scores = torch.empty_like(weights)
     size, tiles = weights[0].numel(), height * tiling.columns
@@ -220,8 +230,8 @@ def _backward(
         WINDOW=window,
         PIXELS=tiling.pixels,
         COUNT=_power_of_two(window * window),
-        BLOCK=min(512, max(16, _power_of_two(channels))),
-        num_warps=4,
+        BLOCK=tiling.block,
+        **tiling.launch_scores,
     )
     found = [torch.empty_like(x) if wanted else None for x, wanted in zip(maps, needed, strict=True)]
     unused = weights  # stands where a kernel writes nothing
@@ -241,6 +251,6 @@ def _backward(
         PIXELS=tiling.pixels,
         EMBED=_power_of_two(embedding),
         BLOCK=tiling.block,
-        num_warps=tiling.warps,
+        **tiling.launch,
     )
     return tuple(found)

@@ -88,10 +88,14 @@ def test_mixed_types_as_autocast_gives_them() -> None:
     check([half[0], key, value.detach().bfloat16().requires_grad_()], 3)
 
 
-@pytest.mark.parametrize("height", [2, 3])
-def test_tiles_of_two_rows(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mila.kernels.fused._BUSY", 0)
-    check(prepared((1, 3, 4, height, 17)), 5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_blocks_of_a_full_card(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mila.kernels.fused._MANY", 0)
+    check(prepared((1, 3, 4, 3, 17), dtype), 5)
+
+
+def test_several_blocks_of_channels() -> None:
+    check(prepared((1, 5, 520, 2, 5)), 3)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
