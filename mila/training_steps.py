@@ -219,11 +219,13 @@ class Training:
         loss, own, losses = self._losses(self._inputs())
         ends_point = (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total
         ends_epoch = (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
+        ends_epoch = ends_epoch and self._weigh.learns_from_epochs
         self._divergence.watch(self.done + 1, loss, {**own, **losses})
         if ends_point or ends_epoch or (self.done + 1) % self._check_every == 0:
             self.check()
         self._since_point.add({**own, **losses})
-        self._since_epoch.add(losses)
+        if self._weigh.learns_from_epochs:
+            self._since_epoch.add(losses)
         if ends_point:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}
             self.curve.append({"step": self.done + 1, **self._since_point.take(), **weights})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +22,14 @@ class Weighting(nn.Module, ABC):
     Args:
         tasks: the names of the M tasks; their order is that of every `[M]` tensor here.
 
+    Attributes:
+        learns_from_epochs: whether `end_epoch` does anything. To know the means of an epoch is to wait for the device.
+
     Raises:
         ValueError: no task, or one twice.
     """
+
+    learns_from_epochs: ClassVar[bool] = False
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -50,7 +56,7 @@ class Weighting(nn.Module, ABC):
         return {}
 
     def end_epoch(self, means: Mapping[str, float]) -> None:
-        """Called at the end of each epoch with each task's mean loss over it. Nothing to do by default."""
+        """Called at the end of each epoch with each task's mean loss over it, where `learns_from_epochs`."""
 
 
 class Equal(Weighting):
@@ -103,6 +109,7 @@ class DynamicWeightAverage(Weighting):
         ValueError: a temperature that is not positive.
     """
 
+    learns_from_epochs: ClassVar[bool] = True
     factors: Tensor
     last_means: Tensor
 

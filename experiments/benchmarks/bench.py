@@ -25,7 +25,7 @@ from rich.console import Console
 
 from experiments.benchmarks import checks, evaluation, parts, training
 from experiments.benchmarks.sizes import SIZES, Sizes, pack_clips
-from experiments.costs.speed import Measured, Part, SpeedRecord, read_speed, write_speed
+from experiments.costs.speed import SHIPPED, Measured, Part, SpeedRecord, read_speed, write_speed
 from experiments.runner.workers import find_device
 from mila.common.console import exit_code_of, make_console
 from mila.common.versions import environment
@@ -126,7 +126,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             record = SpeedRecord(device, sizes.name, load, finished, environment(device), tuple(done))
             path = write_speed(record, folder)  # by now, lest an interruption lose it
     console.print(f"Record: {path.resolve()}")
-    console.print(f"Page: {write_speed_page(read_speed(folder), out).resolve()}")
+    console.print(f"Page: {write_speed_page(read_speed(folder), out, read_speed(SHIPPED)).resolve()}")
     failed = [part.name for part in done if part.error]
     if failed:
         console.print(f"Failed: {', '.join(failed)}.")

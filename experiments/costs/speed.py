@@ -10,6 +10,9 @@ from typing import Any
 from mila.common.files import write_json
 from mila.errors import UserError
 
+SHIPPED = Path(__file__).resolve().parents[1] / "shipped" / "speed"
+"""Records that ship with the suite."""
+
 
 @dataclass(frozen=True)
 class Measured:

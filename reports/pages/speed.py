@@ -38,10 +38,11 @@ class SpeedPart:
 
 @dataclass(frozen=True)
 class SpeedRun:
-    """A run."""
+    """A run; `shipped`: not of here, but of the suite's authors."""
 
     record: SpeedRecord
     parts: tuple[SpeedPart, ...]
+    shipped: bool
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,19 @@ class SpeedPage:
     runs: tuple[SpeedRun, ...]
 
 
-def write_speed_page(records: Sequence[SpeedRecord], out: Path) -> Path:
-    """Write `speed.html`, its CSV file and card into the folder `out`; returns the page's path."""
+def write_speed_page(records: Sequence[SpeedRecord], out: Path, shipped: Sequence[SpeedRecord] = ()) -> Path:
+    """Write `speed.html`, its CSV file and card into the folder `out`; returns the page's path.
+
+    Args:
+        records: of runs here.
+        out: the folder of all pages.
+        shipped: of other machines, to be shown below them.
+    """
     path = out / "speed.html"
-    runs = tuple(SpeedRun(record, tuple(map(_part, record.parts))) for record in records)
+    runs = [SpeedRun(record, tuple(map(_part, record.parts)), shipped=False) for record in records]
+    runs += [SpeedRun(record, tuple(map(_part, record.parts)), shipped=True) for record in shipped]
     update(path.with_suffix(".csv"), to_csv(records))
-    update(path, render("speed.html.j2", SpeedPage(runs)))
+    update(path, render("speed.html.j2", SpeedPage(tuple(runs))))
     machines = tuple(dict.fromkeys(_machine(record) for record in records))
     about = "Attention, streams, training steps, scores, rendering and reading, each beside what it is compared with."
     write_card(path, Card(title="Speed", about=about, machines=machines, files=(("CSV", "speed.csv"),)))

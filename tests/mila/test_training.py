@@ -284,7 +284,7 @@ def test_divergence_is_said(clips: PackedClips, tmp_path: Path) -> None:
 def test_divergence_that_is_looked_for_later_is_of_the_first_step_and_never_written(
     seconds: float, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU: at the end of the epoch, after step 3, or before a checkpoint is written, after step 2."""
+    """As on a GPU: at the end of the epoch, which DWA looks at, after step 3, or before a checkpoint, after step 2."""
     monkeypatch.setitem(mila.training_steps.CHECK_EVERY, "cpu", 20)
     monkeypatch.setattr(mila.training_steps, "CURVE_POINTS", 1)
     model, steps = small(), list[int]()
@@ -295,7 +295,7 @@ def test_divergence_that_is_looked_for_later_is_of_the_first_step_and_never_writ
             model.get_parameter("decoders.depth.layers.4.bias").fill_(torch.inf)
 
     with pytest.raises(UserError, match=r"diverged at step 2 of 18 \(.*depth nan, .*\); lower the learning rate"):
-        run(model, clips, tmp_path / "c", progress=break_it, seconds=seconds)
+        run(model, clips, tmp_path / "c", "dwa", progress=break_it, seconds=seconds)
     assert steps == [1, 2]
     if seconds == 0:
         assert load_checkpoint(tmp_path / "c", "me")["step"] == 1

@@ -12,7 +12,7 @@ import torch
 
 from experiments.benchmarks import bench, checks
 from experiments.benchmarks.bench import PARTS, Bench
-from experiments.costs.speed import Measured, read_speed
+from experiments.costs.speed import SHIPPED, Measured, read_speed
 from mila import attention
 
 
@@ -31,10 +31,17 @@ def test_all_parts_at_small_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert any("continued from a checkpoint" in one.name and one.value == 0 for one in found["checks"])
     assert [one.ratio is None for one in found["evaluation"]] == [True, False, True]
     assert [one.most is None for one in found["latency"] if one.name.endswith("time")] == [True, False]
-    page = (tmp_path / "reports" / "speed.html").read_text()
+    page = own_runs(tmp_path)
     assert page.count("<h3>") == len(PARTS)
     assert (tmp_path / "reports" / "speed.csv").read_text().count("\n") == 1 + sum(map(len, found.values()))
     assert "speed.html" in (tmp_path / "reports" / "index.html").read_text()
+
+
+def own_runs(results: Path) -> str:
+    """The page without what ships with the suite."""
+    own, shipped, _ = (results / "reports" / "speed.html").read_text().partition("Ships with the suite")
+    assert shipped
+    return own
 
 
 def parts(monkeypatch: pytest.MonkeyPatch, **measures: Any) -> None:
@@ -68,7 +75,7 @@ def test_a_part_that_fails_stops_no_other(
     assert [part.error for part in record.parts] == errors
     assert [len(part.measured) for part in record.parts] == [1, 1, 1]
     assert "Failed: checks, latency." in capsys.readouterr().out
-    page = (tmp_path / "reports" / "speed.html").read_text()
+    page = own_runs(tmp_path)
     assert page.count("<b>Failed:</b>") == 2
     assert "0.5 of d" in page
 
@@ -82,7 +89,17 @@ def test_some_parts_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_a_bar_that_is_missed_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     parts(monkeypatch, latency=wrong)
     assert small(tmp_path) == 0
-    assert "<b>missed</b>" in (tmp_path / "reports" / "speed.html").read_text()
+    assert "<b>missed</b>" in own_runs(tmp_path)
+
+
+def test_the_record_that_ships_stands_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    parts(monkeypatch, rendering=good)
+    assert small(tmp_path) == 0
+    shipped = read_speed(SHIPPED)
+    assert [record.environment["device"] for record in shipped] == ["NVIDIA H100 80GB HBM3"]
+    _, _, below = (tmp_path / "reports" / "speed.html").read_text().partition(own_runs(tmp_path))
+    assert below.count("<h3>") == len(shipped[0].parts)
+    assert "H100" not in (tmp_path / "reports" / "speed.csv").read_text()
 
 
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
