@@ -90,11 +90,13 @@ def _begin(row: str, way: _Way, sizes: Sizes, clips: PackedClips, device: str, f
     on_gpu = device == "cuda"
     model = model_of(row, sizes)
     warm = _WARM * model.keyframe_interval if way.recorded else 1
+    # what is recorded keeps memory that no tensor stands for
+    peak_of = torch.cuda.max_memory_reserved if way.recorded else torch.cuda.max_memory_allocated
     before = 0
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_reserved()
+        before = peak_of()
     total = warm + (_ROUNDS + 1) * sizes.steps + 1
     recipe = Recipe(
         one_part(epochs=total / max(1, len(clips) // _BATCH), batch=_BATCH), seed=0, precision=way.precision
@@ -103,4 +105,4 @@ def _begin(row: str, way: _Way, sizes: Sizes, clips: PackedClips, device: str, f
     for _ in range(warm):
         training.step()
     synchronise(device)
-    return training, (torch.cuda.max_memory_reserved() - before) / 2**30 if on_gpu else 0.0
+    return training, (peak_of() - before) / 2**30 if on_gpu else 0.0
