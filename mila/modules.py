@@ -136,12 +136,16 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
         rows, columns = (_stretched(n, wanted, x) for n, wanted in zip(x.shape[-2:], size, strict=True))
         with torch.autocast(x.device.type, enabled=False):
             return rows.T @ (x.contiguous() @ columns)
-    full = [OUTPUT_STRIDE * (n - 1) + 1 for n in x.shape[-2:]]
+    full = [_full(n) for n in x.shape[-2:]]
     return F.interpolate(x, size=full, mode="bilinear", align_corners=True)[..., :height, :width]
+
+
+def _full(features: int) -> int:
+    """Pixels from the first of so many features in a row to the last."""
+    return OUTPUT_STRIDE * (features - 1) + 1
 
 
 def _stretched(features: int, pixels: int, like: Tensor) -> Tensor:
     """With which weight each of `features` in a row counts for each of `pixels` in it: `[features, pixels]`."""
     one_each = torch.eye(features, dtype=like.dtype, device=like.device)[None]
-    full = OUTPUT_STRIDE * (features - 1) + 1
-    return F.interpolate(one_each, size=full, mode="linear", align_corners=True)[0, :, :pixels]
+    return F.interpolate(one_each, size=_full(features), mode="linear", align_corners=True)[0, :, :pixels]
