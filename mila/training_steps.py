@@ -133,8 +133,6 @@ class Training:
         # Ranks must all find it at the same step, whichever of them writes a checkpoint.
         self._check_every = CHECK_EVERY.get(kind, 1) if distributed.world_size() == 1 else 1
         on_gpu = kind == "cuda"
-        if record == "auto":
-            record = CudaGraphs() if on_gpu and distributed.world_size() == 1 else None
         self._record = record
         self._reader = BatchReader(self._read, ahead=on_gpu, pin=on_gpu)
         self._enter(recipe.schedule.place(0, len(clips)))
@@ -159,7 +157,11 @@ class Training:
         groups = _by_rate(model, parameters)
         self._optimiser = torch.optim.Adam(groups, lr=part.lr, betas=part.betas, fused=True)
         losses = shared_by_ranks(whole, self._device) if distributed.world_size() > 1 else whole
-        self._losses = LossesAndGradients(losses, model, parameters, self._record)
+        record = self._record
+        if record == "auto":  # a pool of memory is of use for one part only: it ends with its last recording
+            on_gpu = torch.device(self._device).type == "cuda"
+            record = CudaGraphs() if on_gpu and distributed.world_size() == 1 else None
+        self._losses = LossesAndGradients(losses, model, parameters, record)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint.
