@@ -137,11 +137,11 @@ QUICK = Profile(
     weights=_EIGHTH,
     flow_weights="{world}-flownets",
     last_epochs=1,
-    encoder=Schedule((_head_start(16), _together(1.2, lr=1e-4))),
+    encoder=Schedule((_head_start(12), _together(1.1, lr=1e-4))),
     scratch=one_part(epochs=4.5, batch=4, lr=8e-4, decay="cosine"),
     flow_width=0.125,
     half_resolution=False,  # at half of these frames motion is less than a pixel
-    method=Schedule((_head_start(8, keyframes=True), _together(1.2, lr=2e-5))),
+    method=Schedule((_head_start(7.5, keyframes=True), _together(1.1, lr=2e-5))),
     flow=one_part(epochs=1, batch=4, lr=3e-4, decay="cosine"),
 )
 
