@@ -9,6 +9,9 @@ import torch
 
 T = TypeVar("T")
 
+_REHEARSALS = 3
+"""Before a recording, so that libraries have chosen their algorithms and kernels are compiled."""
+
 
 class CudaGraphs:
     """Recordings that share one pool of memory: what one leaves there lasts until another one is replayed."""
@@ -34,3 +37,13 @@ class CudaGraphs:
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             done = work()
         return graph.replay, done
+
+    def rehearsed(self, rehearse: Callable[[], object], work: Callable[[], T]) -> tuple[Callable[[], None], T]:
+        """Record `work` once `rehearse` has been done a few times beside what goes on; otherwise as a call."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_REHEARSALS):
+                rehearse()
+        torch.cuda.current_stream().wait_stream(side)
+        return self(work)

@@ -220,13 +220,13 @@ class Training:
         self._model.set_progress(place.step / self._part_total, head_start=place.part.encoders == "frozen")
         loss, own, losses = self._losses(self._inputs())
         ends_point = (self.done + 1) % max(1, self.total // CURVE_POINTS) == 0 or place.step + 1 == self._part_total
-        ends_epoch = (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
-        ends_epoch = ends_epoch and self._weigh.learns_from_epochs
+        teaches = self._weigh.learns_from_epochs
+        ends_epoch = teaches and (place.step + 1) % place.part.steps_an_epoch(len(self._clips)) == 0
         self._divergence.watch(self.done + 1, loss, {**own, **losses})
         if ends_point or ends_epoch or (self.done + 1) % self._check_every == 0:
             self.check()
         self._since_point.add({**own, **losses})
-        if self._weigh.learns_from_epochs:
+        if teaches:
             self._since_epoch.add(losses)
         if ends_point:
             weights = {f"weight_{name}": weight for name, weight in self._weigh.weights().items()}

@@ -38,8 +38,6 @@ from mila.errors import UserError
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 6e-2, "float16": 8e-3}
 _BASELINE = "unfold"
-_REHEARSALS = 3
-"""Calls before one is recorded, in which kernels are compiled and chosen."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def compare(
         missing = {name: Measured(None, None, why) for name, why in failed.items()}
         for name, call in list(calls.items()) if replay else []:
             try:
-                calls[name] = _replayed(call)
+                calls[name], _ = CudaGraphs().rehearsed(call, call)
             except Exception as error:  # whatever it does that no graph can hold
                 missing[name] = Measured(None, None, f"no CUDA graph: {failure_in_words(error)}")
                 del calls[name]
@@ -189,18 +187,6 @@ def _call(attention: Attention, tensors: list[Tensor]) -> Callable[[], object]:
         return torch.autograd.grad(out.sum(), tensors) if query.requires_grad else out
 
     return run
-
-
-def _replayed(call: Callable[[], object]) -> Callable[[], object]:
-    """The call as a CUDA graph, which leaves its results where they are.
-
-    Raises:
-        RuntimeError: it cannot be recorded.
-    """
-    for _ in range(_REHEARSALS):
-        call()
-    replay, _ = CudaGraphs()(call)
-    return replay
 
 
 def _row(case: Case, name: str, forward: dict[str, Measured], backward: dict[str, Measured], speed: float) -> Row:

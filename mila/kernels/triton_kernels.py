@@ -157,8 +157,7 @@ def _sum_over_windows(
                 sums += weight[:, None] * values
     channel = start + tl.arange(0, BLOCK)
     kept = (left + pixel < width)[:, None] & (channel < channels)[None, :]
-    first = (y * width + left) * channels
-    place = first + _spread(start, channels, PIXELS, BLOCK)
+    place = (y * width + left) * channels + spread
     tl.store(result + place, sums.to(result.dtype.element_ty), mask=kept)
 
 

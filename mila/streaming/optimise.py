@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mila.cuda_graphs import CudaGraphs
 from mila.errors import first_line
 from mila.kernels.reference import wide
 from mila.model import MILA
 from mila.modules import TaskDecoders
 from mila.streaming.folding import fold_batch_norms
 from mila.streaming.precision import Precision, choose_precision, lower_precision
-from mila.streaming.recording import CudaRecorder, Record, Recorder
+from mila.streaming.recording import Record, Recorder
 from mila.streaming.stacking import NotStackableError, StackedDecoders, StackedMILA, StackedMILAStream
 from mila.video_model import ResumableStream, Stream, VideoModel
 
@@ -72,7 +73,7 @@ class Optimised:
             self._heavy = self._prepare(_copy(model))
         except Exception as error:  # of a model of the user's own, which may be anything
             self._fail(error)
-        record = CudaRecorder() if record is None and tensor.is_cuda else record
+        record = CudaGraphs().rehearsed if record is None and tensor.is_cuda else record
         if record is not None and isinstance(self._heavy_stream(), ResumableStream):
             self._recorder = Recorder(self._resumable, self.keyframe_interval, record)
 

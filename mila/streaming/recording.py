@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mila.cuda_graphs import CudaGraphs
 from mila.errors import first_line
 from mila.video_model import ResumableStream, Stream
 
@@ -23,26 +22,6 @@ Step = Callable[[], dict[str, Tensor]]
 
 Record = Callable[[Step, Step], tuple[Callable[[], None], dict[str, Tensor]]]
 """Records a step: from one that may be run as a rehearsal, and the one to record, to its replay and its predictions."""
-
-_REHEARSALS = 3
-"""Before a recording, so that libraries have chosen their algorithms and kernels are compiled."""
-
-
-class CudaRecorder:
-    """Records steps as CUDA graphs, which share one pool of memory."""
-
-    def __init__(self) -> None:
-        self._graphs = CudaGraphs()
-
-    def __call__(self, rehearse: Step, step: Step) -> tuple[Callable[[], None], dict[str, Tensor]]:
-        """See `Record`."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_REHEARSALS):
-                rehearse()
-        torch.cuda.current_stream().wait_stream(side)
-        return self._graphs(step)
 
 
 @dataclass
