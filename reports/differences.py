@@ -16,6 +16,11 @@ are where several readers judge the same cases (Dorfman, Berbaum and Metz, Inves
 The two variances are added, and the degrees of freedom are Satterthwaite's; p is that of Student's t. Over the pairs of
 rows of a column, Holm's correction (Scandinavian Journal of Statistics 6, 1979) keeps the chance that any two are told
 apart wrongly at 5 %. Intervals are of 95 % each, without it.
+
+Not told apart is not yet the same. A lead that the paper prints is missing (`missing_lead`) where the interval leaves
+out every lead of that size, or of the size up to which two numbers are read as similar (`SIMILAR`), whichever is
+smaller: a test of non-superiority with a margin (Wellek, Testing Statistical Hypotheses of Equivalence and
+Noninferiority, 2010).
 """
 
 from __future__ import annotations
@@ -43,6 +48,9 @@ TEST = (
     "seeds (crossed random effects), two-sided, p < 0.05 after Holm’s correction over the pairs of the column"
 )
 """How rows are told apart, in words."""
+SIMILAR: Mapping[str, float] = {"miou": 0.5, "depth_abs": 0.02}
+"""By metric, differences that are read as none where the paper says “similar” and gives no limit: points of mIoU, and
+absolute depth as Cityscapes has it printed."""
 _FEWEST_CLIPS = 20
 """With fewer, no bootstrap says much, and metrics are no sums over clips, not even nearly."""
 _NO_CLIPS = f"; where sums of fewer than {_FEWEST_CLIPS} clips were kept, the seeds alone count"
@@ -206,6 +214,20 @@ def measured_marks(family: Family, better: Better) -> dict[str, Mark]:
             break
         marks[rows[place]] = name
     return marks
+
+
+def missing_lead(lead: Difference | None, printed: float | None, metric: str) -> float | None:
+    """The size that a lead is told not to have: the paper's, or what is read as none; None where it may have it.
+
+    Args:
+        lead: of several seeds, positive where it is one, in the printed unit.
+        printed: the paper's own lead; with None or one that is not positive, nothing is told.
+        metric: one without a limit in `SIMILAR` is never read as the same.
+    """
+    if lead is None or lead.interval is None or lead.n == 1 or printed is None or metric not in SIMILAR:
+        return None
+    least = min(printed, SIMILAR[metric])
+    return least if lead.interval[1] < least else None
 
 
 def is_ahead(difference: Difference, better: Better) -> bool:

@@ -7,7 +7,7 @@ exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,7 +43,12 @@ class At:
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return self.metric.split("@")[0] in _LOWER
+        return self.kind in _LOWER
+
+    @property
+    def kind(self) -> str:
+        """The metric, whatever the offset."""
+        return self.metric.split("@")[0]
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Number:
         std: sample standard deviation over seeds, or the distance of the quartiles of a time; None where there is none.
         n: seeds; 0 for a number that has none.
         score: what tells it from the scores of other rows; None for what is no score.
+        printed: the paper's own number in its place; None where it prints none.
     """
 
     value: float
@@ -63,6 +69,7 @@ class Number:
     std: float | None = None
     n: int = 0
     score: Score | None = None
+    printed: float | None = None
 
     def __str__(self) -> str:
         spread = "" if self.std is None else f" ± {digits(self.std, 2)}"
@@ -138,6 +145,12 @@ def difference_of(theirs: Number, ours: Number) -> Difference | None:
     return None if found is None else found.times(ours.score.scale)
 
 
+def printed_sum(terms: Collection[tuple[float, Number]]) -> float | None:
+    """The sum of factor times the paper's own number; None where it prints not all of them."""
+    found = [factor * number.printed for factor, number in terms if number.printed is not None]
+    return sum(found) if len(found) == len(terms) else None
+
+
 def needed_text(difference: Difference | None) -> str:
     """From which difference on it would have been told; of one seed, whether these two networks differ."""
     if difference is None or difference.error is None:
@@ -148,9 +161,8 @@ def needed_text(difference: Difference | None) -> str:
     return f" (from a difference of {least:.2g} on)"
 
 
-def interval_text(theirs: Number, ours: Number) -> str:
-    """The 95 % interval of theirs minus ours, in brackets; empty where there is none."""
-    difference = difference_of(theirs, ours)
+def interval_text(difference: Difference | None) -> str:
+    """The 95 % interval of a difference, in brackets; empty where there is none."""
     if difference is None or difference.interval is None:
         return ""
     low, high = difference.interval

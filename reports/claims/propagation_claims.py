@@ -39,8 +39,8 @@ DETAILS: tuple[Claim, ...] = (
         (
             saving("NYUd v2", nyu("gflops", PLAIN, MULTI), 48),
             saving("Cityscapes", city("gflops", PLAIN, MULTI), 48),
-            Similar("mIoU, NYUd v2", nyu("miou", PLAIN)[0], nyu("miou", MULTI), 0.5),
-            Similar("mIoU, Cityscapes", city("miou", PLAIN)[0], city("miou", MULTI), 0.5),
+            Similar("mIoU, NYUd v2", nyu("miou", PLAIN)[0], nyu("miou", MULTI)),
+            Similar("mIoU, Cityscapes", city("miou", PLAIN)[0], city("miou", MULTI)),
         ),
     ),
     Claim(
@@ -76,7 +76,7 @@ DETAILS: tuple[Claim, ...] = (
                     lost(rows, MILA),
                     lost(rows, other),
                 ),
-                Similar(f"mIoU at offset K − 1, {name}", lost(rows, MILA)[1], rows("miou", MTAN), 0.5),
+                Similar(f"mIoU at offset K − 1, {name}", lost(rows, MILA)[1], rows("miou", MTAN)),
             )
         ),
         "The paper shows pictures alone.",
@@ -85,7 +85,7 @@ DETAILS: tuple[Claim, ...] = (
         "Appendix D",
         "“the Fast network produces qualitatively similar performance as the Slow network”",
         tuple(
-            Similar(f"mIoU, {name}", lost(rows, MILA)[1], rows("miou@first", MILA), 0.5)
+            Similar(f"mIoU, {name}", lost(rows, MILA)[1], rows("miou@first", MILA))
             for name, rows in (("NYUd v2", nyu), ("Cityscapes", city))
         ),
         "Said of the supplementary video.",
@@ -103,21 +103,21 @@ DETAILS: tuple[Claim, ...] = (
         "“the local attention module alone does not greatly improve the performances … combined with the proposed "
         "losses, it significantly increases the accuracy”",
         (
-            Similar("mIoU: ILA alone and concatenation", losses("miou", "ila")[0], losses("miou", "none"), 0.5),
+            Similar("mIoU: ILA alone and concatenation", losses("miou", "ila")[0], losses("miou", "none")),
             first("mIoU: ILA with both losses", losses("miou", "l1+adv+ila", "none", "l1", "ila", "l1+ila")),
         ),
     ),
     Claim(
         "Section 3.3; Table 3; appendix E",
         "The losses “do not increase GFLOPs in inference time”",
-        (Similar("GFLOPs: with both and without", losses("gflops", "l1+adv+ila")[0], losses("gflops", "ila"), 0.0),),
+        (Similar("GFLOPs: with both and without", losses("gflops", "l1+adv+ila")[0], losses("gflops", "ila")),),
     ),
     Claim(
         "Section 4.3; Table 4",
         "“ILA is not sensitive to small changes in the window size, but performance drops significantly when the "
         "window size is global … a small window size is faster”",
         (
-            Similar("mIoU: 3 × 3 to 7 × 7", windows("miou", "5x5")[0], windows("miou", "3x3", "7x7"), 0.5),
+            Similar("mIoU: 3 × 3 to 7 × 7", windows("miou", "5x5")[0], windows("miou", "3x3", "7x7")),
             first("mIoU: 5 × 5 and global", windows("miou", "5x5", "global(64)")),
             first("GFLOPs: 3 × 3 first", windows("gflops", "3x3", "5x5", "7x7", "15x15", "global(64)")),
             first("time a frame: 3 × 3 first", windows("latency", "3x3", "5x5", "7x7", "15x15", "global(64)")),
@@ -216,9 +216,8 @@ DETAILS: tuple[Claim, ...] = (
                 what,
                 At(9, "cityscapes", "MILA weighting / D101-18 / equal", metric),
                 tuple(At(9, "cityscapes", f"MILA weighting / D101-18 / {w}", metric) for w in ("uncertainty", "dwa")),
-                tolerance,
             )
-            for metric, what, tolerance in (("miou", "mIoU", 0.5), ("depth_abs", "depth, absolute", 0.02))
+            for metric, what in (("miou", "mIoU"), ("depth_abs", "depth, absolute"))
         ),
     ),
     Claim(

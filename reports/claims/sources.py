@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from experiments.costs.latency import LatencyRecord, find_row
@@ -77,7 +78,9 @@ def measured(runs: Sequence[Runs]) -> Source:
                     row = _place(run, result.plan)
                     if row not in left_out:
                         at = At(*row, metric + suffix)
-                        numbers[at] = _number(result.plan.label, value, offset, scales[metric], tested.get(metric))
+                        found = _number(result.plan.label, value, offset, scales[metric], tested.get(metric))
+                        printed = published(at)
+                        numbers[at] = replace(found, printed=None if printed is None else printed.value)
     return numbers.get
 
 

@@ -6,7 +6,7 @@ A statement asks a source for its numbers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,10 +21,11 @@ from reports.claims.numbers import (
     minus,
     needed_text,
     of_networks,
+    printed_sum,
     signed,
     within,
 )
-from reports.differences import Difference, contrast
+from reports.differences import SIMILAR, Difference, contrast, missing_lead
 
 Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
 Kind = Literal["cost", "accuracy", "time"]
@@ -52,7 +53,7 @@ class Statement(ABC):
     @property
     def kind(self) -> Kind:
         """What it is about."""
-        metric = self.cells[0].metric
+        metric = self.cells[0].kind
         return "cost" if metric in COSTS else "time" if metric == "latency" else "accuracy"
 
     def judge(self, source: Source) -> Finding | None:
@@ -140,7 +141,7 @@ class Adds(_Share):
 
 @dataclass(frozen=True)
 class Ranks(Statement):
-    """`ours` has place `place` among itself and `theirs`."""
+    """`ours` has place `place` among itself and `theirs`; in part where it is level with some of them."""
 
     ours: At
     theirs: tuple[At, ...]
@@ -156,7 +157,8 @@ class Ranks(Statement):
         ours, sign = numbers[self.ours], -1 if self.ours.lower else 1
         leads = {cell: lead(numbers[cell], ours, sign) for cell in self.theirs}
         ahead = [cell for cell, lead in leads.items() if lead == "ahead"]
-        unclear = [cell for cell, lead in leads.items() if lead == "unclear"]
+        missing = {cell: self._missing(cell, ours, numbers[cell]) for cell, lead in leads.items() if lead == "unclear"}
+        unclear = [cell for cell, text in missing.items() if not text]
         level = [cell for cell, lead in leads.items() if lead == "level"]
         best = max(self.theirs, key=lambda cell: sign * numbers[cell].value)
         others = "the best of the others " if len(leads) > 1 else ""
@@ -165,18 +167,26 @@ class Ranks(Statement):
             apart = ", ".join(f"{cell.name}{needed_text(difference_of(numbers[cell], ours))}" for cell in unclear)
             return Finding(f"{text}; not told apart: {apart}{of_networks(numbers)}", "cannot tell")
         text += f"; ahead: {_names(ahead)}" if ahead and len(leads) > 1 else ""
-        if len(ahead) + 1 != self.place:
+        text += "".join(f"; {found}" for found in missing.values() if found)
+        text += f"; level with {_names(level)}" if level else ""
+        without = len(level) + sum(map(bool, missing.values()))
+        if len(ahead) + 1 != self.place or without == len(self.theirs):
             return Finding(text, "does not hold")
-        return Finding(f"{text}; level with {_names(level)}" if level else text, "in part" if level else "holds")
+        return Finding(text, "in part" if without else "holds")
+
+    def _missing(self, cell: At, ours: Number, theirs: Number) -> str:
+        sign = -1 if self.ours.lower else 1
+        difference = difference_of(theirs, ours)
+        lead = None if difference is None else difference.times(-sign)
+        return _missing_text(lead, ((sign, ours), (-sign, theirs)), cell, f" over {cell.name}")
 
 
 @dataclass(frozen=True)
 class Similar(Statement):
-    """Two numbers differ by `tolerance` at most: the paper gives none, so ours is part of the reading."""
+    """Two numbers differ by what `SIMILAR` has at most: the paper gives no limit, so ours is part of the reading."""
 
     ours: At
     theirs: tuple[At, ...]
-    tolerance: float
 
     @property
     def cells(self) -> tuple[At, ...]:
@@ -185,16 +195,19 @@ class Similar(Statement):
 
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""
-        ours = numbers[self.ours]
+        ours, limit = numbers[self.ours], SIMILAR.get(self.ours.kind, 0.0)
         far = max(self.theirs, key=lambda cell: abs(numbers[cell].value - ours.value))
         apart = numbers[far].value - ours.value
-        limit = f"within {self.tolerance:g}" if self.tolerance else "the same"
-        text = f"{ours}; {far.name} {numbers[far]}: {signed(apart)} (read as: {limit})"
-        verdicts = {within(numbers[cell], ours, self.tolerance) for cell in self.theirs}
+        reading = f"within {limit:g}" if limit else "the same"
+        text = f"{ours}; {far.name} {numbers[far]}: {signed(apart)} (read as: {reading})"
+        verdicts = {within(numbers[cell], ours, limit) for cell in self.theirs}
         if False in verdicts:
             return Finding(text, "does not hold")
         if None in verdicts:
-            return Finding(f"{text}; not told{interval_text(numbers[far], ours)}{of_networks(numbers)}", "cannot tell")
+            return Finding(
+                f"{text}; not told{interval_text(difference_of(numbers[far], ours))}{of_networks(numbers)}",
+                "cannot tell",
+            )
         return Finding(text, "holds")
 
 
@@ -223,21 +236,31 @@ class Widens(Statement):
         verdict: Verdict = "holds" if leads[1] > leads[0] else "does not hold"
         if not seeds:
             return Finding(text, "cannot tell" if leads[1] == leads[0] else verdict)
-        widened = self._widened(numbers)
-        if widened is None or not widened.differ or widened.n == 1:
-            text += f"; not told apart{needed_text(widened)}"
-            return Finding(f"{text}{of_networks(numbers)}", "cannot tell")
-        return Finding(text, verdict)
+        sign = -1 if self.first[0].lower else 1
+        cells = (*self.second, *self.first)
+        terms = [(sign * factor, numbers[cell]) for cell, factor in zip(cells, (1, -1, -1, 1), strict=True)]
+        widened = self._widened(terms)
+        if widened is not None and widened.differ and widened.n > 1:
+            return Finding(text, verdict)
+        if missing := _missing_text(widened, terms, self.first[0]):
+            return Finding(f"{text}; {missing}", "does not hold")
+        text += f"; not told apart{needed_text(widened)}"
+        return Finding(f"{text}{of_networks(numbers)}", "cannot tell")
 
-    def _widened(self, numbers: dict[At, Number]) -> Difference | None:
+    def _widened(self, terms: Sequence[tuple[float, Number]]) -> Difference | None:
         """The second lead minus the first, as one contrast of four scores."""
-        cells = zip((*self.second, *self.first), (1, -1, -1, 1), strict=True)
-        scores = [(sign, numbers[cell].score) for cell, sign in cells]
+        scores = [(sign, number.score) for sign, number in terms]
         known = [(sign, score) for sign, score in scores if score is not None]
         if len(known) < len(scores) or self.ratio:
             return None
         found = contrast([(sign, score.sample) for sign, score in known], known[0][1].family.spread)
         return None if found is None else found.times(known[0][1].scale)
+
+
+def _missing_text(lead: Difference | None, terms: Sequence[tuple[float, Number]], cell: At, over: str = "") -> str:
+    """Says which lead is missing; empty where it may be there. The terms' sum is the lead."""
+    missing = missing_lead(lead, printed_sum(terms), cell.kind)
+    return "" if missing is None else f"no lead of {missing:.2g}{over}{interval_text(lead)}"
 
 
 def _names(cells: Iterable[At]) -> str:

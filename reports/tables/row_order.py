@@ -1,18 +1,19 @@
-"""Whether the order of a table's rows in the paper is found in the runs: supported, contradicted, or left open."""
+"""Whether the order of a table's rows in the paper is found in the runs, or turned round, or the lead missing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, get_args
 
 from reports.csv_text import csv_text
-from reports.differences import TEST, Difference, Family
+from reports.differences import TEST, Difference, Family, missing_lead
 from reports.tables.table import COST, Cell, Column, ResultTable
 
-Agreement = Literal["supported", "contradicted", "networks differ", "cannot tell", "not run"]
-AGREEMENTS: tuple[Agreement, ...] = ("supported", "contradicted", "networks differ", "cannot tell", "not run")
+Agreement = Literal["supported", "contradicted", "lead missing", "networks differ", "cannot tell", "not run"]
+AGREEMENTS: tuple[Agreement, ...] = get_args(Agreement)
 
 _HEADER = (
     *("metric", "unit", "row", "other_row", "published_difference", "measured_difference", "interval95_low"),
@@ -40,11 +41,16 @@ class Comparison:
 
     @property
     def agreement(self) -> Agreement:
-        """The runs support the paper's order, contradict it, or do not tell; one seed is about two networks alone."""
+        """The runs support the paper's order, contradict it, tell that the printed lead is missing, or do not tell.
+
+        One seed is about two networks alone.
+        """
         if self.measured is None:
             return "not run"
         if not self.measured.differ:
-            return "cannot tell"
+            lead = self.measured.times(math.copysign(1, self.published))
+            missing = missing_lead(lead, abs(self.published), self.column.key)
+            return "cannot tell" if missing is None else "lead missing"
         if self.measured.n == 1:
             return "networks differ"
         return "supported" if (self.measured.mean > 0) == (self.published > 0) else "contradicted"

@@ -50,6 +50,7 @@ def test_scores_are_in_the_printed_units() -> None:
     assert found is not None
     assert (found.value, found.std) == pytest.approx((31, 2))
     assert found.n == 3
+    assert found.printed == 64.3
     assert str(found) == "31 ± 2 (n = 3)"
     assert source(At(2, "cityscapes", "MILA", "miou@last")) is None  # of one offset
     assert source(At(2, "cityscapes", "MTAN*", "miou")) is None
@@ -63,6 +64,8 @@ def test_scores_at_the_ends_of_an_interval_and_of_rows_that_are_not_printed() ->
     first, last = (source(At(6, "cityscapes", "Optical flow, warping", f"miou@{end}")) for end in ("first", "last"))
     assert str(first) == "30 ± 1 (n = 3)"
     assert str(last) == "21 ± 3 (n = 3)"
+    assert last is not None
+    assert last.printed is None
     assert At(2, "cityscapes", "MILA", "depth_abs@last").lower
     assert At(2, "cityscapes", "MILA", "miou@last").name == "MILA (offset K − 1)"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from reports.claims.numbers import At, Number, Score, Source
+from reports.claims.numbers import At, Number, Score, Source, difference_of
 from reports.claims.statements import (
     Adds,
     Ranks,
@@ -19,7 +20,7 @@ from reports.claims.statements import (
     Widens,
     together,
 )
-from reports.differences import Family
+from reports.differences import Difference, Family
 from tests.support.fake_claims import scores, verdict
 from tests.support.fake_scores import by_clip
 
@@ -31,6 +32,25 @@ COST_A, COST_B, COST_C = (At(2, "cityscapes", row, "gflops") for row in "ABC")
 
 def exact(numbers: Mapping[At, float]) -> Source:
     return {cell: Number(value, f"{value:g}") for cell, value in numbers.items()}.get
+
+
+def with_printed(source: Source, printed: Mapping[At, float]) -> Source:
+    """The same numbers beside the paper's own."""
+
+    def find(cell: At) -> Number | None:
+        found = source(cell)
+        return None if found is None else replace(found, printed=printed.get(cell))
+
+    return find
+
+
+def difference_between(source: Source, first: At, second: At) -> Difference:
+    ours, theirs = source(first), source(second)
+    assert ours is not None
+    assert theirs is not None
+    found = difference_of(ours, theirs)
+    assert found is not None
+    return found
 
 
 def about(mean: float, apart: float = 0.1) -> tuple[float, ...]:
@@ -72,7 +92,7 @@ def test_what_is_added_has_a_stated_limit() -> None:
 
 def test_one_seed_cannot_tell_and_says_so() -> None:
     one = scores({A: [3.0], B: [2.0], C: [2.5], D: [1.0]})
-    for statement in (Ranks("", A, (B,)), Similar("", A, (B,), 0.5), Widens("", (A, B), (C, D))):
+    for statement in (Ranks("", A, (B,)), Similar("", A, (B,)), Widens("", (A, B), (C, D))):
         finding = statement.judge(one)
         assert finding is not None
         assert finding.verdict == "cannot tell"
@@ -96,7 +116,8 @@ def test_places_of_exact_numbers() -> None:
     assert verdict(Ranks("", A, (B, C)), numbers) == "does not hold"
     assert verdict(Ranks("", A, (B, C), 2), numbers) == "holds"
     assert verdict(Ranks("", A, (C,)), numbers) == "holds"
-    assert verdict(Ranks("", A, (C,)), exact({A: 1.0, C: 1.0})) == "in part"
+    assert verdict(Ranks("", A, (C,)), exact({A: 1.0, C: 1.0})) == "does not hold"
+    assert verdict(Ranks("", A, (B, C)), exact({A: 1.0, B: 0.5, C: 1.0})) == "in part"
     assert verdict(Ranks("", COST_A, (COST_B,)), exact({COST_A: 1, COST_B: 2})) == "holds"  # less is better
 
 
@@ -137,7 +158,7 @@ def test_a_place_and_the_order_of_rows_are_one_test(metric: str) -> None:
 
 
 def test_similar_has_a_stated_limit() -> None:
-    similar = Similar("", A, (B, C), 0.5)
+    similar = Similar("", A, (B, C))
     finding = similar.judge(exact({A: 64.0, B: 64.2, C: 63.4}))
     assert finding is not None
     assert finding.text == "64; C 63.4: −0.6 (read as: within 0.5)"
@@ -146,7 +167,7 @@ def test_similar_has_a_stated_limit() -> None:
     assert verdict(similar, scores({A: about(64.0), B: (64.2, 64.1, 64.0), C: about(63.4)})) == "cannot tell"
     assert verdict(similar, scores({A: about(64.0), B: (64.2, 64.1, 64.0), C: about(62.0)})) == "does not hold"
     assert verdict(similar, scores({A: about(64.0), B: (64.1, 64.2, 64.1), C: about(64.0)})) == "holds"
-    assert verdict(Similar("", COST_A, (COST_B,), 0.0), exact({COST_A: 7.0, COST_B: 7.0})) == "holds"
+    assert verdict(Similar("", COST_A, (COST_B,)), exact({COST_A: 7.0, COST_B: 7.0})) == "holds"
 
 
 def test_widening() -> None:
@@ -160,6 +181,49 @@ def test_widening() -> None:
     finding = ratio.judge(exact({COST_A: 2, COST_B: 8, COST_C: 4}))
     assert finding is not None
     assert (finding.text, finding.verdict) == ("4.0 ×, then 2.0 ×", "does not hold")
+
+
+def test_a_printed_lead_may_be_told_to_be_missing() -> None:
+    seeds = {A: about(64.0), B: (64.0, 64.1, 63.9), C: about(60.0)}
+    printed = {A: 66.0, B: 64.0, C: 63.0}
+    source, rank = with_printed(scores(seeds), printed), Ranks("", A, (B,))
+    assert verdict(rank, scores(seeds)) == "cannot tell"  # no lead is printed
+    finding = rank.judge(source)
+    assert finding is not None
+    difference = difference_between(source, A, B)
+    low, high = difference.interval or (math.nan, math.nan)
+    assert low < 0 < high < 0.5
+    assert finding.verdict == "does not hold"
+    assert finding.text.endswith(f"; no lead of 0.5 over B (95 %: −{-low:.3g} to +{high:.3g})")
+    # As small a lead as the paper's may be there, and one that the paper does not have cannot be missing.
+    assert verdict(rank, with_printed(scores(seeds), {**printed, A: 64.1})) == "cannot tell"
+    assert verdict(rank, with_printed(scores(seeds), {**printed, A: 63.0})) == "cannot tell"
+    # Ahead of one, and no lead over the other.
+    assert verdict(Ranks("", A, (B, C)), source) == "in part"
+    # One seed tells of networks alone, and a wide interval has room for the lead.
+    assert verdict(rank, with_printed(scores({A: [64.0], B: [64.0]}), printed)) == "cannot tell"
+    assert verdict(rank, with_printed(scores({**seeds, B: about(64.0, 0.8)}), printed)) == "cannot tell"
+
+
+def test_where_less_is_better_a_missing_lead_is_a_smaller_error() -> None:
+    ours, theirs = (At(2, "cityscapes", row, "depth_abs") for row in "AB")
+    source = with_printed(scores({ours: about(1.3, 0.002), theirs: (1.299, 1.297, 1.302)}), {ours: 1.02, theirs: 1.06})
+    finding = Ranks("", ours, (theirs,)).judge(source)
+    assert finding is not None
+    assert finding.verdict == "does not hold"
+    assert "; no lead of 0.02 over B (95 %: −0.0" in finding.text
+    assert verdict(Ranks("", theirs, (ours,)), source) == "cannot tell"  # the paper has it the other way round
+
+
+def test_a_lead_may_be_told_not_to_widen() -> None:
+    widens = Widens("", (A, B), (C, D))
+    seeds = {A: about(70.2), B: about(70.0), C: (65.2, 65.3, 65.1), D: about(65.0)}
+    assert verdict(widens, scores(seeds)) == "cannot tell"
+    finding = widens.judge(with_printed(scores(seeds), {A: 73.2, B: 72.1, C: 72.1, D: 69.8}))
+    assert finding is not None
+    assert finding.verdict == "does not hold"
+    assert finding.text.startswith("+0.2, then +0.2 (n = 3); no lead of 0.5 (95 %: −")
+    assert verdict(widens, with_printed(scores(seeds), {A: 73.2, B: 72.1, C: 70.0, D: 69.8})) == "cannot tell"
 
 
 def test_a_missing_number_gives_no_finding() -> None:
