@@ -15,7 +15,7 @@ from reports.claims.numbers import At, Source
 from reports.claims.sources import counted, measured, published, repeated, timed
 from reports.claims.statements import Finding, Statement, Verdict, together
 from reports.csv_text import csv_text
-from reports.differences import TEST
+from reports.differences import READ_AS_SIMILAR, TEST
 from reports.files import update
 from reports.pages.costs import anchor, read_costs
 from reports.pages.index import Card, refresh_index, write_card
@@ -78,6 +78,7 @@ class ClaimsPage:
     """
 
     test: ClassVar[str] = TEST
+    similar: ClassVar[str] = READ_AS_SIMILAR
 
     claims: tuple[ClaimLine, ...]
     about: About

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from experiments.models import is_mila
 from experiments.results import Results, StageResult
-from reports.differences import ONE_SEED
+from reports.differences import ONE_SEED, READ_AS_SIMILAR
 from reports.files import update, update_all
 from reports.lead import lead
 from reports.pages.index import Card, write_card
@@ -101,6 +101,7 @@ class TablePage:
 
     cost_key: ClassVar[str] = COST
     one_seed: ClassVar[str] = ONE_SEED
+    similar: ClassVar[str] = READ_AS_SIMILAR
     interval_method: ClassVar[str] = METHOD
 
     digest: str
