@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,17 @@ from scipy import stats
 from mila.clip_sums import ClipSums
 from mila.metrics import SuiteSums
 from mila.tasks import NYUV2
-from reports.differences import SIGNIFICANT, Family, Sample, contrast, holm, measured_marks, outlying_share
+from reports.differences import (
+    SIGNIFICANT,
+    Difference,
+    Family,
+    Sample,
+    contrast,
+    holm,
+    measured_marks,
+    missing_lead,
+    outlying_share,
+)
 from tests.support.fake_scores import by_clip, by_seed, crossed
 
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)
@@ -147,6 +158,35 @@ def test_rows_that_do_not_differ_are_told_apart_as_seldom_as_said(spreads: list[
     assert 0.01 < sum(p < SIGNIFICANT for p in ps) / len(ps) < 0.08
     wrong = sum(any(d.differ for d in family.pairs.values()) for family in families)
     assert wrong / 200 < 0.1
+
+
+def test_a_lead_that_is_there_is_said_to_be_missing_as_seldom_as_said() -> None:
+    generator = np.random.default_rng(5)
+    found = {
+        lead: [
+            missing_lead(crossed(generator, [0.1] * 6, 3, 400, {0: lead}).difference("0", row), 2.0, "miou") is not None
+            for _ in range(100)
+            for row in "12345"
+        ]
+        for lead in (0.0, 0.5)
+    }
+    # At the margin of half a point the interval leaves it out on this side once in forty times; without a lead, often.
+    assert 0.002 < np.mean(found[0.5]) < 0.05
+    assert np.mean(found[0.0]) > 0.8
+
+
+def test_which_leads_can_be_missing() -> None:
+    lead = Difference(0.1, 3, 300, 0.1, 50.0, 0.3, 0.6)  # up to 0.3
+    assert missing_lead(lead, 2.0, "miou") == 0.5
+    assert missing_lead(lead, 0.4, "miou") == 0.4
+    assert missing_lead(lead, 0.2, "miou") is None  # as small a lead as the paper's may be there
+    assert missing_lead(lead, 0.0, "miou") is None
+    assert missing_lead(lead, None, "miou") is None
+    assert missing_lead(lead, 2.0, "depth_rel") is None  # of which nothing is read as similar
+    assert missing_lead(lead.times(-1), 2.0, "miou") == 0.5
+    assert missing_lead(replace(lead, n=1), 2.0, "miou") is None
+    assert missing_lead(replace(lead, error=None), 2.0, "miou") is None
+    assert missing_lead(None, 2.0, "miou") is None
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
