@@ -276,4 +276,6 @@ def together(verdicts: Iterable[Verdict]) -> Verdict | None:
     for open_end in ends:
         if open_end in found and not found & {"does not hold", "less than said"}:
             return open_end
+    if "does not hold" in found and found <= {"does not hold", *ends}:
+        return "does not hold"
     return "holds" if found == {"holds", "more than said"} else "in part"

@@ -240,6 +240,9 @@ def test_a_missing_number_gives_no_finding() -> None:
         (["holds", "no run yet"], "no run yet"),
         (["holds", "cannot tell"], "cannot tell"),
         (["less than said", "no run yet"], "in part"),
+        (["does not hold", "no run yet"], "does not hold"),
+        (["does not hold", "cannot tell", "no run yet"], "does not hold"),
+        (["does not hold", "holds", "no run yet"], "in part"),
         ([], None),
     ],
 )
