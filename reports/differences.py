@@ -51,7 +51,7 @@ TEST = (
 SIMILAR: Mapping[str, float] = {"miou": 0.5, "depth_abs": 0.02}
 """By metric, differences that are read as none where the paper says “similar” and gives no limit: points of mIoU, and
 absolute depth as Cityscapes has it printed."""
-READ_AS_SIMILAR = f"{SIMILAR['miou']:g} points of mIoU, {SIMILAR['depth_abs']:g} of absolute depth on Cityscapes"
+READ_AS_SIMILAR = f"{SIMILAR['miou']:g} points of mIoU, {SIMILAR['depth_abs']:g} of absolute depth, as printed"
 _FEWEST_CLIPS = 20
 """With fewer, no bootstrap says much, and metrics are no sums over clips, not even nearly."""
 _NO_CLIPS = f"; where sums of fewer than {_FEWEST_CLIPS} clips were kept, the seeds alone count"
