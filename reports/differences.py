@@ -51,6 +51,8 @@ TEST = (
 SIMILAR: Mapping[str, float] = {"miou": 0.5, "depth_abs": 0.02}
 """By metric, differences that are read as none where the paper says “similar” and gives no limit: points of mIoU, and
 absolute depth as Cityscapes has it printed."""
+_NO_LEAD = 1e-9
+"""Less than any number of printed digits, and more than what sums of them are off."""
 READ_AS_SIMILAR = f"{SIMILAR['miou']:g} points of mIoU, {SIMILAR['depth_abs']:g} of absolute depth, as printed"
 _FEWEST_CLIPS = 20
 """With fewer, no bootstrap says much, and metrics are no sums over clips, not even nearly."""
@@ -228,6 +230,8 @@ def missing_lead(lead: Difference | None, printed: float | None, metric: str) ->
     if lead is None or lead.interval is None or lead.n == 1 or printed is None or metric not in SIMILAR:
         return None
     least = min(printed, SIMILAR[metric])
+    if least < _NO_LEAD:
+        return None
     return least if lead.interval[1] < least else None
 
 
