@@ -181,7 +181,8 @@ def test_which_leads_can_be_missing() -> None:
     assert missing_lead(lead, 0.4, "miou") == 0.4
     assert missing_lead(lead, 0.2, "miou") is None  # as small a lead as the paper's may be there
     assert missing_lead(lead, 0.0, "miou") is None
-    behind = lead.times(-10)  # -1.2 to -0.8
+    behind = replace(lead, mean=-1.0)  # -1.2 to -0.8
+    assert missing_lead(behind, 0.1, "miou") == 0.1
     assert missing_lead(behind, 0.0, "miou") is None
     assert missing_lead(behind, 64.3 - 64.2 - 0.1, "miou") is None  # the paper has them level
     assert missing_lead(behind, -0.5, "miou") is None  # and here behind
