@@ -34,6 +34,7 @@ from mila.data.packed import PackedClips
 from mila.errors import UserError
 
 _LOG_LINES = 40
+_OWN = "run here, and so was all that it needs; of that, what the records have as well is shown as they have it"
 
 Shown = TypeVar("Shown", Evaluate, Record)
 
@@ -55,7 +56,7 @@ def collect(plan: Plan, store: Store) -> Results:
         attention=_attention(plan, store),
         motion=_motion(plan, store),
         videos=_videos(plan, store),
-        whose=store.whose,
+        whose=_whose(rows, store),
     )
 
 
@@ -94,6 +95,12 @@ def manifest_of(data: Data, store: Store) -> dict[str, Any]:
         manifest: dict[str, Any] = store.record(data).result["manifest"]
         return manifest
     return data.source.manifest()
+
+
+def _whose(rows: Sequence[RowResult], store: Store) -> str:
+    """Who made what the rows show, where that is not simply whoever asks."""
+    own = [row.plan.label for row in rows if row.evaluations and store.is_own(row.plan.evaluations[0][0])]
+    return f"{store.whose}; run here: {', '.join(own)}" if store.whose and own else store.whose
 
 
 def _row(row: RowPlan, store: Store) -> RowResult:
@@ -187,7 +194,7 @@ def _stage(stage: Stage, store: Store) -> StageResult:
         reason=texts["error.txt"] if state == "failed" else reason,
         log="\n".join(texts["log.txt"].splitlines()[-_LOG_LINES:]),
         files=tuple(files),
-        whose=store.whose,
+        whose=(_OWN if store.is_own(stage) else store.whose) if store.whose else "",
     )
 
 

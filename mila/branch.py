@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -53,3 +53,30 @@ class Memory:
     """What a stream carries from frame to frame: one `Emitted` a slot."""
 
     slots: dict[Slot, Emitted] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is in it, by slot, kind and place."""
+        return {
+            f"{slot}.{kind}.{place}": tensor
+            for slot, emitted in self.slots.items()
+            for kind, tensors in (("features", emitted.features), ("compared", emitted.compared))
+            for place, tensor in enumerate(tensors)
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Memory:
+        """The memory that gave these `tensors()`."""
+        memory = cls()
+        slots: tuple[Slot, ...] = get_args(Slot)
+        for slot in slots:
+            features, compared = (
+                [tensor for name, tensor in sorted(tensors.items(), key=_place) if name.startswith(f"{slot}.{kind}.")]
+                for kind in ("features", "compared")
+            )
+            if features:
+                memory.slots[slot] = Emitted(features, compared)
+        return memory
+
+
+def _place(item: tuple[str, Tensor]) -> int:
+    return int(item[0].rpartition(".")[2])

@@ -419,26 +419,9 @@ class MILAStream:
         return model.decode(fused, (frame.shape[-2], frame.shape[-1]))
 
     def carried(self) -> dict[str, Tensor]:
-        """See `ResumableStream.carried`: the memory, by slot, kind and place in it."""
-        return {
-            f"{slot}.{kind}.{place}": tensor
-            for slot, emitted in self.memory.slots.items()
-            for kind, tensors in (("features", emitted.features), ("compared", emitted.compared))
-            for place, tensor in enumerate(tensors)
-        }
+        """See `ResumableStream.carried`: the memory."""
+        return self.memory.tensors()
 
     def resume(self, carried: Mapping[str, Tensor], frames: int) -> None:
         """See `ResumableStream.resume`."""
-        self.memory, self.frames = Memory(), frames
-        slots: tuple[Slot, ...] = ("key", "non_key")
-        for slot in slots:
-            kinds = [
-                [tensor for name, tensor in sorted(carried.items(), key=_place) if name.startswith(f"{slot}.{kind}.")]
-                for kind in ("features", "compared")
-            ]
-            if kinds[0]:
-                self.memory.slots[slot] = Emitted(*kinds)
-
-
-def _place(item: tuple[str, Tensor]) -> int:
-    return int(item[0].rpartition(".")[2])
+        self.memory, self.frames = Memory.of(carried), frames

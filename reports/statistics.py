@@ -12,6 +12,8 @@ Better = Literal["higher", "lower"]
 Mark = Literal["", "best", "second"]
 
 LEVEL = 0.95
+ROUNDING = 1e-9
+"""Less than any number of printed digits, and more than what sums of them are off."""
 METHOD = "Student’s t over seeds"
 """How the intervals are made, in words."""
 

@@ -1,7 +1,11 @@
-"""Render records that ship with the suite: nothing is run, no data is opened."""
+"""Render records that ship with the suite: nothing is run, no data is opened.
+
+Methods of the user's own stand beside them, as far as they were run here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
@@ -9,16 +13,20 @@ from rich.console import Console
 from experiments.commands.options import Options, flag
 from experiments.commands.plans import plans_of
 from experiments.commands.run_grid import write_reports
+from experiments.models import file_of
 from experiments.own_profile import ENDING, read_profile
+from experiments.plan import Plan
 from experiments.profiles import PROFILES
 from experiments.reference.sizes import find_sized
 from experiments.shipped.store import open_records
+from experiments.stages import Stage, in_order
+from experiments.store import Store
 from mila.errors import UserError
 
 FOLDER = "from-records"
 """Under the results: pages of their own, beside those of what was run here."""
 
-_TAKEN = {"from_records", "grid", "part", "profile", "seeds", "results", "report"}
+_TAKEN = {"from_records", "grid", "part", "method", "profile", "seeds", "results", "report"}
 """The options that go with it."""
 
 
@@ -48,6 +56,15 @@ def render(options: Options, console: Console) -> int:
                 f"{options.from_records} has the records of profile {store.profile!r}, not {options.profile!r}: give "
                 f"--profile {named}, or leave --from-records out to run it here."
             )
-        options = replace(options, seeds=options.seeds or store.seeds, results=options.results / FOLDER)
-        write_reports(plans_of(options), store, options, console)
+        options = replace(options, seeds=options.seeds or store.seeds)
+        plans = plans_of(options)
+        if options.method:
+            store.add_own(Store(options.store), _of_methods(plans))
+        write_reports(plans, store, replace(options, results=options.results / FOLDER), console)
     return 0
+
+
+def _of_methods(plans: Sequence[Plan]) -> list[Stage]:
+    """The stages of the rows whose methods are the user's own, and what those need."""
+    methods = [[row.label for row in plan.rows if file_of(row.evaluations[0][0].train.model)] for plan in plans]
+    return in_order([stage for plan, rows in zip(plans, methods, strict=True) if rows for stage in plan.stages(rows)])

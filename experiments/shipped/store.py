@@ -41,6 +41,8 @@ class ShippedStore(Store):
         for record in records:
             self._configs.setdefault((record.stage["kind"], record.stage["title"]), []).append(record.stage["config"])
         self.whose = _whose(profile, records)
+        self._own: Store | None = None
+        self._own_keys: frozenset[str] = frozenset()
 
     @property
     def identities(self) -> frozenset[str]:
@@ -52,12 +54,25 @@ class ShippedStore(Store):
         """The hash that every stage had when it was run, by its `Stage.identity`."""
         return {identity: folder.name for identity, folder in self._by_identity.items()}
 
+    def add_own(self, own: Store, stages: Sequence[Stage]) -> None:
+        """Take from another store those of some stages that the records lack."""
+        self._own = own
+        self._own_keys = frozenset(stage.key for stage in stages if stage.identity not in self._by_identity)
+
+    def is_own(self, stage: Stage) -> bool:
+        """See `Store.is_own`: whether it is one that `add_own` took."""
+        return stage.key in self._own_keys
+
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are; where there are none, a path that leads nowhere."""
+        if self._own is not None and self.is_own(stage):
+            return self._own.folder(stage)
         return self._by_identity.get(stage.identity, super().folder(stage))
 
     def why_waiting(self, stages: Sequence[Stage]) -> str:
         """See `Store`: in what the first stage that is not there differs from the one that was run under its name."""
+        if any(map(self.is_own, stages)):
+            return "not run yet: run it without --from-records"
         for stage in stages:
             there = self._configs.get((stage.kind, stage.title), ())
             if stage.identity not in self._by_identity and there:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.differences import ONE_SEED, Difference, Family, Sample, contrast
+from reports.contrasts import Difference, Sample, contrast
+from reports.differences import ONE_SEED, Family
 from reports.published.numbers import module_name
+from reports.statistics import ROUNDING
 
-_EXACT = 1e-9
 COSTS = ("gflops", "conv_layers", "params_millions")
 _LOWER = (*COSTS, "latency", "depth_abs", "depth_rel", "normal_mean", "normal_median")
 
@@ -126,12 +127,12 @@ def within(theirs: Number, ours: Number, tolerance: float) -> bool | None:
         if difference is None or difference.interval is None or difference.n == 1:
             return None
         low, high = difference.interval
-        if max(abs(low), abs(high)) <= tolerance + _EXACT:
+        if max(abs(low), abs(high)) <= tolerance + ROUNDING:
             return True
         return False if low > tolerance or high < -tolerance else None
     if abs(apart - tolerance) <= _quartiles(theirs, ours) > 0:
         return None
-    return apart <= tolerance + _EXACT
+    return apart <= tolerance + ROUNDING
 
 
 def difference_of(theirs: Number, ours: Number) -> Difference | None:

@@ -25,7 +25,8 @@ from reports.claims.numbers import (
     signed,
     within,
 )
-from reports.differences import SIMILAR, Difference, contrast, missing_lead
+from reports.contrasts import Difference, contrast
+from reports.differences import SIMILAR, missing_lead
 
 Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
 Kind = Literal["cost", "accuracy", "time"]

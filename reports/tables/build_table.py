@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from experiments.plan import Plan
 from experiments.results import RowResult
 from mila.tasks import Suite, TaskName
-from reports.differences import Sample, families, measured_marks
+from reports.contrasts import Sample
+from reports.differences import families, measured_marks
 from reports.published.numbers import PublishedCell, dataset_of, read_published
 from reports.statistics import Better, Mark, interval, published_marks
 from reports.tables.delta import (

@@ -17,7 +17,8 @@ import numpy as np
 from experiments.plan import Plan
 from mila.common.types import FloatArray
 from mila.tasks import Metric, Suite, TaskName
-from reports.differences import Family, Sample
+from reports.contrasts import Sample
+from reports.differences import Family
 from reports.tables.table import DELTA, Column
 
 SINGLE_TASK = "single_task"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, get_args
 
+from reports.contrasts import Difference
 from reports.csv_text import csv_text
-from reports.differences import TEST, Difference, Family, missing_lead
+from reports.differences import TEST, Family, missing_lead
 from reports.tables.table import COST, Cell, Column, ResultTable
 
 Agreement = Literal["supported", "contradicted", "lead missing", "networks differ", "cannot tell", "not run"]

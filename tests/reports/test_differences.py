@@ -16,17 +16,8 @@ from scipy import stats
 from mila.clip_sums import ClipSums
 from mila.metrics import SuiteSums
 from mila.tasks import NYUV2
-from reports.differences import (
-    SIGNIFICANT,
-    Difference,
-    Family,
-    Sample,
-    contrast,
-    holm,
-    measured_marks,
-    missing_lead,
-    outlying_share,
-)
+from reports.contrasts import SIGNIFICANT, Difference, Sample, contrast
+from reports.differences import Family, holm, measured_marks, missing_lead, outlying_share
 from tests.support.fake_scores import by_clip, by_seed, crossed
 
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)

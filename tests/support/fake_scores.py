@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mila.common.types import FloatArray
-from reports.differences import Family, Sample
+from reports.contrasts import Sample
+from reports.differences import Family
 
 
 def by_seed(row: str, *numbers: float) -> Sample:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
 import pytest
 
 import experiments.stages
+from experiments.collect import collect_rows
 from experiments.commands import run_grid, ship
+from experiments.commands.options import Options
+from experiments.commands.plans import plans_of
 from experiments.commands.run import main
 from mila.data.worlds.clips import WorldClips
 from reports.report import build_report
 from tests.support.fake_records import filled_store
 from tests.support.fake_results import plan_of
+from tests.support.pages import blocks
+from tests.support.paths import ROOT
 
 WORDS = ("--grid", "table1", "--profile", "smoke")
 
@@ -71,6 +77,44 @@ def test_pages_are_those_of_the_runs_and_say_whose_they_are(
         assert whose in (ours / href).read_text()
     assert whose in (ours / "claims-smoke.html").read_text()
     assert whose.lower() in (ours / "index.html").read_text().lower()
+
+
+def measured(row: dict[str, str]) -> list[str]:
+    """What a line of a table's CSV says was measured, apart from what stands beside it."""
+    return [row[name] for name in ("row", "metric", "measured_mean", "measured_std", "n_seeds", "missing")]
+
+
+@pytest.mark.slow
+def test_a_method_of_ones_own_stands_beside_the_records(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example, _ = blocks(ROOT / "docs" / "your_own_method.md", "python")
+    file, results = tmp_path / "mine.py", tmp_path / "results"
+    file.write_text(example, encoding="utf-8")
+    words = [*WORDS, "--method", str(file), "--from-records", str(made / "some.tar.xz"), "--results", str(results)]
+    assert main(words) == 0
+    (page,) = (results / "from-records" / "reports").glob("table1-mine-smoke.html")
+    assert "not run yet: run it without --from-records" in page.read_text()
+    assert "run here: Gated" not in page.read_text()
+
+    (plan,) = plans_of(Options(grid="table1", profile="smoke", seeds=(0, 1), method=(file,)))
+    store = filled_store(plan, results / "store")  # of rows that the records have, too, which do otherwise
+    assert main(words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not run here: records made by the authors of the suite" in printed
+    assert "run here: Gated keyframe" in printed
+
+    (score, *_), *_ = collect_rows(plan, store)[-2].evaluations
+    assert score.stage["title"] == "score rooms Gated keyframe, seed 0, offset 0"
+    rows = list(csv.DictReader(page.with_suffix(".csv").read_text().splitlines()))
+    theirs = list(csv.DictReader((made / "reports" / "table1-smoke.csv").read_text().splitlines()))
+    mine = [row for row in rows if row["row"] == "Gated keyframe"]
+    assert [measured(row) for row in rows if row not in mine] == [measured(row) for row in theirs]
+    assert {row["n_seeds"] for row in mine if row["metric"] in ("miou", "depth_abs", "normal_mean")} == {"2"}
+    own = (page.parent / "stages" / f"{score.key}.html").read_text()
+    assert "Run here, and so was all that it needs" in own
+    assert "made by the authors" not in own
+    assert "Gated keyframe" not in (page.parent / "claims-smoke.html").read_text()
 
 
 def test_ship_says_what_it_wrote_and_what_it_left_out(

@@ -20,7 +20,8 @@ from reports.claims.statements import (
     Widens,
     together,
 )
-from reports.differences import Difference, Family
+from reports.contrasts import Difference
+from reports.differences import Family
 from tests.support.fake_claims import scores, verdict
 from tests.support.fake_scores import by_clip
 

@@ -15,7 +15,8 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.profiles import SMOKE
 from experiments.runs import embedded_plan
 from mila.tasks import CITYSCAPES, NYUV2, Suite
-from reports.differences import Family, Sample
+from reports.contrasts import Sample
+from reports.differences import Family
 from reports.provenance import about
 from reports.published.numbers import read_published
 from reports.tables.build_table import make_table

@@ -12,7 +12,7 @@ from experiments.collect import collect_rows
 from experiments.grids.multi_task import TABLE1
 from experiments.stages import in_order
 from experiments.store import Store
-from reports.differences import Difference
+from reports.contrasts import Difference
 from reports.tables.build_table import make_table
 from reports.tables.row_order import Comparison, orders, to_csv
 from reports.tables.table import Column
