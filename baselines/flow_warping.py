@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from baselines.flownet import FlowNet, Normalisation
 from mila.backbone import DeepLabResNet
+from mila.kernels.reference import wide
 from mila.modules import TaskDecoders, to_predictions
 from mila.names import Norm
 from mila.propagation import Compared, Propagation, Relation
@@ -87,8 +88,11 @@ class FlowWarping(Propagation):
         self.outside: Outside = outside
 
     def relate(self, current: Tensor, older: Tensor) -> Relation:
-        """Flow from the current frame to the older one, on FlowNet-S's own grid."""
-        return (self.flownet.estimate(current, older),)
+        """Flow from the current frame to the older one, on FlowNet-S's own grid; float32 at least.
+
+        In bfloat16 a position would be off by up to a cell: it has no more than three digits.
+        """
+        return (wide(self.flownet.estimate(current, older)),)
 
     def move(self, relation: Relation, value: Tensor) -> Tensor:
         """`value` `[B, C, h, w]` of the older frame, warped to the current one."""
@@ -167,6 +171,10 @@ class Accel(VideoModel):
     def pretrained(self) -> list[nn.Module]:
         """See `VideoModel.pretrained`: both networks and FlowNet-S."""
         return [self.slow, self.fast, self.warping]
+
+    def last_layers(self) -> list[str]:
+        """See `VideoModel.last_layers`: those of both branches, and the fusion of their scores."""
+        return [*super().last_layers(), *(f"score_fusion.{name}" for name in self.score_fusion)]
 
     def forward(self, clip: Tensor, offset: int) -> dict[str, Tensor]:
         """See `VideoModel.forward`; the flow of all pairs of frames is estimated in one batch."""

@@ -128,6 +128,10 @@ class _Heads(nn.ModuleDict):
             }
         )
 
+    def last_layers(self) -> list[str]:
+        """See `VideoModel.last_layers`, of a model whose `decoders` these are."""
+        return [f"decoders.{name}.1" for name in self]
+
     def predict(self, name: str, features: Tensor) -> Tensor:
         """`[B, C, H, W]` to the task's `[B, out, H, W]`; normals get unit length."""
         prediction: Tensor = self[name](features)
@@ -195,6 +199,10 @@ class SegNetMTAN(FrameModel):
         self.carry_decoder = nn.ModuleList(_convolution(i, o) for i, o in zip(filters, decoded, strict=True))
         self.decoders = _Heads(suite, decoded[0])
         _initialise(self, initialisation)
+
+    def last_layers(self) -> list[str]:
+        """See `VideoModel.last_layers`."""
+        return self.decoders.last_layers()
 
     def kind_of_step(self) -> Hashable:
         """See `VideoModel.kind_of_step`; there is one."""
@@ -330,6 +338,10 @@ class SegNetCrossStitch(FrameModel):
     def _networks(self) -> list[SegNet]:
         """The tasks' networks, in the order of the suite."""
         return [cast(SegNet, self.networks[t.name]) for t in self.suite.tasks]
+
+    def last_layers(self) -> list[str]:
+        """See `VideoModel.last_layers`."""
+        return self.decoders.last_layers()
 
     def kind_of_step(self) -> Hashable:
         """See `VideoModel.kind_of_step`; there is one."""

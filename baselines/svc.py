@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mila.attention import aggregate
 from mila.backbone import scaled_channels
+from mila.kernels.reference import wide
 from mila.model import MILA
 from mila.propagation import Compared, Propagation, Relation
 from mila.switches import Architecture
@@ -53,7 +54,7 @@ class KernelPrediction(Propagation):
     def relate(self, current: Tensor, older: Tensor) -> Relation:
         """Kernels `[B, h, w, 9, 9]` that sum to 1 from features `[B, C, h, w]`."""
         scores = self.predictor(torch.cat([current, older], 1))  # [B, 81, h, w]
-        return (scores.permute(0, 2, 3, 1).softmax(-1).unflatten(-1, (self.kernel, self.kernel)),)
+        return (wide(scores).permute(0, 2, 3, 1).softmax(-1).unflatten(-1, (self.kernel, self.kernel)),)
 
     def weights(self, relation: Relation) -> Tensor:
         """The kernels."""

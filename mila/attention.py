@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mila.kernels import band, dense, fused, reference
+from mila.kernels.reference import wide
 from mila.propagation import Propagation, Relation
 
 Window = int | Literal["global"]
@@ -47,11 +48,12 @@ def choose_path(path: AttentionPath, query: Tensor, key: Tensor, value: Tensor, 
     if path == "auto":
         if _is_traced():
             return "reference"
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return "band"
         if query.is_cuda and fused.refusal(query, key, value, window) is None:
             return "triton"
         small = value.device.type == "cpu" and dense.pays(value.shape[-2], value.shape[-1], window)
-        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        return "dense" if small and not traced else "band"
+        return "dense" if small else "band"
     refusal = fused.refusal(query, key, value, window) if path == "triton" else None
     if refusal:
         raise ValueError(f"attention's path 'triton' cannot be taken here: {refusal}; take 'auto'")
@@ -103,6 +105,9 @@ def aggregate(weights: Tensor, value: Tensor, path: AttentionPath = "auto") -> T
 def _global_attention(query: Tensor, key: Tensor, value: Tensor, traced: bool) -> Tensor:
     """Every pixel of the giving frame is a neighbour; queries in chunks to bound the memory, unless traced."""
     height, width = query.shape[-2:]
+    maps = (query, key, value)
+    if len({x.dtype for x in maps}) > 1:
+        query, key, value = map(wide, maps)
     q, k, v = (x.flatten(2).transpose(1, 2) for x in (query, key, value))  # [B, HW, C]
 
     def attend(chunk: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -114,8 +119,16 @@ def _global_attention(query: Tensor, key: Tensor, value: Tensor, traced: bool) -
     elif size >= q.shape[1]:
         out = attend(q, k, v)
     else:
-        out = torch.cat([checkpoint(attend, chunk, k, v, use_reentrant=False) for chunk in q.split(size, 1)], 1)
-    received: Tensor = out.transpose(1, 2).unflatten(2, (height, width))
+        once = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
+        # Nothing in it is random; to keep the state of a generator is what no CUDA graph can hold.
+        parts = (
+            checkpoint(attend, chunk, k, v, use_reentrant=False, preserve_rng_state=False)
+            if once
+            else attend(chunk, k, v)
+            for chunk in q.split(size, 1)
+        )
+        out = torch.cat(list(parts), 1)
+    received: Tensor = out.transpose(1, 2).unflatten(2, (height, width)).to(maps[2].dtype)
     return received
 
 

@@ -14,9 +14,14 @@ _REHEARSALS = 3
 
 
 class CudaGraphs:
-    """Recordings that share one pool of memory: what one leaves there lasts until another one is replayed."""
+    """Recordings that share one pool of memory: what one leaves there lasts until another one is replayed.
 
-    def __init__(self) -> None:
+    Args:
+        device: the GPU that all work is on, which need not be the current one.
+    """
+
+    def __init__(self, device: torch.device | str = "cuda") -> None:
+        self._device = torch.device(device)
         self._pool: Any = None  # PyTorch's handle, which it has no public type for
 
     def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
@@ -34,16 +39,19 @@ class CudaGraphs:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         # Other threads may go on: one of them reads and pins batches.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             done = work()
         return graph.replay, done
 
     def rehearsed(self, rehearse: Callable[[], object], work: Callable[[], T]) -> tuple[Callable[[], None], T]:
         """Record `work` once `rehearse` has been done a few times beside what goes on; otherwise as a call."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
+        current, side = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)
+        side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(_REHEARSALS):
                 rehearse()
-        torch.cuda.current_stream().wait_stream(side)
+        current.wait_stream(side)
         return self(work)

@@ -121,7 +121,7 @@ class Mimicry(nn.Module):
         `mimicry_l1`: alpha x mean absolute difference. `mimicry_adversarial`: the discriminator's cross-entropy; its
         gradient reaches the discriminator as it is and the fast features times -`reversal`.
         """
-        options = self.options
+        options, self.accuracy = self.options, None
         detached = options.detach_slow and not self.in_head_start
         if detached:
             slow = slow.detach()

@@ -160,7 +160,7 @@ class Training:
         record = self._record
         if record == "auto":  # a pool of memory is of use for one part only: it ends with its last recording
             on_gpu = torch.device(self._device).type == "cuda"
-            record = CudaGraphs() if on_gpu and distributed.world_size() == 1 else None
+            record = CudaGraphs(self._device) if on_gpu and distributed.world_size() == 1 else None
         self._losses = LossesAndGradients(losses, model, parameters, record)
 
     def state(self) -> dict[str, Any]:
@@ -252,8 +252,11 @@ class Training:
     def _inputs(self) -> Inputs:
         """What the next step's losses are computed from."""
         clips, model, recipe, place = self._clips, self._model, self._recipe, self._place
-        if self._keeps:
-            self._kept = self._kept or KeptMaps(model, clips, self._folder, self._device)
+        if self._keeps and self._kept is None:
+            own = self._folder / str(place.number)  # an earlier part's maps are of encoders that were trained since
+            for earlier in set(self._folder.glob("*")) - {own}:
+                shutil.rmtree(earlier, ignore_errors=True)
+            self._kept = KeptMaps(model, clips, own, self._device)
         batch = self._reader.batch(self.done, is_last=place.step + 1 == self._part_total)
         frames, targets = batch.on(self._device)
         first = distributed.part(min(place.part.batch, len(clips))).start

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mila.modules import TaskDecoder
 from mila.tasks import Suite
 
 Part = Literal["encoder", "propagation", "fusion", "decoders", "other"]
@@ -193,6 +194,11 @@ class VideoModel(nn.Module, ABC):
         The second is how the paper's cost columns charge it. Nothing to switch by default.
         """
 
+    def last_layers(self) -> list[str]:
+        """Dotted names of the layers that give predictions, which stay in float32 where all others are in bfloat16."""
+        found = [(name, module) for name, module in self.named_modules() if isinstance(module, TaskDecoder)]
+        return [f"{name}.layers.{len(decoder.layers) - 1}" for name, decoder in found]
+
     def check_clip(self, clip: Tensor, offset: int) -> None:
         """Raise `ValueError` where clip and offset do not belong together."""
         if clip.dim() != 5 or clip.shape[2] != 3:
@@ -224,8 +230,12 @@ def keeps_up(model: type[VideoModel], encoded: str, whole: str) -> bool:
         whole: name of the method that is given whole clips.
     """
     order = model.__mro__
-    newest = [next(i for i, cls in enumerate(order) if name in vars(cls)) for name in (encoded, whole)]
-    return newest[0] <= newest[1]
+
+    def newest(name: str) -> int:
+        return next((i for i, cls in enumerate(order) if name in vars(cls)), len(order))
+
+    frame = "predict" if issubclass(model, FrameModel) else whole  # what a single-frame model's `forward` does
+    return newest(encoded) <= min(newest(whole), newest(frame))
 
 
 class FrameModel(VideoModel):

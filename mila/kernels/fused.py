@@ -2,8 +2,9 @@
 
 Where PyTorch comes without Triton, or a tensor is not for the kernels, `refusal` says why. A kernel that fails to
 compile or to launch is said in one warning, and from then on the process takes path `band`. Second gradients are those
-of `band`, and so is everything inside a transform of `torch.func` (vmap, grad). A value that is not finite reaches at
-most the pixels of the tiles whose windows it lies in or beside, never another image.
+of `band`, and so is everything inside a transform of `torch.func` (vmap, grad) or of forward-mode differentiation. A
+value that is not finite reaches at most the pixels of the tiles whose windows it lies in or beside, never another
+image.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from mila.kernels import band
 from mila.kernels.reference import wide
@@ -77,7 +79,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
     Returns:
         `[B, C, H, W]` in the type of `value`, its channels last.
     """
-    transformed = torch._C._are_functorch_transforms_active()
+    # a transform, or forward-mode differentiation, which the kernels know nothing of
+    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     if not (_failures or transformed or 0 in (query.numel(), value.numel())):
         if query.dtype != key.dtype:
             query, key = wide(query), wide(key)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,9 +74,10 @@ class Optimised:
             self._heavy = self._prepare(_copy(model))
         except Exception as error:  # of a model of the user's own, which may be anything
             self._fail(error)
-        record = CudaGraphs().rehearsed if record is None and tensor.is_cuda else record
-        if record is not None and isinstance(self._heavy_stream(), ResumableStream):
-            self._recorder = Recorder(self._resumable, self.keyframe_interval, record)
+        record = CudaGraphs(tensor.device).rehearsed if record is None and tensor.is_cuda else record
+        if record is not None and isinstance(_stream_of(self._heavy), ResumableStream):
+            # of what was converted, whatever becomes of streams that begin later
+            self._recorder = Recorder(partial(_resumable, self._heavy), self.keyframe_interval, record)
 
     @property
     def about(self) -> str:
@@ -102,25 +104,17 @@ class Optimised:
         heavy.to(memory_format=torch.channels_last)
         return heavy
 
-    def _heavy_stream(self) -> Stream:
-        return StackedMILAStream(self._heavy) if isinstance(self._heavy, StackedMILA) else self._heavy.stream()
-
-    def _resumable(self) -> ResumableStream:
-        stream = self._heavy_stream()
-        assert isinstance(stream, ResumableStream)
-        return stream
-
-    def begin(self, frame: Tensor) -> Stream:
-        """The stream that takes a video's frames, of which the first is given; see `_OptimisedStream`."""
+    def begin(self, frame: Tensor) -> tuple[Stream, bool]:
+        """The stream that takes a video's frames, of which the first is given, and whether it takes them converted."""
         if self.failure is None and frame.shape not in self._rehearsed:
             self._rehearse(frame)
         if self.failure is not None:
-            return self._heavy_stream()
-        return self._recorder.stream() if self._recorder is not None else self._heavy_stream()
+            return _stream_of(self._heavy), False
+        return self._recorder.stream() if self._recorder is not None else _stream_of(self._heavy), True
 
     def _rehearse(self, frame: Tensor) -> None:
         """A keyframe interval and a frame, which show whether a model works as it was converted."""
-        stream = self._heavy_stream()
+        stream = _stream_of(self._heavy)
         try:
             for _ in range(1 + self.keyframe_interval):
                 stream.step(self.convert(frame))
@@ -129,7 +123,7 @@ class Optimised:
         self._rehearsed.add(frame.shape)
 
     def _fail(self, error: Exception) -> None:
-        """Go back to the plain stream, with a warning."""
+        """Go back to the plain stream, with a warning; a stream that began before goes on as it is."""
         self.failure = first_line(error)
         self._heavy = _copy(self._model)
         warnings.warn(
@@ -140,7 +134,17 @@ class Optimised:
 
     def convert(self, frame: Tensor) -> Tensor:
         """A frame as the converted model takes it."""
-        return frame if self.failure is not None else frame.to(self.dtype, memory_format=torch.channels_last)
+        return frame.to(self.dtype, memory_format=torch.channels_last)
+
+
+def _stream_of(heavy: VideoModel | StackedMILA) -> Stream:
+    return StackedMILAStream(heavy) if isinstance(heavy, StackedMILA) else heavy.stream()
+
+
+def _resumable(heavy: VideoModel | StackedMILA) -> ResumableStream:
+    stream = _stream_of(heavy)
+    assert isinstance(stream, ResumableStream)
+    return stream
 
 
 def _copy(model: VideoModel) -> VideoModel:
@@ -154,7 +158,7 @@ def _stack(model: VideoModel) -> VideoModel | StackedMILA:
     """The branches of a model in one launch, as far as they are alike."""
     parts: Any = model
     try:
-        if isinstance(parts.decoders, TaskDecoders):
+        if isinstance(parts.decoders, TaskDecoders):  # of a class of its own: refused, and MILA with it
             parts.decoders = StackedDecoders(parts.decoders)
         return StackedMILA(model) if isinstance(model, MILA) else model
     except (AttributeError, NotStackableError):
@@ -166,13 +170,14 @@ class _OptimisedStream:
 
     def __init__(self, optimised: Optimised) -> None:
         self._optimised = optimised
-        self._stream: Stream | None = None
+        self._begun: tuple[Stream, bool] | None = None
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def step(self, frame: Tensor) -> dict[str, Tensor]:
         """Predictions `[B, C, H, W]`, float32, by task for the next frame `[B, 3, H, W]` of the video."""
-        if self._stream is None:
-            self._stream = self._optimised.begin(frame)
-        predictions = self._stream.step(self._optimised.convert(frame))
+        if self._begun is None:
+            self._begun = self._optimised.begin(frame)
+        stream, converts = self._begun
+        predictions = stream.step(self._optimised.convert(frame) if converts else frame)
         return {name: wide(prediction) for name, prediction in predictions.items()}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mila.kernels.reference import wide
-from mila.modules import TaskDecoder, TaskDecoders
 from mila.propagation import Propagation, Relation
 from mila.streaming.folding import replace_submodule
+from mila.video_model import VideoModel
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -97,14 +97,12 @@ class WideMove(Propagation):
         return self.inner.move(relation, wide(value)).to(value.dtype)
 
 
-def lower_precision(model: nn.Module) -> None:
-    """Put a model into bfloat16, in place, but for what `WideMove` says and the last layers of its `decoders`."""
-    found = getattr(model, "decoders", None)
-    decoders = [d for d in found.values() if isinstance(d, TaskDecoder)] if isinstance(found, TaskDecoders) else []
-    lasts = [copy.deepcopy(decoder.layers[-1]) for decoder in decoders]
+def lower_precision(model: VideoModel) -> None:
+    """Put a model into bfloat16, in place, but for what `WideMove` says and its `last_layers`."""
+    lasts = {name: copy.deepcopy(model.get_submodule(name)) for name in model.last_layers()}
     model.to(torch.bfloat16)
-    for decoder, last in zip(decoders, lasts, strict=True):
-        decoder.layers[-1] = WideLast(last)
+    for name, last in lasts.items():
+        replace_submodule(model, name, WideLast(last))
     for name, module in list(model.named_modules()):
         if isinstance(module, Propagation):
             replace_submodule(model, name, WideMove(module))

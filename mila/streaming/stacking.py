@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import get_args
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 from mila.attention import InterFrameLocalAttention, local_attention
-from mila.branch import Slot
+from mila.branch import Branch, Slot
 from mila.kernels.reference import wide
 from mila.model import MILA
 from mila.modules import TaskDecoder, TaskDecoders, to_predictions
@@ -102,8 +102,10 @@ class StackedDecoders(TaskDecoders):
 
     def __init__(self, decoders: TaskDecoders) -> None:
         nn.ModuleDict.__init__(self, dict(decoders.items()))
+        if type(decoders) is not TaskDecoders or any(type(decoder) is not TaskDecoder for decoder in decoders.values()):
+            raise NotStackableError("decoders of a class of their own")
         branches = [d.layers for d in decoders.values() if isinstance(d, TaskDecoder)]
-        self._names: list[TaskName] = [task for task in get_args(TaskName) if task in decoders]
+        self._names = [cast("TaskName", name) for name in decoders]
         stacked = stack_layers([branch[:-1] for branch in branches]).to(memory_format=torch.channels_last)
         self._stacked = (stacked,)  # in a tuple, lest it be taken for a task
         lasts = [last for branch in branches if isinstance(last := _unwrapped(branch[-1]), nn.Conv2d)]
@@ -133,6 +135,10 @@ def _unwrapped(layer: nn.Module) -> nn.Module:
     return layer if isinstance(layer, nn.Conv2d) else next(layer.children(), layer)
 
 
+_REPLACED = ("stream", "carry", "compared_fast", "emit", "receive", "remember", "decode", "branch", "propagation_of")
+"""What a stacked model does otherwise than MILA: where a class derived from it has its own, it cannot be stacked."""
+
+
 class StackedMILA(nn.Module):
     """MILA with inter-frame local attention, from a frame's encoded features on, all branches at once.
 
@@ -149,6 +155,10 @@ class StackedMILA(nn.Module):
         # of this very class: one derived from it compares otherwise
         attentions = [p for p in propagations if type(p) is InterFrameLocalAttention and p.reuse_embeddings]
         branches = [model.branch(i) for i in range(len(model.branches))]
+        if any(getattr(type(model), name) is not getattr(MILA, name) for name in _REPLACED):
+            raise NotStackableError("a model with steps of its own")
+        if any(type(branch) is not Branch for branch in branches):
+            raise NotStackableError("branches of a class of their own")
         if len(attentions) != len(branches) or not isinstance(model.decoders, StackedDecoders):
             raise NotStackableError("a model without an attention of its own in each branch")
         self.model, self.count = model, len(branches)

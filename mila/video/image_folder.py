@@ -38,7 +38,8 @@ class ImageFolder(Frames):
             try:
                 image = read_rgb(file)
             except UserError as error:
-                self.lose(str(error).split(";")[0].rstrip("."))  # without its remedy, which is for data sets
+                # without its remedy, which is for data sets
+                self.lose(str(error).rpartition("; ")[0] or str(error).rstrip("."))
                 continue
             yield self.make(image, number * self.step, name)
         self.check_any()
