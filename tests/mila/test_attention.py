@@ -203,3 +203,14 @@ def test_a_query_or_key_that_is_not_finite_stays_within_its_window(which: int, p
     radius = 0 if which == 0 else 1
     expected[0, 4 - radius : 5 + radius, 9 - radius : 10 + radius] = True
     assert torch.equal(broken, expected)
+
+
+@pytest.mark.parametrize("window", [5, "global"])
+def test_features_of_another_type_than_the_embeddings_keep_theirs(window: Window) -> None:
+    query, key, value = (x.float() for x in maps(2, 3, 8, 4, 5))
+    wanted = local_attention(query, key, value, window)
+    found = local_attention(query, key, value.bfloat16(), window)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, rtol=2e-2, atol=2e-2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert local_attention(query, key, value, window).dtype == torch.float32

@@ -114,3 +114,17 @@ def test_kept_maps_give_the_same_losses(clips: PackedClips, begun: bool, terms: 
             torch.testing.assert_close(own[name], loss)
         for task, prediction in expected.items():
             torch.testing.assert_close(predictions[task], prediction, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_interrupted_where_only_l1_is_left_the_curve_is_the_same(clips: PackedClips, tmp_path: Path) -> None:
+    """What the discriminator told in an earlier part is none of a later part's business."""
+    parts = (Part(epochs=1, batch=2, lr=1e-3), Part(epochs=1, batch=2, lr=1e-3, encoders="frozen"))
+    recipe, options = Recipe(Schedule(parts), 5), MimicryOptions()
+    curve = train(small(options), clips, recipe, Checkpoint(tmp_path / "a", "x"))
+    assert ["mimicry_accuracy" in point for point in curve] == [True, True, False, False]
+    steps: list[int] = []
+    callbacks = Callbacks(progress=lambda done, _: steps.append(done), stop=lambda: steps[-1:] == [3])
+    with pytest.raises(StoppedError):
+        train(small(options), clips, recipe, Checkpoint(tmp_path / "b", "x"), callbacks=callbacks)
+    assert train(small(options), clips, recipe, Checkpoint(tmp_path / "b", "x")) == curve

@@ -27,8 +27,8 @@ from mila.model import MILA
 from mila.schedule import Part, Schedule
 from mila.tasks import NYUV2
 from mila.training import Callbacks, Checkpoint, train
-from mila.training_steps import Recipe
-from mila.video_model import Targets, VideoModel
+from mila.training_steps import Recipe, Training
+from mila.video_model import Targets, VideoModel, keeps_up
 
 HEAD = Part(epochs=2, batch=2, lr=2e-3, name="new layers", encoders="frozen")
 BODY = Part(epochs=1, batch=3, lr=1e-3, encoders="fixed_norm")
@@ -174,3 +174,32 @@ def test_interrupted_anywhere_the_numbers_are_the_same(stop_at: int, clips: Pack
     assert train(again, clips, recipe, place) == expected
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_maps_that_are_kept_are_of_the_encoders_of_their_part(clips: PackedClips, tmp_path: Path) -> None:
+    """Encoders that are trained between two parts in which they are frozen give other maps in the second one."""
+    model = small()
+    assert isinstance(model, MILA)
+    training = Training(model, clips, Recipe(Schedule((HEAD, BODY, HEAD)), 5), "cpu", tmp_path)
+    seen = set()
+    for _ in range(training.total):
+        training.step()
+        if training._kept is not None:
+            kept = as_encoded(training._kept.read([0, 1], 2, 0), "cpu")
+            frames, _ = clips.batch([0, 1], 0, 1, "cpu")
+            with torch.no_grad():
+                now = model.slow(frames[:, -1])  # in eval mode, as it is frozen
+            torch.testing.assert_close(kept["slow", 1][0], now, rtol=2e-3, atol=2e-3)
+            seen.add(training._place.number)
+    assert seen == {0, 2}
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["2"]
+    training.close()
+
+
+def test_a_frame_model_with_a_predict_of_its_own_is_trained_and_scored_by_that() -> None:
+    class Own(MultiTask):
+        def predict(self, frame: Tensor) -> dict[str, Tensor]:
+            return {name: 2 * x for name, x in super().predict(frame).items()}
+
+    assert keeps_up(MultiTask, "forward_encoded", "forward")
+    assert not keeps_up(Own, "forward_encoded", "forward")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from mila.attention import InterFrameLocalAttention, choose_path, local_attention
-from mila.kernels import fused
+from mila.kernels import band, fused, reference
 from tests.support.attention_loop import maps, per_pixel
 from tests.support.paths import ROOT
 
@@ -127,3 +128,14 @@ def test_without_triton_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = torch.randn(1, 3, 4, 5)
     with pytest.raises(ValueError, match="'triton' cannot be taken here: Triton is not installed; take 'auto'"):
         ila(frame, frame, frame)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # PyTorch's own, as it begins
+def test_forward_mode_differentiation_is_not_for_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = maps(1, 2, 3, 4, 5)
+    monkeypatch.setattr(fused, "_forward", lambda *_: pytest.fail("a kernel was launched"))
+    monkeypatch.setattr(band, "attention", reference.attention)  # which has such derivatives
+    with forward_ad.dual_level():
+        out = fused.attention(query, key, forward_ad.make_dual(value, torch.ones_like(value)), 3)
+        tangent = forward_ad.unpack_dual(out).tangent
+    torch.testing.assert_close(tangent, torch.ones_like(value))  # weights sum to 1

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.flownet import FlowNet
 from baselines.multi_task import MultiTask
+from mila.branch import Branch, Emitted, Memory
+from mila.model import MILA, MILAStream
+from mila.modules import TaskDecoders
 from mila.streaming.optimise import Optimised, optimise
 from mila.streaming.precision import choose_precision, processor_flags
 from mila.streaming.recording import Step
-from mila.tasks import FLOW
+from mila.tasks import FLOW, NYUV2, Suite, TaskName, depth_task, segmentation_task
 from mila.video_model import Stream, VideoModel
 from tests.support.all_models import MODELS
 from tests.support.fake_models import experienced, fake_model, fake_video
@@ -139,3 +143,87 @@ def test_flags_of_the_processor(tmp_path: Path) -> None:
     assert processor_flags(file) == set()
     file.write_text("model name\t: A\nflags\t\t: fpu amx_bf16\nflags\t\t: fpu\n")
     assert processor_flags(file) == {"fpu", "amx_bf16"}
+
+
+def test_running_streams_go_on_where_another_one_cannot_begin() -> None:
+    """As where a larger frame does not fit into a card's memory."""
+
+    class Narrow(MILA):
+        def encode(self, frames: Tensor, keyframe: bool) -> Tensor:
+            if frames.shape[-1] > 40:
+                raise RuntimeError("out of memory")
+            return super().encode(frames, keyframe)
+
+    model = fake_model(Narrow, slow=18, fast=18)
+    frames = fake_video(5)
+    for record in (None, replayed):
+        optimised = optimise(model, "bfloat16", record=record)
+        alone = streamed(optimise(model, "bfloat16").stream(), frames)
+        stream = optimised.stream()
+        found = streamed(stream, frames[:, :1])
+        with pytest.warns(RuntimeWarning, match="cannot be optimised"), pytest.raises(RuntimeError, match="memory"):
+            optimised.stream().step(torch.zeros(1, 3, 24, 48))
+        found += streamed(stream, frames[:, 1:])
+        for ours, theirs in zip(found, alone, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("model", [MILA, MultiTask])
+def test_tasks_in_any_order_keep_their_names(model: Callable[..., VideoModel]) -> None:
+    torch.manual_seed(0)
+    suite = Suite("own", (depth_task(), segmentation_task(("a", "b"))), 24, 32)
+    small = experienced(model(suite, 18, width=0.0625))
+    assert worst_difference(small, optimise(small, "float32", stacked=True), fake_video(3)) < 1e-4
+
+
+class OwnReceive(MILA):
+    def receive(self, current: Emitted, memory: Memory, keyframe: bool) -> list[Tensor]:
+        return [2 * x for x in super().receive(current, memory, keyframe)]
+
+
+class OwnStream(MILA):
+    def stream(self) -> MILAStream:
+        stream = super().stream()
+        stream.frames = 2  # another keyframe than the first
+        return stream
+
+
+class OwnBranch(Branch):
+    def fuse(self, current: Tensor, received: Sequence[Tensor], keyframe: bool) -> Tensor:
+        return 2 * super().fuse(current, received, keyframe)
+
+
+class OwnBranches(MILA):
+    def __init__(self, suite: Suite, **switches: Any) -> None:
+        super().__init__(suite, **switches)
+        assert self.fast is not None
+        self.branches = nn.ModuleList(OwnBranch(self.fast.channels, (1, 2), True, 1) for _ in self.branches)
+
+
+class OwnDecoders(TaskDecoders):
+    def predict(self, features: Mapping[TaskName, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        return {name: 2 * x for name, x in super().predict(features, size).items()}
+
+
+class OwnlyDecoded(MILA):
+    def __init__(self, suite: Suite, **switches: Any) -> None:
+        super().__init__(suite, **switches)
+        assert self.fast is not None
+        self.decoders = OwnDecoders(suite, self.fast.channels, 0.0625, "none")
+
+
+@pytest.mark.parametrize("model", [OwnReceive, OwnStream, OwnBranches, OwnlyDecoded])
+def test_what_a_class_derived_from_mila_does_is_kept(model: Callable[..., MILA]) -> None:
+    small = fake_model(model, slow=18, fast=18)
+    assert worst_difference(small, optimise(small, "float32", stacked=True), fake_video(7)) < 1e-4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_have_more_digits_than_a_bfloat16(name: str) -> None:
+    model = fake_model(MODELS[name][0], **MODELS[name][1])
+    lasts = [model.get_submodule(layer) for layer in model.last_layers()]
+    assert {last.out_channels for last in lasts if isinstance(last, nn.Conv2d)} == {t.channels for t in NYUV2.tasks}
+    stream = optimise(model, "bfloat16", stacked=False).stream()
+    for prediction in streamed(stream, fake_video(2)):
+        scores = prediction["depth"][..., ::8, ::8]  # what upsampling leaves as it is
+        assert (scores != scores.bfloat16().float()).any()
