@@ -46,6 +46,10 @@ _VIDEO_FRAMES = 16
 """Of predictions along a video, where the data have as many: three keyframe intervals of 5, and the next keyframe."""
 
 
+LARGEST_SEED = 2**64 - 1
+"""Of PyTorch's generators."""
+
+
 @dataclass(frozen=True)
 class RowPlan:
     """The stages of one row.

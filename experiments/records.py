@@ -66,9 +66,12 @@ def read_record(folder: Path) -> Record:
     try:
         check_folder(folder)
         record = _object_of(path, _IN_RECORD)
-        if record.pop("checksum", None) != checksum(record):
+        files = record.get("files", {})
+        if record.pop("checksum", None) != checksum(record) or not _are_files(files):
             raise DamagedFileError(f"{path} is not what was written there")
         about = _description(folder / "stage.json")
+        if about.get("kind") == "evaluate" and not _are_numbers(record["result"].get("metrics")):
+            raise DamagedFileError(f"{path} is not what was written there")
         check_arrays(folder)
     except OSError as error:
         if error.errno in TOO_MANY_FILES:
@@ -84,8 +87,20 @@ def read_record(folder: Path) -> Record:
         finished=record["finished"],
         environment=record["environment"],
         folder=folder,
-        files=record.get("files", {}),
+        files=files,
     )
+
+
+def _are_files(files: object) -> bool:
+    """Whether this says of files what `experiments.stage_files` does."""
+    return isinstance(files, dict) and all(
+        isinstance(about, dict) and isinstance(about.get("bytes"), int) and isinstance(about.get("sha256", ""), str)
+        for about in files.values()
+    )
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -47,6 +47,6 @@ def making_pages(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"the pages in {out} cannot be made ({error}); what was run is kept: free some space or make the folder "
-            "writable, and run again with --report."
+            f"the pages in {out} cannot be made ({error}): free some space, make the folder writable or give another "
+            "--results; what was run is kept, and --report makes its pages."
         ) from error

@@ -56,6 +56,12 @@ def render(options: Options, console: Console) -> int:
                 f"{options.from_records} has the records of profile {store.profile!r}, not {options.profile!r}: give "
                 f"--profile {named}, or leave --from-records out to run it here."
             )
+        if set(options.seeds) - set(store.seeds):
+            there, asked_for = (" ".join(map(str, seeds)) for seeds in (store.seeds, options.seeds))
+            raise UserError(
+                f"{options.from_records} has the records of seeds {there}, not of all of {asked_for}: give some of "
+                "those, or leave --seeds out."
+            )
         options = replace(options, seeds=options.seeds or store.seeds)
         plans = plans_of(options)
         if options.method:

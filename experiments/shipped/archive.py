@@ -24,6 +24,8 @@ ABOUT = "store.json"
 
 _NAME = re.compile(rf"{re.escape(ABOUT)}|[a-z]+/[0-9a-f]{{16}}/(?:stage\.json|record\.json|{re.escape(CLIP_SHARES)})")
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
+"""A file as it is; a sparse one may claim any size."""
 _LARGEST = 256 * 2**20
 """Bytes of all members; what claims to hold more is not unpacked."""
 
@@ -53,7 +55,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
             raise not_records(path, "it is too large")
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                found = archive.extractfile(member) if member.isreg() and _NAME.fullmatch(member.name) else None
+                found = archive.extractfile(member) if member.type in _PLAIN and _NAME.fullmatch(member.name) else None
                 if found is None or member.name in members:
                     raise not_records(path, f"what is {member.name!r} in it?")
                 members[member.name] = found.read()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experiments.plan import LARGEST_SEED
 from experiments.records import DamagedRecordError, Record, read_record
 from experiments.shipped.archive import ABOUT, not_records, read_archive
 from experiments.stage_files import damaged_arrays
@@ -103,7 +104,9 @@ def _about(path: Path, members: dict[str, bytes]) -> dict[str, Any]:
             raise UserError(
                 f"{path} was written by another version of the suite (format {about['format']}, this one has {FORMAT})."
             )
-        if not isinstance(about["profile"], str) or not all(isinstance(seed, int) for seed in about["seeds"]):
+        seeds = about["seeds"]
+        sound = bool(seeds) and all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds)
+        if not isinstance(about["profile"], str) or not sound or len(set(seeds)) < len(seeds):
             raise not_records(path, f"{ABOUT} is not what was written there")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise not_records(path, f"{ABOUT} is not what was written there") from error
@@ -115,8 +118,10 @@ def _unpacked(path: Path, members: dict[str, bytes], about: dict[str, Any], root
     for name, content in members.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
+    folders = sorted({(root / name).parent for name in members if name != ABOUT})
+    if not folders:
+        raise not_records(path, "it has none")
     try:
-        folders = sorted({(root / name).parent for name in members if name != ABOUT})
         records = [read_record(folder) for folder in folders]
         store = ShippedStore(root, about["profile"], tuple(about["seeds"]), records)
         sound = all(damaged_arrays(record.folder, record.files) is None for record in records)

@@ -118,6 +118,27 @@ def test_rows_whose_seeds_scatter_say_nothing_of_the_others() -> None:
     assert own.error == pytest.approx(np.std(numbers[0] - [40.0, -50.0, 10.0], ddof=1) / math.sqrt(3))
 
 
+def test_two_rows_whose_seeds_scatter_alike_do_not_hide_each_other() -> None:
+    numbers = np.random.default_rng(1).normal(size=(7, 3))
+    samples = [by_seed(str(row), *seeds) for row, seeds in enumerate(numbers)]
+    scattered = [by_seed("x", 0.0, 30.0, -30.0), by_seed("y", 30.0, -28.0, 0.0)]
+    squares = [3 * np.var(row) for row in (*numbers, [0.0, 30.0, -30.0], [30.0, -28.0, 0.0])]
+    assert max(squares) / sum(squares) < outlying_share(9, 3)  # neither is outlying while the other is there
+    spread = Family([*samples, *scattered]).spread
+    assert spread is not None
+    assert spread.rows == set("0123456")
+
+
+def test_beside_rows_with_several_seeds_one_with_a_single_seed_is_ahead_of_none() -> None:
+    """As where a run of three seeds is looked at half-way: what one seed tells is said of networks alone."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, 3, 60))
+    family = Family([by_clip("a", 3 + noise[0, :1]), by_clip("b", 2 + noise[1]), by_clip("c", 1 + noise[2])])
+    assert family.told_behind("b", ["c"], "higher") == 1
+    assert family.told_behind("a", ["b", "c"], "higher") == 0
+    assert all(d.differ for d in family.pairs.values())
+    assert measured_marks(family, "higher") == {}
+
+
 def test_what_is_not_told_says_what_would_have_been() -> None:
     family = crossed(np.random.default_rng(0), [0.1] * 4, 3, 200, {0: 2.0})
     unclear = {pair: d for pair, d in family.pairs.items() if not d.differ}

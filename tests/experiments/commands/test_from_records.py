@@ -142,6 +142,7 @@ def test_ship_says_what_it_wrote_and_what_it_left_out(
         (["--grid", "table1", "--data", "nyuv2", "--mode", "pan"], "leave --data, --mode out, or --from-records"),
         (["--grid", "table1", "--split", "val"], "leave --split out"),
         (["--grid", "table1", "--dry-run"], "leave --dry-run out"),
+        (["--grid", "table1", "--seeds", "1", "7"], "has the records of seeds 0 1, not of all of 1 7: give some of"),
         (["--grid", "table1", "--profile", "quick"], "has the records of profile 'smoke', not 'quick'"),
         (["--grid", "table1", "--profile", ""], "not ''"),
     ],

@@ -51,6 +51,7 @@ def flipped(content: bytes) -> bytes:
         foreign("/evaluate/0123456789abcdef/stage.json"),
         foreign("evaluate/0123456789abcdef/model.pt"),
         foreign(STAGE, tarfile.SYMTYPE),
+        foreign(STAGE, tarfile.GNUTYPE_SPARSE),
         foreign(STAGE, tarfile.DIRTYPE),
     ],
 )

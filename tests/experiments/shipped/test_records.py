@@ -185,6 +185,38 @@ def test_a_file_that_somebody_changed_is_one_sentence(what: str, plan: Plan, fil
         open_records(changed).__enter__()
 
 
+@pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [2**64], [True], "01"])
+def test_seeds_that_nobody_trained_with_are_one_sentence(seeds: object, file: Path, tmp_path: Path) -> None:
+    members = read_archive(file)
+    members[ABOUT] = json.dumps({**json.loads(members[ABOUT]), "seeds": seeds}).encode()
+    (tmp_path / "changed.tar.xz").write_bytes(packed_members(members))
+    with pytest.raises(UserError, match="store.json is not what was written there"):
+        open_records(tmp_path / "changed.tar.xz").__enter__()
+
+
+def test_a_file_without_records_is_one_sentence(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.tar.xz").write_bytes(packed_members({ABOUT: read_archive(file)[ABOUT]}))
+    with pytest.raises(UserError, match=r"no file of records \(it has none\)"):
+        open_records(tmp_path / "empty.tar.xz").__enter__()
+
+
+@pytest.mark.parametrize(
+    "change", [{"files": []}, {"files": {"shares.npz": "x"}}, {"result": {}}, {"result": {"metrics": {"miou": "x"}}}]
+)
+def test_a_record_of_another_shape_is_one_sentence(
+    change: dict[str, object], plan: Plan, file: Path, tmp_path: Path
+) -> None:
+    """Also where its checksum was made anew."""
+    members = read_archive(file)
+    name = f"evaluate/{plan.rows[0].evaluations[0][0].key}/record.json"
+    record = {**json.loads(members[name]), **change}
+    del record["checksum"]
+    members[name] = json.dumps({**record, "checksum": checksum(record)}).encode()
+    (tmp_path / "changed.tar.xz").write_bytes(packed_members(members))
+    with pytest.raises(UserError, match="a record in it is not what was written there"):
+        open_records(tmp_path / "changed.tar.xz").__enter__()
+
+
 def test_a_file_of_another_format_is_told_from_a_damaged_one(file: Path, tmp_path: Path) -> None:
     members = read_archive(file)
     members[ABOUT] = json.dumps({**json.loads(members[ABOUT]), "format": 99}).encode()
