@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.stage_files import Files, check_arrays, check_folder
-from experiments.stages import hash_of
+from experiments.stages import hash_of, identity_of
 from mila.common.files import TOO_MANY_FILES, not_opened
 from mila.common.stored_files import DamagedFileError, checksum, read_object
 from mila.errors import UserError
@@ -89,6 +90,23 @@ def read_record(folder: Path) -> Record:
         folder=folder,
         files=files,
     )
+
+
+def identify(record: Record, by_key: Mapping[str, Record], found: dict[str, str]) -> str:
+    """A stage's `identity`, from what is written of it and of all that it needs.
+
+    Args:
+        record: of the stage.
+        by_key: all records.
+        found: identities by key, to which those that are new are added.
+
+    Raises:
+        KeyError: one that it needs is not there.
+    """
+    if record.key not in found:
+        needs = [identify(by_key[key], by_key, found) for key in record.stage["needs"]]
+        found[record.key] = identity_of(record.stage["kind"], record.stage["config"], needs)
+    return found[record.key]
 
 
 def _are_files(files: object) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import Timeout
 
-from experiments.records import DamagedRecordError, Record, damaged, read_record
+from experiments.records import DamagedRecordError, Record, damaged, identify, read_record
 from experiments.stage_files import check_folder, damaged_arrays, damaged_file
 from experiments.stages import Data, Stage, known_kinds
 from mila.common.files import not_opened, write_json, write_text
@@ -337,16 +337,17 @@ class Store:
         digest: str | None = record.files.get(name, {}).get("sha256")
         return digest
 
-    def earlier_seconds(self) -> dict[tuple[str, str], float]:
-        """How long the latest finished stage of each (kind, title) took, whatever its code was; for forecasts."""
-        latest: dict[tuple[str, str], tuple[str, float]] = {}
+    def earlier_seconds(self) -> dict[str, float]:
+        """By `Stage.identity`, how long the latest stage that computed the same took, whatever its code."""
+        records = dict[str, Record]()
         for folder in self.folders():
-            try:
-                record = read_record(folder)
-            except (OSError, DamagedRecordError):
-                continue  # what is not finished, damaged or being removed has nothing to forecast from
-            name = (record.stage["kind"], record.stage["title"])
-            latest[name] = max(latest.get(name, ("", 0.0)), (record.finished, record.seconds))
+            with suppress(OSError, DamagedRecordError):  # not finished, damaged or being removed
+                records[folder.name] = read_record(folder)
+        latest, identities = dict[str, tuple[str, float]](), dict[str, str]()
+        for record in records.values():
+            with suppress(KeyError):  # what it needs is gone
+                name = identify(record, records, identities)
+                latest[name] = max(latest.get(name, ("", 0.0)), (record.finished, record.seconds))
         return {name: seconds for name, (_, seconds) in latest.items()}
 
 

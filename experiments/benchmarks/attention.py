@@ -29,6 +29,7 @@ from experiments.benchmarks.attention_contenders import CONTENDERS, Attention, C
 from experiments.benchmarks.taking_turns import Measured, copy_speed, failure_in_words, measure
 from experiments.runner.workers import find_device
 from mila.attention import Window, local_attention
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
 from mila.common.versions import environment
@@ -80,7 +81,7 @@ def main(words: list[str] | None = None) -> int:
     add("--patience", metavar="SECONDS", type=float, default=2.0, help="what takes longer is timed once (default: 2)")
     add("--channels-last", action="store_true", help="maps have their channels last, as models have them")
     add("--replay", action="store_true", help="on a GPU: each as a CUDA graph, as streams and trainings run it")
-    add("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where the record goes")
+    add("--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where the record goes")
     options, console = parser.parse_args(words), make_console(width=140)
     return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 

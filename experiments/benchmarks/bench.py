@@ -27,6 +27,7 @@ from experiments.benchmarks import checks, evaluation, parts, training
 from experiments.benchmarks.sizes import SIZES, Sizes, pack_clips
 from experiments.costs.speed import SHIPPED, Measured, Part, SpeedRecord, read_speed, write_speed
 from experiments.runner.workers import find_device
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.common.versions import environment
 from mila.data.packed import PackedClips
@@ -105,7 +106,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where (default: a GPU if there is one)")
     parser.add_argument("--sizes", choices=tuple(SIZES), help="how large (default: quick on cpu, paper on cuda)")
     parser.add_argument("--parts", metavar="NAME", choices=tuple(PARTS), nargs="+", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument(
+        "--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where results go"
+    )
     options = parser.parse_args(words)
     return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 

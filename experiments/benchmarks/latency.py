@@ -24,6 +24,7 @@ from experiments.grids.multi_task import TABLE2
 from experiments.profiles import PROFILES
 from experiments.runner.workers import find_device
 from experiments.store import Store
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.errors import UserError
 from reports.pages.costs import read_counted
@@ -49,7 +50,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--rounds", metavar="N", type=int, default=9, help="rounds that count (default: 9)")
     parser.add_argument("--frames", metavar="N", type=int, default=10, help="frames of a whole stream (default: 10)")
     parser.add_argument("--threads", metavar="N", type=int, help="of the processor (default: one a core)")
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument(
+        "--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where results go"
+    )
     options = parser.parse_args(words)
     return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 

@@ -27,6 +27,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.data.clips import ClipSource, normalise
 from mila.data.packed import PackedClips
@@ -49,7 +50,7 @@ def main(words: list[str] | None = None) -> int:
     """Print one line a data set and set of tasks; returns the exit code."""
     console = make_console(width=160)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", metavar="FOLDER", type=Path, help="a data set in any layout (not packed)")
+    parser.add_argument("--data-root", metavar="FOLDER", type=given_path, help="a data set in any layout (not packed)")
     parser.add_argument("--batch", type=int, default=4, help="clips a batch (default: 4)")
     parser.add_argument("--rounds", type=int, default=7, help="batches of each kind (default: 7)")
     options = parser.parse_args(words)

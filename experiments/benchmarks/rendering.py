@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
 from mila.common.versions import environment
@@ -47,8 +48,10 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--clips", metavar="N", type=int, default=4, help="scenes of each kind (default: 4)")
     parser.add_argument("--repeats", metavar="N", type=int, default=5, help="of everything (default: 5)")
-    parser.add_argument("--against", metavar="FOLDER", type=Path, help="another checkout of the suite")
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument("--against", metavar="FOLDER", type=given_path, help="another checkout of the suite")
+    parser.add_argument(
+        "--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where results go"
+    )
     options = parser.parse_args(words)
     return exit_code_of(lambda: _run(options, console), "the same command starts anew.")
 

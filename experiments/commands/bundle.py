@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.bundle import PRESENT, bundle
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 
 
@@ -20,7 +21,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     console = make_console()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a new one")
+    parser.add_argument("folder", metavar="FOLDER", type=given_path, help="a new one")
     options = parser.parse_args(words)
     return exit_code_of(lambda: _bundle(options.folder, console), "the same command starts anew.")
 

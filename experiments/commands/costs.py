@@ -26,6 +26,7 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.own_profile import find_profile
 from experiments.runs import finished_runs
 from experiments.store import Store
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from reports.pages.claims import write_claims
 from reports.pages.costs import write_costs
@@ -63,7 +64,9 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     console = make_console()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where results go")
+    parser.add_argument(
+        "--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where results go"
+    )
     parser.add_argument(
         "--profile", metavar="NAME", default="quick", help="whose finished runs are looked at (default: quick)"
     )

@@ -26,7 +26,7 @@ class Forecast:
     Attributes:
         stages: in all.
         waiting: those that are not done.
-        seconds: how long those took before that ever ran under the same title.
+        seconds: how long those took before that ever computed the same.
         timed: how many of `waiting` those are.
         space: what they need.
         free: bytes on the disk of the store.
@@ -61,7 +61,7 @@ def forecast(
     jobs: int,
     *,
     keep_states: bool = False,
-    earlier: Mapping[tuple[str, str], float] | None = None,
+    earlier: Mapping[str, float] | None = None,
 ) -> Forecast:
     """Look at what is done, and estimate the rest.
 
@@ -74,7 +74,7 @@ def forecast(
     """
     earlier = store.earlier_seconds() if earlier is None else earlier
     waiting = [stage for stage in stages if store.state(stage) != "done"]
-    known = [earlier[name] for name in ((stage.kind, stage.title) for stage in waiting) if name in earlier]
+    known = [earlier[stage.identity] for stage in waiting if stage.identity in earlier]
     space = space_of_all(waiting, jobs, keep_states=keep_states)
     return Forecast(len(stages), len(waiting), sum(known), len(known), space, free_space(store.root))
 
@@ -99,7 +99,7 @@ def show_forecast(
     earlier = store.earlier_seconds()
     table = Table("stage", "kind", "hash", "state", "took", box=None)
     for stage in stages:
-        state, before = store.state(stage), earlier.get((stage.kind, stage.title))
+        state, before = store.state(stage), earlier.get(stage.identity)
         if state == "done":
             before = store.record(stage).seconds
         table.add_row(stage.title, stage.kind, stage.key, state, "never run" if before is None else f"{before:.1f} s")

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.shipped.merge import merge
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.errors import UserError
 
@@ -21,9 +22,9 @@ def main(words: list[str] | None = None) -> int:
     console = make_console()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "files", metavar="FILE", type=Path, nargs="+", help="of records, as --minutes and ship write them"
+        "files", metavar="FILE", type=given_path, nargs="+", help="of records, as --minutes and ship write them"
     )
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file that is written")
+    parser.add_argument("--out", metavar="FILE", type=given_path, required=True, help="the file that is written")
     options = parser.parse_args(words)
     return exit_code_of(lambda: _merge(options.files, options.out, console))
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from experiments.own_profile import ENDING
 from experiments.shipped import STUDY
 from experiments.sources import Split
+from mila.common.arguments import given_path
 from mila.names import AugmentationName
 
 SLURM = ("slurm", "wait", "status", "cancel", "retry_failed")
@@ -182,7 +183,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", metavar="NAME", help="which table or ablation to run")
     parser.add_argument("--rows", metavar="LABEL", nargs="+", help="run these rows of it alone")
     parser.add_argument("--part", metavar="N", type=int, help="of a grid that has several parts this one (from 1)")
-    parser.add_argument("--method", metavar="FILE", type=Path, nargs="+", help="add the row of a method of your own")
+    parser.add_argument(
+        "--method", metavar="FILE", type=given_path, nargs="+", help="add the row of a method of your own"
+    )
     text = "sizes and schedules: a name, or a TOML file of your own (default: quick)"
     parser.add_argument("--profile", metavar="NAME", help=text)
     text = "of the training clips (default: the profile's)"
@@ -194,7 +197,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     text = "data set (default: the embedded world of the grid's tasks), or the file of one of your own"
     parser.add_argument("--data", metavar="NAME", help=text)
     text = "folder of a real data set, or its packed store (default for one of your own: the folder of its file)"
-    parser.add_argument("--data-root", metavar="FOLDER", type=Path, help=text)
+    parser.add_argument("--data-root", metavar="FOLDER", type=given_path, help=text)
     parser.add_argument("--suite", metavar="NAME", help="other tasks than the grid's, as the data set has them")
     parser.add_argument("--mode", metavar="NAME", help="where clips come from: video, pan or still (see --list)")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", help="train once a seed (default: 0)")
@@ -204,7 +207,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", type=int, help="stages at once (default: one a core, at most 4)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute")
-    parser.add_argument("--results", metavar="FOLDER", type=Path, help="where results go")
+    parser.add_argument("--results", metavar="FOLDER", type=given_path, help="where results go")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and how long it took before")
     text = "keep every state that is scored (profile paper: ten a row); by default the last alone stays after scoring"
     parser.add_argument("--keep-states", action="store_true", help=text)
@@ -213,7 +216,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", metavar="M", type=float, help=text)
     parser.add_argument("--report", action="store_true", help="run nothing; write the report of what is finished")
     text = "run nothing; write the report of records that ship with the suite (profile study), or of those in FILE"
-    parser.add_argument("--from-records", metavar="FILE", type=Path, nargs="?", const=STUDY, help=text)
+    parser.add_argument("--from-records", metavar="FILE", type=given_path, nargs="?", const=STUDY, help=text)
 
 
 def _add_slurm(parser: argparse.ArgumentParser) -> None:

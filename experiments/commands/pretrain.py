@@ -23,6 +23,7 @@ from experiments.runner.stage_functions import load_model
 from experiments.runner.workers import default_jobs, find_device
 from experiments.store import Store
 from mila.carried import CARRIED
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import write_json
 from mila.common.weights import write_carried
@@ -33,8 +34,8 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     console = make_console()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where stages go")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=CARRIED, help="where the weights go")
+    parser.add_argument("--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where stages go")
+    parser.add_argument("--out", metavar="FOLDER", type=given_path, default=CARRIED, help="where the weights go")
     parser.add_argument("--only", metavar="NAME", nargs="+", help="of the networks, these alone")
     parser.add_argument("--jobs", metavar="N", type=int, help="stages at once (default: one a core, at most 4)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")

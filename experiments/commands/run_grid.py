@@ -95,6 +95,8 @@ def _follow(stages: Sequence[Stage], store: Store, device: str) -> None:
 
 def _run_stages(stages: list[Stage], store: Store, device: str, options: Options, console: Console) -> Summary:
     """Run what is not done, unless the report alone is wanted; says what was done and what failed."""
+    if options.report and not store.root.is_dir():
+        raise UserError(f"{options.results} holds no results of any run; correct --results, or run without --report.")
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

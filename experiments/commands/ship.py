@@ -16,6 +16,7 @@ from experiments.commands.plans import plans_of
 from experiments.shipped import STUDY
 from experiments.shipped.pack import Shipped, ship
 from experiments.store import Store
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 
 LARGEST = 6_000_000
@@ -30,8 +31,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--grid", metavar="NAME", nargs="+", required=True, help="whose stages to ship")
     parser.add_argument("--profile", metavar="NAME", default="study", help="that they were run with (default: study)")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"), help="where they are")
-    parser.add_argument("--out", metavar="FILE", type=Path, default=STUDY, help="the file (default: the suite's own)")
+    parser.add_argument("--results", metavar="FOLDER", type=given_path, default=Path("results"), help="where they are")
+    parser.add_argument(
+        "--out", metavar="FILE", type=given_path, default=STUDY, help="the file (default: the suite's own)"
+    )
     parser.add_argument("--partial", action="store_true", help="leave out what is not finished, instead of refusing")
     options = parser.parse_args(words)
     return exit_code_of(lambda: _ship(options, console))

@@ -146,6 +146,18 @@ def status(stages: Sequence[Stage], store: Store, console: Console) -> int:
     return 0 if counts["done"] == len(stages) else 1
 
 
+def _agreed(question: str, console: Console) -> bool:
+    """Whether somebody says yes.
+
+    Raises:
+        UserError: nobody is there to ask.
+    """
+    try:
+        return console.input(question).strip().lower() in ("y", "yes")
+    except EOFError as error:
+        raise UserError("nobody is there to ask; give --yes to delete without being asked.") from error
+
+
 def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask: bool = True) -> int:
     """Delete the folders of `stages`, or with None those of all stages that are not finished; asks first.
 
@@ -167,7 +179,7 @@ def clean(stages: Sequence[Stage] | None, store: Store, console: Console, *, ask
         console.print("nothing to delete.")
         return 0
     console.print(table)
-    if ask and console.input(f"Delete these {len(folders)} stages? (yes/no) ").strip().lower() not in ("y", "yes"):
+    if ask and not _agreed(f"Delete these {len(folders)} stages? (yes/no) ", console):
         console.print("nothing deleted.")
         return 0
     ends = Counter(_delete(folder, store, even_done=state == "done") for folder, state in states.items())

@@ -61,7 +61,7 @@ def launch(
     keep_states: bool = False,
     deadline: Deadline | None = None,
     expected: Mapping[str, float] | None = None,
-    earlier: Mapping[tuple[str, str], float] | None = None,
+    earlier: Mapping[str, float] | None = None,
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
@@ -94,7 +94,7 @@ def launch(
             waiting[stage.key] = stage
     if waiting:
         earlier = store.earlier_seconds() if earlier is None else earlier
-        durations = {key: earlier.get((s.kind, s.title), s.work) for key, s in waiting.items()}
+        durations = {key: earlier.get(s.identity, s.work) for key, s in waiting.items()}
         durations |= {key: seconds for key, seconds in (expected or {}).items() if key in durations}
         if deadline is None:
             longest = longest_paths(waiting, durations)

@@ -122,9 +122,18 @@ def _unexpected(error: Exception, stage: Stage, store: Store, device: str) -> st
     """The sentence for people of an error that is not the suite's own."""
     if is_out_of_memory(error):
         return out_of_memory(stage, device)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full ({error.filename or store.root}); free some space and run again to continue."
+    if (full := _disk_full(error)) is not None:
+        return f"the disk is full ({full.filename or store.root}); free some space and run again to continue."
     return f"{type(error).__name__}: {error} (see {store.folder(stage) / 'error.txt'})"
+
+
+def _disk_full(error: BaseException | None) -> OSError | None:
+    """The error that says so, which may be behind another one (`torch.save` has a `RuntimeError` of its own)."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _seconds(time_limit: float | None, deadline: Deadline | None) -> float | None:

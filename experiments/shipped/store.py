@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.plan import LARGEST_SEED
-from experiments.records import DamagedRecordError, Record, read_record
+from experiments.records import DamagedRecordError, Record, identify, read_record
 from experiments.shipped.archive import ABOUT, not_records, read_archive
 from experiments.stage_files import damaged_arrays
-from experiments.stages import Stage, identity_of
+from experiments.stages import Stage
 from experiments.store import FORMAT, Store
 from mila.errors import UserError
 
@@ -36,7 +36,7 @@ class ShippedStore(Store):
         self.profile, self.seeds = profile, seeds
         by_key, identities = {record.key: record for record in records}, dict[str, str]()
         for record in records:
-            _identify(record, by_key, identities)
+            identify(record, by_key, identities)
         self._by_identity = {identities[record.key]: record.folder for record in records}
         self._configs: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for record in records:
@@ -130,14 +130,6 @@ def _unpacked(path: Path, members: dict[str, bytes], about: dict[str, Any], root
     if not sound:
         raise not_records(path, "what the clips contribute is not what was written there")
     return store
-
-
-def _identify(record: Record, by_key: dict[str, Record], found: dict[str, str]) -> str:
-    """A stage's `identity`, from what is written of it and of all that it needs."""
-    if record.key not in found:
-        needs = [_identify(by_key[key], by_key, found) for key in record.stage["needs"]]
-        found[record.key] = identity_of(record.stage["kind"], record.stage["config"], needs)
-    return found[record.key]
 
 
 def _differences(now: dict[str, Any], then: dict[str, Any], within: str = "") -> list[str]:

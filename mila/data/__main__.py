@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
+from mila.common.arguments import given_path
 from mila.common.console import exit_code_of, make_console
 from mila.common.files import free_space
 from mila.common.progress import progress_bar
@@ -43,8 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     prepare = commands.add_parser("prepare", help="pack a data set for training; interrupted, the same command goes on")
-    prepare.add_argument("root", metavar="ROOT", type=Path, help="the data set's folder; its layout is recognised")
-    prepare.add_argument("store", metavar="STORE", type=Path, help="where the packed store goes")
+    prepare.add_argument(
+        "root", metavar="ROOT", type=given_path, help="the data set's folder; its layout is recognised"
+    )
+    prepare.add_argument("store", metavar="STORE", type=given_path, help="where the packed store goes")
     prepare.add_argument(
         "--length",
         metavar="N",
@@ -57,11 +60,11 @@ def _parser() -> argparse.ArgumentParser:
 
     about = "say what is there and what is missing or broken; exit code 1 if it is"
     inspect = commands.add_parser("inspect", help=about)
-    inspect.add_argument("root", metavar="ROOT", type=Path, help="the folder of a data set, or of a packed store")
+    inspect.add_argument("root", metavar="ROOT", type=given_path, help="the folder of a data set, or of a packed store")
     inspect.add_argument(
         "--sheet",
         metavar="PNG",
-        type=Path,
+        type=given_path,
         help="contact sheets, as PNG-SPLIT.png (default: results/inspect/NAME/contact-sheet.png, NAME of the folder)",
     )
     inspect.add_argument("--no-sheet", action="store_true", help="draw none")
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (prepare, inspect):
         text = "a data set of your own, in a Python file (docs/add_a_data_set.md)"
-        command.add_argument("--data", metavar="FILE", type=Path, help=text)
+        command.add_argument("--data", metavar="FILE", type=given_path, help=text)
         command.add_argument("--suite", metavar="NAME", help="which tasks, where there are several")
         command.add_argument("--mode", choices=_MODES, help="where clips come from (default: video where there is any)")
         command.add_argument("--height", metavar="N", type=int, help="of the frames, pixels (default: the paper's)")
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write an embedded world in a data set's official layout")
     export.add_argument("world", choices=("street", "rooms"), help="street: Cityscapes; rooms: NYUd v2 with raw video")
-    export.add_argument("folder", metavar="FOLDER", type=Path, help="where it goes")
+    export.add_argument("folder", metavar="FOLDER", type=given_path, help="where it goes")
     export.add_argument("--train", metavar="N", type=int, default=8, help="clips to train on (default: 8)")
     export.add_argument("--test", metavar="N", type=int, default=4, help="clips to score on (default: 4)")
     export.add_argument("--height", metavar="N", type=int, help="of the images, pixels (default: the data set's)")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mila.common.arguments import given_path
 from mila.common.files import check_new
 from mila.errors import UserError
 from mila.streaming.run_options import add_run_options, open_run
@@ -22,9 +22,11 @@ ABOUT = "write a trained model as one file, or as graphs for ONNX or torch.expor
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_run_options(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="weights and what the model is, in one file")
-    parser.add_argument("--onnx", metavar="FOLDER", type=Path, help="its steps as ONNX graphs, checked")
-    parser.add_argument("--torch-export", metavar="FOLDER", type=Path, help="likewise, of torch.export")
+    parser.add_argument(
+        "file", metavar="FILE", type=given_path, nargs="?", help="weights and what the model is, in one file"
+    )
+    parser.add_argument("--onnx", metavar="FOLDER", type=given_path, help="its steps as ONNX graphs, checked")
+    parser.add_argument("--torch-export", metavar="FOLDER", type=given_path, help="likewise, of torch.export")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mila.common.arguments import given_path
 from mila.errors import UserError
 from mila.streaming.description import Description
 from mila.streaming.saved import open_model
@@ -19,9 +20,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add `RUN`, `--results`, `--code` and `--trust-code` to the options of a command."""
     parser.add_argument("run", metavar="RUN", help="hash of a training or a score, or a file of `mila export`")
     parser.add_argument(
-        "--results", metavar="FOLDER", type=Path, default=Path("results"), help="of the training (default: results)"
+        "--results",
+        metavar="FOLDER",
+        type=given_path,
+        default=Path("results"),
+        help="of the training (default: results)",
     )
-    parser.add_argument("--code", metavar="PATH", type=Path, help="the Python file that a method of your own is in")
+    parser.add_argument(
+        "--code", metavar="PATH", type=given_path, help="the Python file that a method of your own is in"
+    )
     parser.add_argument(
         "--trust-code", action="store_true", help="run the method's source that the training kept, read it first"
     )

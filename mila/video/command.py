@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mila.common.arguments import given_path
 from mila.common.progress import progress_bar
 from mila.errors import UserError
 from mila.streaming.run_options import add_run_options, open_run
@@ -37,7 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser)
     parser.add_argument("input", metavar="INPUT", help="a video, a folder of images, an address, camera or camera:N")
     parser.add_argument(
-        "--out", metavar="OUT", type=Path, required=True, help="a video (.mp4, .mkv, .mov, .webm, .avi), or a folder"
+        "--out",
+        metavar="OUT",
+        type=given_path,
+        required=True,
+        help="a video (.mp4, .mkv, .mov, .webm, .avi), or a folder",
     )
     parser.add_argument(
         "--layout",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
 
+import experiments.stages
+from experiments.profiles import SMOKE
+from experiments.stages import Train, in_order
 from experiments.store import Store
+from tests.support.fake_records import filled_store
 from tests.support.smoke_plans import smoke_plan
 
 
@@ -24,7 +29,20 @@ def test_state_is_read_off_the_disk(tmp_path: Path) -> None:
     assert Store(tmp_path).state(stage) == "done"
     assert store.record(stage).seconds == 1.5
     assert store.record(stage).stage["title"] == stage.title
-    assert store.earlier_seconds() == {("evaluate", stage.title): 1.5}
+    assert store.earlier_seconds() == {}  # what it needs is gone, so that nobody knows what was computed
+
+
+def test_earlier_times_are_those_of_the_same_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the code was; other profiles call other work by the same names."""
+    plan, other = smoke_plan(), smoke_plan(profile=replace(SMOKE, train_clips=SMOKE.train_clips + 1))
+    store = filled_store(plan, tmp_path)
+    monkeypatch.setattr(experiments.stages, "code_digest", lambda *_: "another code")
+    earlier = store.earlier_seconds()
+    assert {stage.identity for stage in in_order(smoke_plan().stages())} == earlier.keys()
+    assert set(earlier.values()) == {1.5}
+    trainings = [s for s in in_order(other.stages()) if isinstance(s, Train) and s.schedule is not None]
+    assert trainings
+    assert {stage.identity for stage in trainings}.isdisjoint(earlier)
 
 
 def test_a_new_attempt_forgets_what_a_kill_left(tmp_path: Path) -> None:

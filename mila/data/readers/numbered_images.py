@@ -47,7 +47,8 @@ class NumberedImages:
             if (folder / f"{stem}{suffix}").is_file():
                 return folder / f"{stem}{suffix}"
         found = self._numbers(folder).get(int(stem), {})
-        return self._only(found) if found else folder / f"{stem.zfill(_DIGITS)}{self._suffixes[0]}"
+        missing = stem if clip else stem.zfill(_DIGITS)
+        return self._only(found) if found else folder / f"{missing}{self._suffixes[0]}"
 
     def last(self, clip: str) -> Path | None:
         """The last image of the folder `CLIP`; None where it has none.

@@ -63,3 +63,10 @@ def test_paths_are_paths_and_limits_are_seconds() -> None:
     options = read_options(["--results", "elsewhere", "--time-limit", "1.5"])
     assert options.store == Path("elsewhere") / "store"
     assert options.seconds_limit == 90
+
+
+@pytest.mark.parametrize("option", ["--results", "--data-root", "--from-records", "--method"])
+def test_an_empty_path_is_never_the_current_folder(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        read_options(["--grid", "table2", option, ""])
+    assert f"argument {option}: a path is expected, and it is empty" in capsys.readouterr().err
