@@ -171,7 +171,7 @@ class Ranks(Statement):
         text += "".join(f"; {found}" for found in missing.values() if found)
         text += f"; level with {_names(level)}" if level else ""
         without = len(level) + sum(map(bool, missing.values()))
-        if len(ahead) + 1 != self.place or without == len(self.theirs):
+        if len(ahead) + 1 != self.place or (behind := len(leads) - len(ahead)) and without == behind:
             return Finding(text, "does not hold")
         return Finding(text, "in part" if without else "holds")
 
