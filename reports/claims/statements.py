@@ -171,7 +171,8 @@ class Ranks(Statement):
         text += "".join(f"; {found}" for found in missing.values() if found)
         text += f"; level with {_names(level)}" if level else ""
         without = len(level) + sum(map(bool, missing.values()))
-        if len(ahead) + 1 != self.place or (behind := len(leads) - len(ahead)) and without == behind:
+        behind = len(leads) - len(ahead)
+        if len(ahead) + 1 != self.place or 0 < behind == without:
             return Finding(text, "does not hold")
         return Finding(text, "in part" if without else "holds")
 

@@ -201,6 +201,9 @@ def test_a_printed_lead_may_be_told_to_be_missing() -> None:
     assert verdict(rank, with_printed(scores(seeds), {**printed, A: 63.0})) == "cannot tell"
     # Ahead of one, and no lead over the other.
     assert verdict(Ranks("", A, (B, C)), source) == "in part"
+    # Second of three, and ahead of none: one is ahead, and of the lead over the other nothing is there.
+    place = with_printed(scores({**seeds, C: about(68.0)}), {**printed, C: 68.0})
+    assert verdict(Ranks("", A, (B, C), 2), place) == "does not hold"
     # One seed tells of networks alone, and a wide interval has room for the lead.
     assert verdict(rank, with_printed(scores({A: [64.0], B: [64.0]}), printed)) == "cannot tell"
     assert verdict(rank, with_printed(scores({**seeds, B: about(64.0, 0.8)}), printed)) == "cannot tell"
