@@ -115,6 +115,7 @@ class NYUv2Folders:
             for folder in filter(None, ("rgb", "depth" if depth else None, labels)):
                 check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
         self._items = files.items(split, limit, problems)
+        self._shared = files.shared(split, self._items)
 
     @property
     def suite(self) -> Suite:
@@ -275,11 +276,17 @@ class NYUv2Folders:
 
     @property
     def _warnings(self) -> list[str]:
+        found = [
+            f"split {self.split}: {len(names)} of {len(self._items)} are in split {other}, too ({names[0]}"
+            f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
+            for other, names in self._shared.items()
+        ]
         if len(self._depths) < 2:
-            return []
+            return found
         return [
+            *found,
             f"split {self.split} has depth images of 8 bits ({self._depths[8]}; metres = (q + 0.5) / 25.5) and of 16 "
-            f"({self._depths[16]}; millimetres): each is read by its own"
+            f"({self._depths[16]}; millimetres): each is read by its own",
         ]
 
     def _item(self, index: int) -> Item:

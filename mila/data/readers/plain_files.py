@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,18 @@ class PlainFiles:
         if not found:
             raise UserError(f"{listed} lists no image that is complete; unpack the data set in full.")
         return found
+
+    def shared(self, split: str, items: Iterable[Item]) -> dict[str, list[str]]:
+        """Names of the items that other splits list as well, by split."""
+        found = {}
+        for other in SPLITS:
+            listed = self._root / f"{other}.txt"
+            if other != split and listed.is_file():
+                there = set[Path]()
+                with suppress(UserError):  # that split says for itself what is wrong with it
+                    there.update(listed_images(listed, self._rgb, []))
+                found[other] = [item.name for item in items if item.rgb in there]
+        return {other: names for other, names in found.items() if names}
 
     def _item(self, image: Path) -> Item:
         name = self._rgb.name_of(image)

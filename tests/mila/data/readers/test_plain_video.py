@@ -98,6 +98,10 @@ def test_a_folder_a_clip(tmp_path: Path) -> None:
     assert source.manifest()["video"] == {"matched": 2, "unmatched": 0, "fewest_before": 1, "median_before": 2.5}
     found = inspect(tmp_path, **SIZE)
     assert found.ok
+    assert found.warnings == (
+        "split train: 1 of 2 are in split test, too (hall/020): a score on what was trained on says nothing",
+        "split test: 1 of 1 are in split train, too (hall/020): a score on what was trained on says nothing",
+    )
     assert [(s.split, s.clips, s.frames, s.before, s.matched) for s in found.splits] == [
         ("train", 2, 7, (1, 2.5), 2),
         ("test", 1, 2, (1, 1), 1),
