@@ -112,11 +112,17 @@ def those(kind: str) -> list[tuple[str, Words]]:
 
 
 def at_smoke(words: Words) -> list[str]:
-    """Words of the runner at the profile `smoke`, and for one row of the grid where they name none."""
+    """Words of the runner at the profile `smoke`, with one seed, and for one row of the grid where they name none."""
     smaller = list(words)
+    if "--seeds" in smaller:
+        first = smaller.index("--seeds") + 1
+        while smaller[first + 1 :] and smaller[first + 1].isdigit():
+            del smaller[first + 1]
     if "--profile" in words:
-        place = words.index("--profile") + 1
-        if "--dry-run" not in words or not words[place].endswith(".toml"):  # what a file of one's own asks for is large
+        place = smaller.index("--profile") + 1
+        if "--dry-run" not in words or not smaller[place].endswith(
+            ".toml"
+        ):  # what a file of one's own asks for is large
             smaller[place] = "smoke"
     elif not {"--show", "--list", "--clean"} & set(words):
         smaller += ["--profile", "smoke"]
