@@ -34,7 +34,6 @@ from mila.data.packed import PackedClips
 from mila.errors import UserError
 
 _LOG_LINES = 40
-_OWN = "run here, and so was all that it needs; of that, what the records have as well is shown as they have it"
 
 Shown = TypeVar("Shown", Evaluate, Record)
 
@@ -99,8 +98,9 @@ def manifest_of(data: Data, store: Store) -> dict[str, Any]:
 
 def _whose(rows: Sequence[RowResult], store: Store) -> str:
     """Who made what the rows show, where that is not simply whoever asks."""
-    own = [row.plan.label for row in rows if row.evaluations and store.is_own(row.plan.evaluations[0][0])]
-    return f"{store.whose}; run here: {', '.join(own)}" if store.whose and own else store.whose
+    run = [row.plan for row in rows if row.evaluations]
+    own = [row.label for row in run if store.whose_of(row.evaluations[0][0]) != store.whose]
+    return f"{store.whose}; run here: {', '.join(own)}" if own else store.whose
 
 
 def _row(row: RowPlan, store: Store) -> RowResult:
@@ -194,7 +194,7 @@ def _stage(stage: Stage, store: Store) -> StageResult:
         reason=texts["error.txt"] if state == "failed" else reason,
         log="\n".join(texts["log.txt"].splitlines()[-_LOG_LINES:]),
         files=tuple(files),
-        whose=(_OWN if store.is_own(stage) else store.whose) if store.whose else "",
+        whose=store.whose_of(stage),
     )
 
 

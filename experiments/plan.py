@@ -50,6 +50,12 @@ LARGEST_SEED = 2**64 - 1
 """Of PyTorch's generators."""
 
 
+def are_seeds(seeds: Collection[object]) -> bool:
+    """Whether these are one or more numbers that generators take, each another one."""
+    fit = all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds)
+    return fit and 0 < len(seeds) == len(set(seeds))
+
+
 @dataclass(frozen=True)
 class RowPlan:
     """The stages of one row.

@@ -134,9 +134,9 @@ class Store:
         except DamagedFileError as error:
             raise DamagedRecordError(f"{error}; delete it, and run again.") from error
 
-    def is_own(self, stage: Stage) -> bool:  # noqa: ARG002
-        """Whether the record of a stage is one of whoever asks, or would be."""
-        return True
+    def whose_of(self, stage: Stage) -> str:  # noqa: ARG002
+        """`whose`, of the record of one stage."""
+        return self.whose
 
     def why_waiting(self, stages: Sequence[Stage]) -> str:  # noqa: ARG002
         """Why stages of which some wait have no record, in words.

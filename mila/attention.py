@@ -105,9 +105,9 @@ def aggregate(weights: Tensor, value: Tensor, path: AttentionPath = "auto") -> T
 def _global_attention(query: Tensor, key: Tensor, value: Tensor, traced: bool) -> Tensor:
     """Every pixel of the giving frame is a neighbour; queries in chunks to bound the memory, unless traced."""
     height, width = query.shape[-2:]
-    maps = (query, key, value)
-    if len({x.dtype for x in maps}) > 1:
-        query, key, value = map(wide, maps)
+    given = value.dtype
+    if not query.dtype == key.dtype == given:
+        query, key, value = wide(query), wide(key), wide(value)
     q, k, v = (x.flatten(2).transpose(1, 2) for x in (query, key, value))  # [B, HW, C]
 
     def attend(chunk: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -119,16 +119,16 @@ def _global_attention(query: Tensor, key: Tensor, value: Tensor, traced: bool) -
     elif size >= q.shape[1]:
         out = attend(q, k, v)
     else:
-        once = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
+        learns = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
         # Nothing in it is random; to keep the state of a generator is what no CUDA graph can hold.
         parts = (
             checkpoint(attend, chunk, k, v, use_reentrant=False, preserve_rng_state=False)
-            if once
+            if learns
             else attend(chunk, k, v)
             for chunk in q.split(size, 1)
         )
         out = torch.cat(list(parts), 1)
-    received: Tensor = out.transpose(1, 2).unflatten(2, (height, width)).to(maps[2].dtype)
+    received: Tensor = out.transpose(1, 2).unflatten(2, (height, width)).to(given)
     return received
 
 

@@ -99,7 +99,8 @@ class Family:
         """From how many of the others a row is told apart as the better one."""
         differences = [self.difference(first, other) for other in others]
         several = any(d.n > 1 for d in self.pairs.values())  # then nothing that one seed tells is said beside it
-        return sum(d is not None and d.differ and d.n >= 1 + several and is_ahead(d, better) for d in differences)
+        counted = [d for d in differences if d is not None and (d.n > 1 or not several)]
+        return sum(d.differ and is_ahead(d, better) for d in counted)
 
 
 def test_in_words(found: Iterable[Family]) -> str:

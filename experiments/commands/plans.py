@@ -12,7 +12,7 @@ from experiments.grids import find_grids
 from experiments.grids.grid import Grid
 from experiments.grids.own import check_labels, own_row
 from experiments.own_profile import LARGEST_INTERVAL, find_profile
-from experiments.plan import CONSTANT, LARGEST_SEED, Plan, make_plan
+from experiments.plan import CONSTANT, LARGEST_SEED, Plan, are_seeds, make_plan
 from experiments.profiles import Profile
 from experiments.sources import DATA, EMBEDDED, MODES, SUITES_OF, DataName, data_set_of, find_layout, world_of
 from experiments.stages import Stage, in_order
@@ -55,7 +55,7 @@ def plans_of(options: Options) -> list[Plan]:
         UserError: an option is wrong, or the data cannot be found.
     """
     profile = _profile(options)
-    if min(options.seeds) < 0 or max(options.seeds) > LARGEST_SEED or len(set(options.seeds)) < len(options.seeds):
+    if not are_seeds(options.seeds):
         raise UserError(f"--seeds takes different numbers from 0 up, at most {LARGEST_SEED}.")
     if options.jobs is not None and options.jobs < 1:
         raise UserError("--jobs takes a number from 1 up.")

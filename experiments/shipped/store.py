@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiments.plan import LARGEST_SEED
+from experiments.plan import are_seeds
 from experiments.records import DamagedRecordError, Record, identify, read_record
 from experiments.shipped.archive import ABOUT, not_records, read_archive
 from experiments.stage_files import damaged_arrays
 from experiments.stages import Stage
 from experiments.store import FORMAT, Store
 from mila.errors import UserError
+
+_OWN = "run here, and so was all that it needs; of that, what the records have as well is shown as they have it"
 
 
 class ShippedStore(Store):
@@ -60,19 +62,19 @@ class ShippedStore(Store):
         self._own = own
         self._own_keys = frozenset(stage.key for stage in stages if stage.identity not in self._by_identity)
 
-    def is_own(self, stage: Stage) -> bool:
-        """See `Store.is_own`: whether it is one that `add_own` took."""
-        return stage.key in self._own_keys
+    def whose_of(self, stage: Stage) -> str:
+        """See `Store.whose_of`; those that `add_own` took are of whoever asks."""
+        return _OWN if stage.key in self._own_keys else self.whose
 
     def folder(self, stage: Stage) -> Path:
         """Where a stage's files are; where there are none, a path that leads nowhere."""
-        if self._own is not None and self.is_own(stage):
+        if self._own is not None and stage.key in self._own_keys:
             return self._own.folder(stage)
         return self._by_identity.get(stage.identity, super().folder(stage))
 
     def why_waiting(self, stages: Sequence[Stage]) -> str:
         """See `Store`: in what the first stage that is not there differs from the one that was run under its name."""
-        if any(map(self.is_own, stages)):
+        if any(stage.key in self._own_keys for stage in stages):
             return "not run yet: run it without --from-records"
         for stage in stages:
             there = self._configs.get((stage.kind, stage.title), ())
@@ -104,9 +106,7 @@ def _about(path: Path, members: dict[str, bytes]) -> dict[str, Any]:
             raise UserError(
                 f"{path} was written by another version of the suite (format {about['format']}, this one has {FORMAT})."
             )
-        seeds = about["seeds"]
-        sound = bool(seeds) and all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds)
-        if not isinstance(about["profile"], str) or not sound or len(set(seeds)) < len(seeds):
+        if not isinstance(about["profile"], str) or not are_seeds(about["seeds"]):
             raise not_records(path, f"{ABOUT} is not what was written there")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise not_records(path, f"{ABOUT} is not what was written there") from error

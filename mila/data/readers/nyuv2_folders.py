@@ -114,8 +114,7 @@ class NYUv2Folders:
         if self._list.is_file():
             for folder in filter(None, ("rgb", "depth" if depth else None, labels)):
                 check_folder(self.root / folder, f"the NYUd v2 folder {folder}")
-        self._items = files.items(split, limit, problems)
-        self._shared = files.shared(split, self._items)
+        self._plain, self._items = files, files.items(split, limit, problems)
 
     @property
     def suite(self) -> Suite:
@@ -274,12 +273,12 @@ class NYUv2Folders:
                 bits[depth_bits(path)] += 1
         return bits
 
-    @property
+    @cached_property
     def _warnings(self) -> list[str]:
         found = [
             f"split {self.split}: {len(names)} of {len(self._items)} are in split {other}, too ({names[0]}"
             f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
-            for other, names in self._shared.items()
+            for other, names in self._plain.shared(self.split, self._items).items()
         ]
         if len(self._depths) < 2:
             return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +92,10 @@ class PlainFiles:
             raise UserError(f"{listed} lists no image that is complete; unpack the data set in full.")
         return found
 
-    def shared(self, split: str, items: Iterable[Item]) -> dict[str, list[str]]:
+    def shared(self, split: str, items: Sequence[Item]) -> dict[str, list[str]]:
         """Names of the items that other splits list as well, by split."""
-        found = {}
-        for other in SPLITS:
-            listed = self._root / f"{other}.txt"
-            if other != split and listed.is_file():
-                there = set[Path]()
-                with suppress(UserError):  # that split says for itself what is wrong with it
-                    there.update(listed_images(listed, self._rgb, []))
-                found[other] = [item.name for item in items if item.rgb in there]
+        others = {other: set(_listed(self._root, other, self._rgb)) for other in SPLITS if other != split}
+        found = {other: [item.name for item in items if item.rgb in there] for other, there in others.items()}
         return {other: names for other, names in found.items() if names}
 
     def _item(self, image: Path) -> Item:
@@ -146,6 +140,13 @@ def listed_images(path: Path, rgb: NumberedImages, problems: list[str] | None) -
     return list(found)
 
 
+def _listed(root: Path, split: str, rgb: NumberedImages) -> list[Path]:
+    """The images of a split as far as its list is right; none where there is no list. What reads it says the rest."""
+    with suppress(UserError):
+        return listed_images(root / f"{split}.txt", rgb, [])
+    return []
+
+
 def _image(text: str, rgb: NumberedImages) -> Path | None:
     """What `NNN`, `CLIP/NNN` or `CLIP` (its last frame) means; None for anything else."""
     clip, _, number = text.rpartition("/")
@@ -172,10 +173,8 @@ def has_video(root: Path, splits: Collection[str]) -> bool:
     A folder a clip holds a video. Images side by side in `rgb` may be single ones (all of NYUd v2's are): they are
     frames of a video where the one just before a listed one is listed nowhere and has no labels.
     """
-    rgb, listed = images_of(root), list[Path]()
-    for split in splits:
-        with suppress(UserError):
-            listed += listed_images(root / f"{split}.txt", rgb, [])
+    rgb = images_of(root)
+    listed = [image for split in splits for image in _listed(root, split, rgb)]
     known = set(listed)
     labels = [NumberedImages(root / name, (".png",)) for name in LABELS if (root / name).is_dir()]
 
