@@ -102,6 +102,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     for device in devices:
         speed = copy_speed(device)
         rows = list[Row]()
+        path = options.results / "attention" / f"{device}-{options.dtype}-batch{options.batch}.json"
         for height, width in maps:
             for window in windows:
                 sizes = (options.batch, options.embedding, options.channels)
@@ -109,8 +110,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
                 replay = options.replay and device == "cuda"
                 rows += compare(case, options.contenders, options.repeats, options.patience, speed, replay=replay)
                 _show(rows[-len(options.contenders) :], case, console)
-        path = options.results / "attention" / f"{device}-{options.dtype}-batch{options.batch}.json"
-        write_json(path, _record(rows, options, device, speed))
+                write_json(path, _record(rows, options, device, speed))  # by now, lest an interruption lose it
         console.print(f"A copy reads and writes {speed / 1e9:.1f} GB/s.\nRecord: {path.resolve()}", highlight=False)
     return 0
 

@@ -39,17 +39,21 @@ _FORWARD_MS = 0.03
 def attention(sizes: Sizes, device: str) -> Iterator[Measured]:
     """Ours against unfolding, C' = 36, C = 512, L = 5, forward and backward; see `experiments.benchmarks.attention`.
 
-    On a GPU as it comes, channels first, and as models have it: replayed, channels last.
+    On a GPU as it comes, channels first, and as models have it: replayed, channels last, in bfloat16, too.
 
     Raises:
         RuntimeError: ours fails.
     """
     speed, on_gpu = copy_speed(device), device == "cuda"
-    for (batch, height, width), replay in product(sizes.maps, (False, True) if on_gpu else (False,)):
-        case = Case(height, width, 5, batch, 36, 512, torch.float32, device, channels_last=replay)
+    ways = (
+        [(torch.float32, False), (torch.float32, True), (torch.bfloat16, True)] if on_gpu else [(torch.float32, False)]
+    )
+    for (batch, height, width), (dtype, replay) in product(sizes.maps, ways):
+        case = Case(height, width, 5, batch, 36, 512, dtype, device, channels_last=replay)
         patience = _PATIENCE if on_gpu else 2.0
         ours, unfold = compare(case, ("ours-auto", "unfold"), sizes.rounds, patience, speed, replay=replay)
         name = f"local_attention, {batch} x {height}x{width}" + (", replayed, channels last" if replay else "")
+        name += ", bfloat16" if dtype == torch.bfloat16 else ""
         for what in ("forward", "with_backward"):
             times, theirs = getattr(ours, what).times, getattr(unfold, what).times
             if times is None:

@@ -1,4 +1,6 @@
-"""Path `triton`: local attention in one launch forward and two backward, for an NVIDIA GPU; `triton_kernels` has them.
+"""Path `triton`: local attention in one launch forward and two backward, for an NVIDIA GPU.
+
+The kernels are in `triton_kernels`; in `tiled_kernel` the one for half precision where no gradient is wanted.
 
 Where PyTorch comes without Triton, or a tensor is not for the kernels, `refusal` says why. A kernel that fails to
 compile or to launch is said in one warning, and from then on the process takes path `band`. Second gradients are those
@@ -33,6 +35,15 @@ _MOST_IMAGES = 65535
 
 _MANY = 128 * 132
 """Blocks of four pixels from which on a card is full: 128 for each multiprocessor of an H100."""
+
+_TILED = 5
+"""Windows from which on tensor cores are worth what they multiply in excess."""
+_TALL, _WIDE = 2, 16
+"""Pixels of a tile that tensor cores work on, where tiles fill a card; else they are flat."""
+_ROWS = 1
+"""Rows of the giving frame at a time."""
+_MANY_TILES = 4 * 132
+"""Tiles that do: four for each multiprocessor of an H100."""
 
 _failures: list[str] = []
 
@@ -88,7 +99,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
             if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
                 out: Tensor = Fused.apply(query, key, value, window)
                 return out
-            return _forward(_channels_last(query), _channels_last(key), _channels_last(value), window)[0]
+            maps = _channels_last(query), _channels_last(key), _channels_last(value)
+            if query.dtype == value.dtype != torch.float32 and window >= _TILED:
+                return _forward_tiled(*maps, window)
+            return _forward(*maps, window)[0]
         except KernelError as error:
             _give_up(error)
     return band.attention(query, key, value, window)
@@ -176,9 +190,9 @@ def _launch(kernel: str, grid: tuple[int, int, int], tensors: tuple[Tensor, ...]
         KernelError: it did not work, for whatever reason.
     """
     try:
-        from mila.kernels import triton_kernels
+        from mila.kernels import tiled_kernel, triton_kernels
 
-        run: Callable[..., object] = getattr(triton_kernels, kernel)[grid]
+        run: Callable[..., object] = getattr(tiled_kernel if kernel == "attend_tiles" else triton_kernels, kernel)[grid]
         with torch.cuda.device_of(tensors[0]):
             run(*tensors, *args, **options)
     except Exception as error:  # compilers, drivers and linkers each have their own
@@ -211,6 +225,35 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Te
         **tiling.launch,
     )
     return out, weights[0]
+
+
+def _forward_tiled(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
+    """Result, from dense maps of one type of half precision, by tensor cores."""
+    (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
+    columns = -(-width // _WIDE)
+    is_full = images * columns * -(-height // _TALL) >= _MANY_TILES
+    tall, block = (_TALL, 512) if is_full else (1, 256)
+    block = min(block, max(16, _power_of_two(channels)))
+    out = torch.empty_like(value)
+    _launch(
+        "attend_tiles",
+        (columns * -(-height // tall), -(-channels // block), images),
+        (query, key, value, out),
+        height,
+        width,
+        embedding=embedding,
+        channels=channels,
+        WINDOW=window,
+        TALL=tall,
+        WIDE=_WIDE,
+        SPAN=_power_of_two(_WIDE + window - 1),
+        ROWS=_ROWS,
+        EMBED=max(16, _power_of_two(embedding)),
+        BLOCK=block,
+        num_warps=4,
+        num_stages=2,
+    )
+    return out
 
 
 def _backward(

@@ -3,7 +3,7 @@
 A program owns a block of PIXELS pixels in a row of the image, and a block of channels. It first computes the weights of
 Eq. 2 of its pixels, neighbour by neighbour. Then it walks through the neighbours again and adds the weighted values of
 all its pixels to sums that stay in registers. Memory is read about once, the nearest cache L x L times; tensor cores
-would have to multiply six times as much, most of it outside the windows.
+would have to multiply six times as much, most of it outside the windows, and have no float32.
 
 Weights lie in `[N, H, columns, L * L, PIXELS]`, float32, columns = ceil(W / PIXELS): those that all pixels of a block
 have for one neighbour stand side by side. Backward reads them again: the first kernel computes the gradients of the

@@ -55,6 +55,19 @@ def check(tensors: list[Tensor], window: int) -> None:
         torch.testing.assert_close(got.double(), want, rtol=tolerance, atol=tolerance)
 
 
+def noted_launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
+    """A list in which all kernels that are launched from now on are noted, with their grids."""
+    launched: list[tuple[str, tuple[int, ...]]] = []
+    launch = fused._launch
+
+    def noted(kernel: str, grid: tuple[int, int, int], *others: object, **options: int) -> None:
+        launched.append((kernel, grid))
+        launch(kernel, grid, *others, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mila.kernels.fused._launch", noted)
+    return launched
+
+
 @pytest.mark.parametrize(
     ("shape", "window"),
     [
@@ -79,6 +92,62 @@ def test_agrees_with_the_loop(shape: tuple[int, int, int, int, int], window: int
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype: torch.dtype) -> None:
     check(prepared((1, 5, 7, 3, 9), dtype), 5)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [
+        ((2, 5, 7, 3, 17), 5),  # a pixel in the second tile
+        ((1, 2, 3, 1, 1), 5),  # one pixel
+        ((1, 37, 66, 2, 3), 7),  # smaller than the window; channels that are no power of two
+        ((1, 3, 520, 5, 18), 9),  # several blocks of channels; half a tile below
+        ((1, 3, 4, 7, 40), 15),
+    ],
+)
+def test_tiles_of_tensor_cores(
+    shape: tuple[int, int, int, int, int],
+    window: int,
+    dtype: torch.dtype,
+    is_full: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half precision, where no gradient is wanted."""
+    if is_full:
+        monkeypatch.setattr("mila.kernels.fused._MANY_TILES", 0)
+    launched = noted_launches(monkeypatch)
+    tensors = [x.detach() for x in prepared(shape, dtype)]
+    out = attend(tensors, window)
+    assert [kernel for kernel, _ in launched] == ["attend_tiles"]
+    assert out.dtype == dtype
+    expected = looped([x.double() for x in tensors], window)
+    torch.testing.assert_close(out.double(), expected, rtol=TOLERANCES[dtype], atol=TOLERANCES[dtype])
+
+
+def test_tiles_keep_what_is_not_finite_near() -> None:
+    """A query or key within its window; a value within its image and the tiles whose windows reach it."""
+    for which in range(3):
+        query, key, value = tensors = [x.detach() for x in prepared((2, 3, 4, 9, 40), torch.bfloat16)]
+        tensors[which][0, :, 4, 4] = torch.nan
+        broken = attend((query, key, value), 5).isnan().any(1)
+        reached = torch.zeros_like(broken)
+        radius = 0 if which == 0 else 2
+        reached[0, 4 - radius : 5 + radius, 4 - radius : 5 + radius] = True
+        assert broken[reached].all()
+        if which < 2:
+            assert torch.equal(broken, reached)
+        else:
+            assert not broken[1].any()
+            assert not broken[0, [0, 1, 7, 8]].any()
+            assert not broken[0, :, 16:].any()
+
+
+def test_tiles_with_large_scores() -> None:
+    query, key, value = (x.detach() for x in prepared((1, 3, 4, 3, 5), torch.float16))
+    exact = [x.double() for x in (query * 100, key * 100, value)]
+    out = attend((query * 100, key * 100, value), 5)
+    torch.testing.assert_close(out.double(), looped(exact, 5), rtol=5e-3, atol=5e-3)
 
 
 def test_mixed_types_as_autocast_gives_them() -> None:
@@ -121,16 +190,9 @@ def test_any_other_layout() -> None:
 
 def test_branches_and_batch_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = [x.detach().unflatten(0, (2, 3)) for x in prepared((6, 2, 3, 2, 4))]
-    grids: list[tuple[int, ...]] = []
-    launch = fused._launch
-
-    def noted(kernel: str, grid: tuple[int, int, int], *others: object, **options: int) -> None:
-        grids.append(grid)
-        launch(kernel, grid, *others, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("mila.kernels.fused._launch", noted)
+    launched = noted_launches(monkeypatch)
     out = attend(tensors, 3)
-    assert grids == [(2, 1, 6)]
+    assert launched == [("attend", (2, 1, 6))]
     expected = torch.stack([looped([x[:, i].double() for x in tensors], 3) for i in range(3)], 1)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
 
@@ -204,6 +266,15 @@ class Broken:
 
     def __call__(self, *_: object, **__: object) -> None:
         raise ValueError("\n  broken: no such instruction\n  in line 3")
+
+
+def test_tiles_that_fail_are_said_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mila.kernels.tiled_kernel.attend_tiles", Broken())
+    tensors = [x.detach() for x in prepared((1, 3, 4, 2, 3), torch.bfloat16)]
+    with pytest.warns(RuntimeWarning, match="given up for 'band'.*kernel 'attend_tiles' failed with ValueError: brok"):
+        out = attend(tensors, 5)
+    expected = looped([x.double() for x in tensors], 5)
+    torch.testing.assert_close(out.double(), expected, rtol=4e-2, atol=4e-2)
 
 
 @pytest.mark.parametrize("kernel", ["attend", "differentiate_scores", "sum_gradients"])

@@ -59,9 +59,9 @@ def compile_for_h100(kernel: str, _: object, tensors: tuple[Tensor, ...], *sizes
     import triton
     from triton.backends.compiler import GPUTarget
 
-    from mila.kernels import triton_kernels
+    from mila.kernels import tiled_kernel, triton_kernels
 
-    function: Any = getattr(triton_kernels, kernel)
+    function: Any = getattr(tiled_kernel if kernel == "attend_tiles" else triton_kernels, kernel)
     chosen = {name: options.pop(name) for name in ("num_warps", "num_stages", "maxnreg") if name in options}
     types = [POINTERS[x.dtype] for x in tensors] + ["i32" if size != 1 else "constexpr" for size in sizes]
     signature = dict(zip(function.arg_names, types, strict=False))
@@ -108,6 +108,10 @@ def test_the_kernels_compile_for_an_h100(
     query, key, value = (x.to(dtype, memory_format=layout).requires_grad_() for x in maps(*shape))
     local_attention(query, key, value, window, "triton").sum().backward()
     assert list(shared) == ["attend", "differentiate_scores", "sum_gradients"]
+    with torch.no_grad():
+        local_attention(query, key, value, window, "triton")
+    tiled = dtype != torch.float32 and window > 3
+    assert list(shared) == ["attend", "differentiate_scores", "sum_gradients", *(["attend_tiles"] if tiled else [])]
     assert max(shared.values()) <= 227 * 1024 // 3  # three programs a multiprocessor
 
 
