@@ -38,12 +38,12 @@ _MANY = 128 * 132
 
 _TILED = 5
 """Windows from which on tensor cores are worth what they multiply in excess."""
-_TALL, _WIDE = 2, 16
+_TALL, _WIDE = 4, 16
 """Pixels of a tile that tensor cores work on, where tiles fill a card; else they are flat."""
-_ROWS = 1
+_ROWS = 2
 """Rows of the giving frame at a time."""
-_MANY_TILES = 4 * 132
-"""Tiles that do: four for each multiprocessor of an H100."""
+_MANY_TILES = 2 * 132
+"""Tiles that do: two for each multiprocessor of an H100."""
 
 _failures: list[str] = []
 
@@ -232,7 +232,7 @@ def _forward_tiled(query: Tensor, key: Tensor, value: Tensor, window: int) -> Te
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     columns = -(-width // _WIDE)
     is_full = images * columns * -(-height // _TALL) >= _MANY_TILES
-    tall, block = (_TALL, 512) if is_full else (1, 256)
+    tall, block, warps = (_TALL, 512, 8) if is_full else (1, 256, 4)
     block = min(block, max(16, _power_of_two(channels)))
     out = torch.empty_like(value)
     _launch(
@@ -250,7 +250,7 @@ def _forward_tiled(query: Tensor, key: Tensor, value: Tensor, window: int) -> Te
         ROWS=_ROWS,
         EMBED=max(16, _power_of_two(embedding)),
         BLOCK=block,
-        num_warps=4,
+        num_warps=warps,
         num_stages=2,
     )
     return out
