@@ -20,6 +20,9 @@ _BATCH = 4  # the paper's
 _ROUNDS = 2
 _WARM = 8
 """Steps for each offset before the clock starts, in which about all of them come up twice."""
+_LONG = 100_000
+"""Steps of a training of which the first are made, as a point on the curve waits for the device: of 60 each would be
+one."""
 _WAITING = 0.05
 """Share of a step that may be spent on waiting for its batch, on a GPU."""
 
@@ -97,10 +100,8 @@ def _begin(row: str, way: _Way, sizes: Sizes, clips: PackedClips, device: str, f
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = peak_of()
-    total = warm + (_ROUNDS + 1) * sizes.steps + 1
-    recipe = Recipe(
-        one_part(epochs=total / max(1, len(clips) // _BATCH), batch=_BATCH), seed=0, precision=way.precision
-    )
+    epochs = _LONG / max(1, len(clips) // _BATCH)
+    recipe = Recipe(one_part(epochs=epochs, batch=_BATCH), seed=0, precision=way.precision)
     training = Training(model, clips, recipe, device, folder, record="auto" if way.recorded else None)
     for _ in range(warm):
         training.step()
