@@ -67,7 +67,8 @@ def _run(options: Options, console: Console) -> int:
 
         return slurm.run(options, console)
     if options.grid is None:
-        raise UserError("say what to run with --grid NAME (--list shows the names).")
+        of_what = "report" if options.report else "run"
+        raise UserError(f"say what to {of_what} with --grid NAME (--list shows the names).")
     if options.dry_run:
         return _dry_run(options, console)
 

@@ -75,5 +75,7 @@ def find_grids(name: str) -> tuple[Grid, ...]:
         return (ALL_GRIDS[name],)
     names = NAMES.get(name, (name,))
     if not all(each in known for each in names):
-        raise UserError(f"there is no grid {name!r}; choose one of: {', '.join((*known, *NAMES))} (see --list).")
+        raise UserError(
+            f"there is no grid {name!r}; choose one of: {', '.join((*known, 'table7', *NAMES))} (see --list)."
+        )
     return tuple(grid for each in names for grid in known[each])

@@ -20,7 +20,7 @@ from experiments.runner.deadline import Deadline
 from experiments.runner.display import Display
 from experiments.runner.run_stage import Outcome, run_stage
 from experiments.runner.workers import start_worker
-from experiments.stages import Stage, in_order
+from experiments.stages import Data, Stage, in_order
 from experiments.store import Store
 from mila.common.processes import holding_interrupts
 from mila.errors import UserError
@@ -65,7 +65,8 @@ def launch(
 ) -> Summary:
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
-    Of the stages that can start, the one with the longest chain of stages that wait for it starts first; with a
+    Of the stages that can start, data go first, so that what is wrong with a split is said before anything is trained;
+    then the one with the longest chain of stages that wait for it. With a
     deadline, which may cut off the last ones, they start in the order in which they are given. A stage whose parent
     failed is skipped, the others go on.
 
@@ -98,7 +99,8 @@ def launch(
         durations |= {key: seconds for key, seconds in (expected or {}).items() if key in durations}
         if deadline is None:
             longest = longest_paths(waiting, durations)
-            waiting = dict(sorted(waiting.items(), key=lambda item: -longest[item[0]]))
+            order = {key: (not isinstance(stage, Data), -longest[key]) for key, stage in waiting.items()}
+            waiting = dict(sorted(waiting.items(), key=lambda item: order[item[0]]))
         call = partial(
             run_stage, store=store, device=device, time_limit=time_limit, keep_states=keep_states, deadline=deadline
         )

@@ -121,7 +121,8 @@ class Submissions:
         names = self.names()
         if not names:
             raise UserError(
-                f"nothing was submitted under {self.root.parent} by this user; submit with --slurm, or give --results."
+                f"nothing was submitted to SLURM under {self.root.parent} by this user; submit with --slurm, or give "
+                "--results. (What ran without SLURM is told by --status --grid NAME.)"
             )
         if name and name not in names:
             raise UserError(f"there is no submission {name!r} under {self.root}; choose one of: {', '.join(names)}.")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,17 @@ def free_space(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def check_place(path: Path) -> None:
+    """`UserError` where no file or folder can come to be at `path`, whose parents need not be there yet."""
+    try:
+        path.absolute().exists()  # a name that is too long is said here
+        near = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=near):
+            pass
+    except OSError as error:
+        raise UserError(f"nothing can be written to {path} ({error.strerror}); give another place.") from error
 
 
 def check_new(folder: Path) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mila.common.arguments import given_path
-from mila.common.files import check_new
+from mila.common.files import check_new, check_place
 from mila.errors import UserError
 from mila.streaming.run_options import add_run_options, open_run
 
@@ -52,6 +52,9 @@ def _check(options: argparse.Namespace) -> None:
     folders = [folder for folder in (options.onnx, options.torch_export) if folder is not None]
     if options.file is None and not folders:
         raise UserError("say where to export to: a FILE, --onnx FOLDER or --torch-export FOLDER.")
+    for path in (options.file, *folders):
+        if path is not None:
+            check_place(path)
     if options.file is not None and options.file.exists():
         raise UserError(f"{options.file} is there already; give another name, or delete it first.")
     if len({folder.absolute() for folder in folders}) < len(folders):

@@ -133,12 +133,15 @@ class _Pace:
         count, first = len(self.model), 2 * self.interval
         if not count:
             return "no frame was predicted."
-        frames = "1 frame" if count == 1 else f"{count} frames"
         alone = self.model[first:] if count > 2 * first else self.model
         return (
-            f"{frames} in {self.wall:.1f} s: {count / self.wall:.1f} frames a second; "
+            f"{_counted(count)} in {self.wall:.1f} s: {count / self.wall:.1f} frames a second; "
             f"the model alone {len(alone) / sum(alone):.1f}."
         )
+
+
+def _counted(frames: int) -> str:
+    return "1 frame" if frames == 1 else f"{frames} frames"
 
 
 def _predict(
@@ -213,7 +216,7 @@ def _print_start(
         f"{description.title}: {description.height} x {description.width} pixels (height x width), keyframe interval "
         f"{model.keyframe_interval}; on {device}, {how}."
     )
-    console.print(frames.title if frames.count is None else f"{frames.title}: about {frames.count} frames.")
+    console.print(frames.title if frames.count is None else f"{frames.title}: about {_counted(frames.count)}.")
 
 
 def _print_notes(frames: Frames, outputs: Outputs, description: Description, wanted: Wanted, console: Console) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from mila.common.files import write_json
+from mila.common.files import check_place, write_json
 from mila.data.colours import Pixels
 from mila.errors import UserError
 from mila.tasks import Suite
@@ -93,6 +93,7 @@ class Wanted:
         places = [(path, False) for path in self.videos(suite).values()]
         places += [(self.folder, True)] if self.folder is not None else []
         for path, is_folder in places:
+            check_place(path)
             check_apart(path, source)
             check_free(path, is_folder, self.force)
 

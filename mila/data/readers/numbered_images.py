@@ -7,6 +7,9 @@ FOLDER/CLIP/003.jpg         a folder a clip: its frames in the order of their nu
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from mila.data.readers.checks import is_hidden
@@ -15,12 +18,26 @@ from mila.errors import UserError
 LONGEST_CLIP = 64
 """Frames of a clip at most, the annotated one included."""
 
+_REGULAR = 0.6
+"""Share of steps between frames that have to be alike for one of twice the length to be a gap."""
 _DIGITS = 4  # of NYUd v2's own numbers: how what is missing is called
 
 
 def is_number(text: str) -> bool:
     """Whether `text` is made of the digits 0 to 9 alone."""
     return text.isascii() and text.isdigit()
+
+
+def gap_in(frames: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Two frames between which some seem to be missing: all but a few of the numbers are equally far apart."""
+    numbers = [int(frame.stem) for frame in frames]
+    steps = [after - before for before, after in pairwise(numbers)]
+    if not steps:
+        return None
+    step, times = Counter(steps).most_common(1)[0]
+    if times < _REGULAR * len(steps):
+        return None
+    return next((pair for pair, each in zip(pairwise(frames), steps, strict=True) if each >= 2 * step), None)
 
 
 class NumberedImages:

@@ -43,7 +43,7 @@ from mila.data.readers.images import (
     read_rgb,
     resize_rgb,
 )
-from mila.data.readers.numbered_images import LONGEST_CLIP
+from mila.data.readers.numbered_images import LONGEST_CLIP, gap_in
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.nyuv2_normals import GivenNormals
@@ -280,6 +280,13 @@ class NYUv2Folders:
             f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
             for other, names in self._plain.shared(self.split, self._items).items()
         ]
+        gaps = [pair for item in self._items if (pair := gap_in([*item.before, item.rgb])) is not None]
+        if gaps:
+            one, other = gaps[0]
+            found.append(
+                f"split {self.split}: frames seem to be missing in {len(gaps)} of {len(self._items)} clips, the first "
+                f"time between {one.relative_to(self.root)} and {other.name}: what is left would seem to jump"
+            )
         if len(self._depths) < 2:
             return found
         return [

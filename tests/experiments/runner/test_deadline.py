@@ -103,7 +103,7 @@ def test_a_limit_of_the_stage_that_comes_before_the_end_is_still_a_failure(
 
 @pytest.mark.slow
 def test_stages_run_in_the_order_of_their_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an end the longest chain goes first; with one, what comes first in the list does."""
+    """With an end what comes first in the list; without one data go first, lest a training be in vain."""
     ended: list[str] = []
     end = Display.end
 
@@ -118,6 +118,10 @@ def test_stages_run_in_the_order_of_their_worth(tmp_path: Path, monkeypatch: pyt
     summary = launch(stages, Store(tmp_path), 1, "cpu", make_console(), deadline=Deadline(time.time() + 3600))
     assert summary.done == ended == [stage.title for stage in stages]
     assert not summary.stopped
+    assert [isinstance(stage, Data) for stage in stages].index(True, 1) > 1  # one in the middle
+    ended.clear()
+    launch(stages, Store(tmp_path / "endless"), 1, "cpu", make_console())
+    assert sorted(ended[:2]) == ["clips rooms test", "clips rooms train"]
 
 
 def hang(*_: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from PIL import Image
 from mila.data.packed import PackedClips
 from mila.data.prepare import pack
 from mila.data.readers.layouts import Layout, recognise
+from mila.data.readers.numbered_images import gap_in
 from mila.data.readers.nyuv2_folders import NYUv2Folders
 from mila.data.tools.inspection import inspect
 from mila.errors import UserError
@@ -107,6 +108,34 @@ def test_a_folder_a_clip(tmp_path: Path) -> None:
         ("test", 1, 2, (1, 1), 1),
     ]
     assert (found.strays, found.unlabelled) == ((), 0)
+
+
+def test_a_frame_that_is_missing_in_a_clip_is_said(tmp_path: Path) -> None:
+    """Where numbers are mostly equally far apart; numbers that are times are as they are."""
+    root = write_clips(tmp_path)
+    (root / "rgb/kitchen/002.png").unlink()
+    said = (
+        "split train: frames seem to be missing in 1 of 2 clips, the first time between rgb/kitchen/001.png and 003.png"
+    )
+    assert [text.split(": what is left")[0] for text in inspect(root, **SIZE).warnings if "missing" in text] == [said]
+    assert shades(read(recognise(root)), 0, 3) == [1, 3, 4]  # they are read all the same
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gap"),
+    [
+        ((0, 1, 2, 3), None),
+        ((0, 5, 10, 15), None),
+        ((0, 5, 10, 20, 25), (10, 20)),
+        ((0, 1, 3), None),  # which of the two steps is the usual one?
+        ((103, 136, 170, 204, 237, 270), None),  # milliseconds
+        ((7,), None),
+        ((), None),
+    ],
+)
+def test_what_a_gap_is(numbers: tuple[int, ...], gap: tuple[int, int] | None) -> None:
+    found = gap_in([Path(f"rgb/hall/{number:04d}.png") for number in numbers])
+    assert (found and tuple(int(path.stem) for path in found)) == gap
 
 
 def test_annotated_images_side_by_side_are_no_video(nyu: Path) -> None:
