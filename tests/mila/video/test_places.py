@@ -61,6 +61,11 @@ def _refused(wanted: Wanted, source: Path = Path("camera")) -> str:
     return str(refused.value)
 
 
+def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert _refused(Wanted(tmp_path / "file" / "a.mp4")).endswith("(Not a directory); give another place.")
+
+
 def test_what_is_there_is_replaced_by_force_alone(tmp_path: Path) -> None:
     video, folder, strange = tmp_path / "a.mp4", tmp_path / "ours", tmp_path / "strange"
     video.write_text("a video")
