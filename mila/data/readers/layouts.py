@@ -94,9 +94,9 @@ class Layout:
             ("split", split, self.splits),
         ):
             if value not in known:
-                raise UserError(
-                    f"{self.root} has no {what} {value!r}: {self.title} has {', '.join(known)}; choose one of these."
-                )
+                remedy = "unpack the data set in full" if what == "split" else "choose one of these"
+                has = ", ".join(known)
+                raise UserError(f"{self.root} has no {what} {value!r}: {self.title} there has {has}; {remedy}.")
         options: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
         with _reading(self.root):
             return self.reader(self.root, split, suite=suite, **options)
