@@ -96,7 +96,7 @@ class Layout:
             if value not in known:
                 remedy = "unpack the data set in full" if what == "split" else "choose one of these"
                 has = ", ".join(known)
-                raise UserError(f"{self.root} has no {what} {value!r}: {self.title} there has {has}; {remedy}.")
+                raise UserError(f"{self.root} has no {what} {value!r}: {self.title} has {has}; {remedy}.")
         options: dict[str, Any] = {"mode": mode, "height": height, "width": width, "limit": limit, "problems": problems}
         with _reading(self.root):
             return self.reader(self.root, split, suite=suite, **options)

@@ -246,7 +246,7 @@ def test_folders_that_cannot_be_read(name: str, tmp_path: Path, monkeypatch: pyt
         ),
         ({"suite": FLOW}, "has no tasks 'flow'"),
         ({"mode": "film"}, "has no clips of mode 'film': .* has video, pan, still; choose one of these"),
-        ({"split": "val"}, "has no split 'val': Cityscapes, official folders there has train; unpack the data set in full"),
+        ({"split": "val"}, "has no split 'val': Cityscapes, official folders has train; unpack the data set in full"),
         ({"height": 0}, "image size of 6 x 0 is not possible"),
         ({"limit": 0}, "limit of 0"),
     ],
