@@ -2,11 +2,11 @@
 
 How far two rows differ, and by what chance, is `reports.contrasts`. Here are all rows of a table. The variance over
 seeds is that of all of them together; a row whose seeds scatter far more than those of the others (an outlying variance
-by Cochran's test at 1 %, as in ISO 5725-2) says nothing of theirs, nor they of its: it is left out, and judged with the
-degrees of freedom of its own seeds. Over the pairs of rows of a column, Holm's correction (Scandinavian Journal of
-Statistics 6, 1979) keeps the chance that any two are told apart wrongly at 5 %, as long as the seeds of all rows that
-are judged together scatter alike. Three seeds do not always show that they do not: where one or two of ten rows scatter
-six to ten times as far, the chance is 10 to 14 % (simulated).
+by Cochran's test at 1 %, here of residuals from the means of rows and seeds) says nothing of theirs, nor they of its:
+it is left out, and judged with the degrees of freedom of its own seeds. Over the pairs of rows of a column, Holm's
+correction (Scandinavian Journal of Statistics 6, 1979) keeps the chance that any two are told apart wrongly at 5 %, as
+long as the seeds of all rows that are judged together scatter alike. Three seeds do not always show that they do not:
+where one or two of ten rows scatter six to ten times as far, the chance is 6 to 17 % (simulated).
 
 Not told apart is not yet the same. A lead that the paper prints is missing (`missing_lead`) where the interval leaves
 out every lead of that size, or of the size up to which two numbers are read as similar (`SIMILAR`), whichever is
@@ -183,9 +183,14 @@ def _squares(rows: Mapping[str, Mapping[int, float]], seeds: Sequence[int]) -> d
 
 
 def outlying_share(rows: int, seeds: int) -> float:
-    """Cochran's C: the share of the sum of all rows' variances from which on the largest is an outlier."""
-    others = float(fdtri(seeds - 1, (rows - 1) * (seeds - 1), 1 - _OUTLYING / rows))
-    return 1 / (1 + (rows - 1) / others)
+    """The share of all squares (`_squares`) from which on those of a row are an outlier; at least three rows.
+
+    Cochran's C is that share of independent variances. Here the means of the seeds are gone from the numbers, so that a
+    row's squares are (1 - 1/p) s^2 chi^2 with n - 1 degrees of freedom of p rows and n seeds, and the rest of all
+    squares, once p/(p - 1) of them are taken away, independent of them with (p - 2)(n - 1).
+    """
+    ratio = float(fdtri(seeds - 1, (rows - 2) * (seeds - 1), 1 - _OUTLYING / rows))
+    return (1 - 1 / rows) / (1 + (rows - 2) / ratio)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -7,6 +7,7 @@ import statistics
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +18,7 @@ from mila.clip_sums import ClipSums
 from mila.metrics import SuiteSums
 from mila.tasks import NYUV2
 from reports.contrasts import SIGNIFICANT, Difference, Sample, contrast
-from reports.differences import Family, holm, measured_marks, missing_lead, outlying_share
+from reports.differences import Family, _squares, holm, measured_marks, missing_lead, outlying_share
 from tests.support.fake_scores import by_clip, by_seed, crossed
 
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)
@@ -95,10 +96,25 @@ def test_the_seeds_of_all_rows_count_together_and_a_restless_pair_more() -> None
     assert found.error == pytest.approx(np.std([-9.0, 50.0, -70.0], ddof=1) / math.sqrt(3))
 
 
-def test_outlying_variances_are_cochrans() -> None:
-    published = {(5, 3): 0.788, (10, 3): 0.536, (8, 2): 0.794, (4, 5): 0.721, (20, 3): 0.330}  # ISO 5725-2, 1 %
-    for (rows, seeds), value in published.items():
-        assert outlying_share(rows, seeds) == pytest.approx(value, abs=6e-4)
+@pytest.mark.parametrize(("rows", "seeds"), [(3, 3), (4, 2), (4, 3), (4, 5), (5, 3), (6, 2), (10, 3)])
+def test_of_rows_that_scatter_alike_one_is_outlying_as_seldom_as_said(rows: int, seeds: int) -> None:
+    numbers = np.random.default_rng(0).normal(size=(40_000, rows, seeds))
+    residual = numbers - numbers.mean(1, keepdims=True) - numbers.mean(2, keepdims=True)
+    squares = ((residual + numbers.mean((1, 2), keepdims=True)) ** 2).sum(2)
+    assert squares[0] == pytest.approx(list(_squares(by_row(numbers[0]), range(seeds)).values()))
+    found = (squares.max(1) / squares.sum(1) > outlying_share(rows, seeds)).mean()
+    assert 0.0075 < found < 0.0115  # at 1 %, bounded from above row by row
+
+
+def by_row(numbers: npt.NDArray[np.float64]) -> dict[str, dict[int, float]]:
+    return {str(row): dict(enumerate(seeds.tolist())) for row, seeds in enumerate(numbers)}
+
+
+def test_one_restless_row_of_four_is_found() -> None:
+    numbers = np.random.default_rng(0).normal(size=(4, 3)) * [[1.0], [0.01], [0.01], [0.01]]
+    spread = Family([by_seed(str(row), *seeds) for row, seeds in enumerate(numbers)]).spread
+    assert spread is not None
+    assert spread.rows == set("123")
 
 
 def test_rows_whose_seeds_scatter_say_nothing_of_the_others() -> None:
@@ -209,9 +225,10 @@ def test_which_leads_can_be_missing() -> None:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_large_difference_is_told(seeds: int) -> None:
     generator = np.random.default_rng(4)
-    for _ in range(20):
-        family = crossed(generator, [0.1] * 6, seeds, 300, {0: 1.5, 1: 3.0})
-        assert measured_marks(family, "higher") == {"1": "best", "0": "second"}
+    families = [crossed(generator, [0.1] * 6, seeds, 300, {0: 1.5, 1: 3.0}) for _ in range(20)]
+    marks = [measured_marks(family, "higher") for family in families]
+    assert marks.count({"1": "best", "0": "second"}) >= 19  # in one of fifty a row's seeds are taken for outlying
+    for family in families:
         found = family.difference("0", "5")
         assert found is not None
         assert found.differ
