@@ -214,6 +214,7 @@ class Training:
         place = self._recipe.schedule.place(self.done, len(self._clips))
         if place.number != self._place.number:
             self._enter(place)
+            self._since_epoch = LossMeans()  # an epoch that a part did not end is none
         self._place = place
         for group in self._optimiser.param_groups:
             group["lr"] = group["factor"] * place.part.rate(place.step, self._part_total)

@@ -126,6 +126,8 @@ def _clean(options: Options, console: Console) -> int:
 def _dry_run(options: Options, console: Console) -> int:
     from experiments.commands.forecast import show_forecast  # needs PyTorch
 
+    if options.results.exists() and not options.results.is_dir():
+        raise UserError(f"{options.results} is a file, but --results is a folder; give another one.")
     stages = stages_of(options)
     jobs = options.jobs or default_jobs(find_device(options.device))
     return show_forecast(stages, Store(options.store), jobs, console, keep_states=options.keep_states)

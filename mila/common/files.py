@@ -12,12 +12,18 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
+from zipfile import BadZipFile
 
 from mila.errors import UserError
 
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 """Error numbers that say that too many files are open: by this process, or on this machine."""
+
+
+BROKEN_ARRAY = (OSError, ValueError, EOFError, BadZipFile, TokenError, MemoryError, OverflowError, RecursionError)
+"""What NumPy raises on a file that is no array, or one whose header is damaged."""
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:

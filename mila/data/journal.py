@@ -33,7 +33,7 @@ class Journal:
         if not self._path.is_file():
             return {}
         lines = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 lines.append(json.loads(line))
             except ValueError:

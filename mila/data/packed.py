@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mila.common.files import not_opened
+from mila.common.files import BROKEN_ARRAY, not_opened
 from mila.common.types import Progress
 from mila.data.clips import Clip, frames_needed, normalise
 from mila.errors import UserError
@@ -67,10 +67,12 @@ def encode(task: Task, values: npt.NDArray[Any], how: Encoding) -> npt.NDArray[A
     """A target as `mila.tasks` lays down to what is stored; valid depth stays valid, however near.
 
     Raises:
-        UserError: depth beyond what uint16 can say.
+        UserError: depth beyond what uint16 can say, or that is no number.
     """
     if task.name == "segmentation":
         return np.where(values == VOID, _VOID, values).astype(how.dtype)
+    if task.name == "depth" and not np.isfinite(values).all():
+        raise UserError("depth that is no finite number cannot be stored; write 0 where there is none")
     if how.dtype == "float16":
         largest = float(np.finfo(np.float16).max)
         return values.clip(-largest, largest).astype(how.dtype)  # NaN, undefined flow, stays
@@ -136,7 +138,7 @@ class PackedClips:
             self._targets = {str(name): _map(folder, name) for name in self._tasks}
             self._checksums = _map(folder, "checksums")
             self._check_arrays()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*BROKEN_ARRAY, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 raise not_opened(Path(error.filename or folder), error) from error
             raise UserError(f"{folder} is not a finished packed data set ({error}); {remedy or _ANEW}.") from error

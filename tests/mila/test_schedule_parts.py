@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,19 @@ def test_a_frame_model_with_a_predict_of_its_own_is_trained_and_scored_by_that()
 
     assert keeps_up(MultiTask, "forward_encoded", "forward")
     assert not keeps_up(Own, "forward_encoded", "forward")
+
+
+def test_an_epoch_that_a_part_does_not_end_is_none(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DWA's means (Liu et al., CVPR 2019) are of whole epochs: here of steps 4 to 6, not of the third as well."""
+    schedule = Schedule((replace(HEAD, epochs=1.5, batch=3), replace(BODY, epochs=2, batch=2)))
+    training = Training(small("multi-task"), clips, Recipe(schedule, 0, "dwa"), "cpu", tmp_path)
+    losses, means = list[dict[str, Tensor]](), list[Mapping[str, float]]()
+    monkeypatch.setattr(training._weigh, "end_epoch", means.append)
+    training._weigh.register_forward_hook(lambda _, given, __: losses.append(dict(given[0])))
+    while training.done < training.total:
+        training.step()
+    assert (len(losses), len(means)) == (9, 3)
+    for name, value in means[1].items():
+        assert value == pytest.approx(float(sum(step[name].detach() for step in losses[3:6]) / 3), rel=1e-5)

@@ -231,6 +231,8 @@ class Cityscapes:
                 "replace it by the official disparity image."
             )
         check_size(item.disparity, (stored.shape[0], stored.shape[1]), item.frames[-1], size)
+        if not stored.any():
+            raise UserError(f"{item.disparity} is 0 everywhere, so it holds no disparity; restore the official image.")
         values = nearest(stored[None], self.height, self.width)  # [1, H, W]
         if item.camera is None:
             return (values / 65535).astype(np.float32)

@@ -165,6 +165,10 @@ class SplitFiles:
         return self._listings[folder]
 
 
+_WIDEST, _LONGEST = 10.0, 1e5
+"""Metres between two cameras of a car (Cityscapes: 0.2), and pixels of a focal length (2262)."""
+
+
 def metres_times_pixels(camera: Path) -> float:
     """Baseline x focal length of a Cityscapes camera file: depth in metres x disparity in pixels.
 
@@ -174,11 +178,17 @@ def metres_times_pixels(camera: Path) -> float:
     """
     try:
         content = json.loads(read_text(camera), parse_int=float)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{camera} cannot be read as JSON ({error}); restore it from the data set's archive of camera files."
         ) from error
-    return _positive(camera, content, "extrinsic", "baseline") * _positive(camera, content, "intrinsic", "fx")
+    baseline, fx = _positive(camera, content, "extrinsic", "baseline"), _positive(camera, content, "intrinsic", "fx")
+    if baseline > _WIDEST or fx > _LONGEST:
+        raise UserError(
+            f"{camera} has a baseline of {baseline:g} metres and a focal length of {fx:g} pixels, which no car has; "
+            "restore it from the data set's archive of camera files."
+        )
+    return baseline * fx
 
 
 def _positive(camera: Path, content: Any, group: str, key: str) -> float:

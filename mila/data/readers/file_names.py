@@ -88,9 +88,18 @@ class FileNames:
         for pattern in self._folders:
             found = root.glob(pattern)
             tops.update((path.parent for path in found) if "." in pattern else filter(Path.is_dir, found))
+        seen = {top.resolve() for top in tops}
+
+        def is_new(folder: Path) -> bool:
+            """Whether it is not there under another name already: a link may lead around in a circle."""
+            target = folder.resolve()
+            is_there = target in seen
+            seen.add(target)
+            return not is_there
+
         for top in tops:
-            for folder, below, names in os.walk(top, onerror=refuse):
-                below[:] = [name for name in below if not is_hidden(name)]
+            for folder, below, names in os.walk(top, onerror=refuse, followlinks=True):
+                below[:] = [name for name in below if not is_hidden(name) and is_new(Path(folder, name))]
                 where = Path(folder).relative_to(root).as_posix()
                 yield from (f"{where}/{name}" for name in names if not is_hidden(name))
 

@@ -7,6 +7,7 @@ file's pixel format leaves open is decided here, for the readers, `prepare` and 
 |-------------------------------|-------------------------------|--------------------------------------------------|
 | 8-bit RGB                     | taken                         | refused                                          |
 | 8-bit grey                    | taken as grey                 | taken                                            |
+| grey of 2 or 4 bits           | taken as grey                 | refused: some read them as they are, some scaled |
 | palette                       | its colours                   | grey palette: its greys; coloured: the indices   |
 | 16-bit grey                   | refused                       | taken                                            |
 | alpha channel, transparency   | dropped where all is opaque   | refused; of a palette not looked at              |
@@ -18,11 +19,12 @@ file's pixel format leaves open is decided here, for the readers, `prepare` and 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +57,7 @@ def read_rgb(path: Path) -> Image.Image:
     Raises:
         UserError: it is missing, truncated or not an image, or of a pixel format that is not 8 bits of RGB or grey.
     """
-    image, kind, is_wide = _read(path)
+    image, kind, is_wide, _ = _read(path)
     what = None
     if is_wide:
         what = f"16 bits a channel ({image.mode})"
@@ -140,16 +142,21 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
         raise _unreadable(Path(error.filename or root), error) from error
     digest = hashlib.sha256()
     for path in listed:
-        digest.update(f"{path.relative_to(root).as_posix()}\t{contents[path]}\n".encode())
+        digest.update(os.fsencode(path.relative_to(root).as_posix()) + f"\t{contents[path]}\n".encode())
     return digest.hexdigest()
 
 
 def _read_grey(path: Path) -> tuple[npt.NDArray[Any], int]:
-    image, kind, is_wide = _read(path)
+    image, kind, is_wide, is_scaled = _read(path)
     if kind != "PNG":
         raise UserError(
             f"{path} is a {kind} file, but labels and depth are PNG, which keeps every value; replace it by the data "
             "set's own file."
+        )
+    if is_scaled:
+        raise UserError(
+            f"{path} has less than 8 bits a pixel, which some programs read as they are and some as shares of 255; "
+            "save it as 8-bit greyscale."
         )
     if image.mode == "P":
         return _greys_or_indices(path, image), 8
@@ -174,14 +181,34 @@ def _greys_or_indices(path: Path, image: Image.Image) -> npt.NDArray[np.uint8]:
     return palette[:, 0][indices] if is_grey else indices
 
 
-def _read(path: Path) -> tuple[Image.Image, str, bool]:
-    """The image, decoded and upright, the kind of file that it is, and whether its channels have 16 bits."""
+class _Decoded(NamedTuple):
+    """An image, upright.
+
+    Attributes:
+        kind: of its file.
+        is_wide: its channels have 16 bits.
+        is_scaled: its greys had fewer than 8 bits.
+    """
+
+    image: Image.Image
+    kind: str
+    is_wide: bool
+    is_scaled: bool
+
+
+def _read(path: Path) -> _Decoded:
     try:
-        with path.open("rb") as file, Image.open(file) as image:
-            kind, is_wide = image.format or "", image.mode in _WIDE or _is_reduced(image)
-            image.load()
-            upright = image.copy() if _orientation(image) == 1 else ImageOps.exif_transpose(image)
-            return upright, kind, is_wide
+        with path.open("rb") as file:
+            with Image.open(file) as image:
+                if image.format == "PNG":
+                    image.verify()  # the checksums, which decoding does not look at
+            file.seek(0)
+            with Image.open(file) as image:
+                kind, is_wide = image.format or "", image.mode in _WIDE or _is_reduced(image)
+                is_scaled = any(tile[3] in ("L;2", "L;4") for tile in image.tile)
+                image.load()
+                upright = image.copy() if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+                return _Decoded(upright, kind, is_wide, is_scaled)
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 

@@ -165,8 +165,9 @@ def _recognise(root: Path) -> Layout:
 
 
 def _recognise_plain(root: Path) -> Layout:
-    from mila.data.readers.plain_files import SPLITS, has_video, suites_in
+    from mila.data.readers.plain_files import SPLITS, check_kinds, has_video, suites_in
 
+    check_kinds(root)
     splits = tuple(split for split in SPLITS if (root / f"{split}.txt").is_file())
     suites = suites_in(root) or (NYUV2,)  # without targets, its reader says what is missing
     stills: tuple[ClipMode, ...] = ("pan", "still")

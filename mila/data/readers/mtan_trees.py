@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mila.common.files import BROKEN_ARRAY
 from mila.common.types import Array
 from mila.data.clips import Clip
 from mila.data.normals import normals_from_depth
@@ -305,7 +305,7 @@ def _load(path: Path, expected: str, fits: Any, kinds: str) -> Array:
     try:
         with path.open("rb") as stream:
             array = np.load(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except BROKEN_ARRAY as error:
         raise UserError(f"{path} cannot be read ({error}); unpack it again from the archive.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or not fits(array.shape) or not array.size:
         found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "several arrays"

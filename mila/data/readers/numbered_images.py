@@ -20,6 +20,8 @@ LONGEST_CLIP = 64
 
 _REGULAR = 0.6
 """Share of steps between frames that have to be alike for one of twice the length to be a gap."""
+_OTHERS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+"""Endings of images, which have no business in a folder of a clip unless they are read."""
 _DIGITS = 4  # of NYUd v2's own numbers: how what is missing is called
 
 
@@ -114,6 +116,11 @@ class NumberedImages:
         if folder not in self._listed:
             found: dict[int, dict[str, Path]] = {}
             for path in sorted(folder.iterdir(), key=self._rank) if folder.is_dir() else ():
+                if folder != self.folder and path.suffix.lower() in _OTHERS and path.suffix not in self._suffixes:
+                    raise UserError(
+                        f"{path} would be left out, as images here end in {' or '.join(self._suffixes)}; rename or "
+                        "convert it, or move it elsewhere."
+                    )
                 if path.suffix in self._suffixes and is_number(path.stem):
                     found.setdefault(int(path.stem), {}).setdefault(path.stem, path)
             self._listed[folder] = dict(sorted(found.items()))

@@ -133,6 +133,8 @@ def read_camera(root: Path, border: int | None) -> ColourCamera:
     return camera if border is None else replace(camera, border=border)
 
 
+_FOCAL = (0.05, 100)
+"""Focal lengths that there are, in sides of the image."""
 _KEYS = ("width", "height", "fx", "fy", "cx", "cy", "undistorted", "border")
 
 
@@ -154,6 +156,12 @@ def _camera(path: Path, stated: Any) -> ColourCamera:
 
     width, height = (int(number(key, whole=True)) for key in ("width", "height"))
     fx, fy, cx, cy = number("fx"), number("fy"), number("cx", positive=False), number("cy", positive=False)
+    for key, length, side in (("fx", fx, width), ("fy", fy, height)):
+        if not _FOCAL[0] * side <= length <= _FOCAL[1] * side:
+            raise _wrong(path, key, stated[key], f"a focal length in pixels of an image of {width} x {height}")
+    for key, centre, side in (("cx", cx, width), ("cy", cy, height)):
+        if not -side <= centre <= 2 * side:
+            raise _wrong(path, key, stated[key], f"a principal point in pixels of an image of {width} x {height}")
     border, undistorted = stated["border"], stated["undistorted"]
     if type(undistorted) is not bool:
         raise _wrong(path, "undistorted", undistorted, "true or false")

@@ -44,7 +44,7 @@ from mila.data.readers.images import (
     resize_rgb,
 )
 from mila.data.readers.numbered_images import LONGEST_CLIP, gap_in
-from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of
+from mila.data.readers.nyuv2_camera import NYUD_V2, check_split, read_camera, targets_of
 from mila.data.readers.nyuv2_classes import suite_of
 from mila.data.readers.nyuv2_normals import GivenNormals
 from mila.data.readers.plain_files import SPLITS, Item, PlainFiles, has_video
@@ -287,6 +287,13 @@ class NYUv2Folders:
                 f"split {self.split}: frames seem to be missing in {len(gaps)} of {len(self._items)} clips, the first "
                 f"time between {one.relative_to(self.root)} and {other.name}: what is left would seem to jump"
             )
+        if "normals" in self._tasks and not self._normals.exist and self._camera is NYUD_V2:
+            width, height = read_rgb(self._items[0].rgb).size
+            if not 0.95 < width / height * NYUD_V2.height / NYUD_V2.width < 1.05:
+                found.append(
+                    f"split {self.split}: images of {width} x {height} pixels are no shape of NYUd v2's camera, but "
+                    "there is no camera.json, so that normals are computed with that camera, stretched"
+                )
         if len(self._depths) < 2:
             return found
         return [

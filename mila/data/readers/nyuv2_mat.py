@@ -119,7 +119,12 @@ def read_split(path: Path, split: str, count: int, problems: list[str] | None) -
     except Exception as error:  # scipy raises whatever its parser stumbles over
         raise UserError(f"{path} cannot be read as a MATLAB file ({error}); download it again.") from error
     numbers = np.asarray(stored.get(key, [])).ravel()
-    if not numbers.size or numbers.dtype.kind not in "uif" or not np.array_equal(numbers, np.round(numbers)):
+    if (
+        not numbers.size
+        or numbers.dtype.kind not in "uif"
+        or not np.array_equal(numbers, np.round(numbers))
+        or not np.isfinite(numbers).all()
+    ):
         raise UserError(f"{path} has no list of image numbers {key}; replace it by the official {SPLITS}.")
     items: dict[int, None] = {}
     for number in map(int, numbers):

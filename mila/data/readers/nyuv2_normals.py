@@ -1,7 +1,8 @@
 """Surface normals that come with NYUd v2 as images, which are taken before any that are computed from depth.
 
     ROOT/normals/NNNN.png            NNNN as of `rgb/NNNN`: the official number - 1
-    ROOT/normals/norm_gt_NNNNNN.png  the files of the field, by the official number
+    ROOT/normals/norm_gt_NNNNNN.png  the files of the field, by the official number: where images have NYUd v2's four
+                                     digits that of `rgb/NNNN` + 1, else that of `rgb/NNNNNN`
 
 8-bit RGB, v / 255 * 2 - 1 a channel; unknown where all three are near 127. In the first form R, G, B are x right, y
 down, z forward, and the vector points towards the camera; in the second they are (x, z, -y) of that. With a folder
@@ -24,6 +25,7 @@ FOLDER = "normals"
 
 _SHORTEST, _LONGEST = 0.1, 1.1  # unknown is shorter; rounding to 8 bits makes no vector longer
 _FIELD = "norm_gt_"
+_DIGITS = 4  # of images that are named by the official number - 1
 _AWAY = 0.1  # share of the known pixels that may point away from the camera: noise at slanted surfaces
 
 
@@ -57,7 +59,8 @@ class GivenNormals:
             return None
         image = self._images.find(name)
         clip, _, number = name.rpartition("/")
-        field = self._folder / clip / f"{_FIELD}{int(number) + 1:06d}.png"
+        official = int(number) + (len(number) == _DIGITS and not clip)
+        field = self._folder / clip / f"{_FIELD}{official:06d}.png"
         return field if not image.is_file() and field.is_file() else image
 
 

@@ -17,6 +17,8 @@ the raw frames before it are undistorted by the same camera model (`mila.data.re
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -95,6 +97,7 @@ class NYUv2Official:
         self._mat, self._splits = self.root / LABELLED, self.root / SPLITS
         with open_labelled(self._mat) as file:
             count, self._size = check_shapes(self._mat, file)
+            self._count = count
             self._camera.check_size(self._mat, self._size)
             self._class_of = class_table(self._mat, read_strings(self._mat, file, "names"), classes)
             listed = read_split(self._splits, split, count, problems)
@@ -210,9 +213,9 @@ class NYUv2Official:
                 "fewest_before": before[0] if before else 0,
                 "median_before": median(before) if before else 0,
             }
-        warnings = {}
+        warnings = [self._shared] if self._shared else []
         if self.mode == "pan" and not has_raw_video(self.root):
-            warnings["warnings"] = [f"no raw video was found ({PLACES}): clips are pans over the labelled images"]
+            warnings.append(f"no raw video was found ({PLACES}): clips are pans over the labelled images")
         notes += self._camera.notes
         return {
             "dataset": "nyuv2",
@@ -228,9 +231,23 @@ class NYUv2Official:
             "targets": {"segmentation": count, "depth": count, "normals": count},
             **video,
             "note": ", ".join(notes),
-            **warnings,
+            **({"warnings": warnings} if warnings else {}),
             "fingerprint": fingerprint(self.root, files),
         }
+
+    @cached_property
+    def _shared(self) -> str:
+        """A warning where the other split lists images of this one, too; empty where it does not."""
+        other, there = "test" if self.split == "train" else "train", set[int]()
+        with suppress(UserError):
+            there.update(read_split(self._splits, other, self._count, []))
+        names = [item + 1 for item in self._items if item in there]
+        if not names:
+            return ""
+        return (
+            f"split {self.split}: {len(names)} of {len(self._items)} are in split {other}, too (image {names[0]}"
+            f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
+        )
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from mila.common.files import read_text
 from mila.data.readers.checks import report_problem
 from mila.data.readers.numbered_images import NumberedImages, is_number
-from mila.data.readers.nyuv2_normals import GivenNormals
+from mila.data.readers.nyuv2_normals import FOLDER, GivenNormals
 from mila.errors import UserError
 from mila.tasks import NYUV2, NYUV2_40, Suite, subset
 
@@ -110,6 +111,10 @@ class PlainFiles:
         )
 
 
+_LONGEST = 200
+"""Characters of what a line of a split may name: file systems have a limit."""
+
+
 def images_of(root: Path) -> NumberedImages:
     """The colour images of a plain folder."""
     return NumberedImages(root / "rgb", (".jpg", ".png"))
@@ -125,7 +130,7 @@ def listed_images(path: Path, rgb: NumberedImages, problems: list[str] | None) -
     for number, text in _lines(path):
         where = f"{path}, line {number}"
         try:
-            image = _image(text, rgb)
+            image = _image(text, rgb) if len(text) <= _LONGEST else None
         except UserError as error:
             report_problem(str(error), problems)
             continue
@@ -153,7 +158,12 @@ def _image(text: str, rgb: NumberedImages) -> Path | None:
     if rgb.is_clip(text):
         if is_number(text) and rgb.find(text).is_file():
             raise UserError(f"{rgb.folder} holds {rgb.find(text).name} and the folder {text}; rename one of the two.")
-        return rgb.last(text)
+        last = rgb.last(text)
+        if last is None:
+            raise UserError(
+                f"{rgb.folder / text} holds no image NNN.jpg or NNN.png, but is listed as a clip; add its frames."
+            )
+        return last
     return rgb.find(text) if is_number(number) and (not clip or rgb.is_clip(clip)) else None
 
 
@@ -185,6 +195,20 @@ def has_video(root: Path, splits: Collection[str]) -> bool:
     with suppress(UserError):
         return any(is_frame(rgb.before(image)[-1]) for image in listed if image.is_file() and rgb.before(image))
     return False
+
+
+def check_kinds(root: Path) -> None:
+    """`UserError` where something else lies in the place of a folder or a split's list, such as a link to nowhere."""
+    folders = [root / name for name in ("rgb", "depth", FOLDER, *LABELS)]
+    for path, is_right in [(p, p.is_dir()) for p in folders] + [(p, p.is_file()) for p in _lists(root)]:
+        if os.path.lexists(path) and not is_right:
+            kind = "folder" if path in folders else "file"
+            what = f"a link to {path.readlink()}, where there is none" if path.is_symlink() else f"no {kind}"
+            raise UserError(f"{path} is {what}; a {kind} is expected there: mount or restore it, or remove the name.")
+
+
+def _lists(root: Path) -> list[Path]:
+    return [root / f"{split}.txt" for split in SPLITS]
 
 
 def suites_in(root: Path) -> tuple[Suite, ...]:

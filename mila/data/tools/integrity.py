@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from mila.common.files import BROKEN_ARRAY
 from mila.common.processes import cores, in_parts
 from mila.common.types import Progress
 from mila.data.clips import ClipSource
@@ -106,7 +106,7 @@ def _load(path: Path) -> None:
     try:
         with path.open("rb") as stream:
             np.load(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except BROKEN_ARRAY as error:
         raise UserError(f"{path} cannot be read ({error}); unpack it again from the archive.") from error
 
 

@@ -70,6 +70,12 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
     assert error.startswith("error: results cannot be written to")
 
 
+def test_a_dry_run_wants_a_folder_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["--grid", "table1", "--dry-run", "--results", str(tmp_path / "file")]) == 2
+    assert "file is a file, but --results is a folder; give another one" in capsys.readouterr().err
+
+
 def write_planes(folder: Path, images: int = 8) -> Path:
     """A folder in the plain NYUv2 layout: slanted coloured planes."""
     for name in ("rgb", "depth", "labels13"):

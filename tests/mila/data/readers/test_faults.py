@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import savemat
 
 from mila.data.readers.layouts import recognise
 from mila.errors import UserError
@@ -42,6 +46,59 @@ def cut(name: str) -> Spoil:
     def spoil(root: Path) -> None:
         content = (root / name).read_bytes()
         (root / name).write_bytes(content[: len(content) * 2 // 3])
+
+    return spoil
+
+
+def rotten(name: str) -> Spoil:
+    """A PNG that decodes, but whose pixels do not have its checksum, as after a flipped bit."""
+
+    def spoil(root: Path) -> None:
+        content = bytearray((root / name).read_bytes())
+        start = content.index(b"IDAT")
+        (length,) = struct.unpack(">I", content[start - 4 : start])
+        content[start + 4 + length] ^= 1
+        (root / name).write_bytes(content)
+
+    return spoil
+
+
+def grey_of_4_bits(name: str, height: int, width: int) -> Spoil:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    def spoil(root: Path) -> None:
+        header = struct.pack(">IIBBBBB", width, height, 4, 0, 0, 0, 0)
+        rows = (b"\x00" + b"\x12" * (width // 2)) * height
+        parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+        (root / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+    return spoil
+
+
+def bytes_in(name: str, old: bytes, new: bytes) -> Spoil:
+    def spoil(root: Path) -> None:
+        content = (root / name).read_bytes()
+        assert old in content
+        (root / name).write_bytes(content.replace(old, new, 1))
+
+    return spoil
+
+
+def unmounted(name: str) -> Spoil:
+    """A folder that is a link to where nothing is."""
+
+    def spoil(root: Path) -> None:
+        shutil.rmtree(root / name)
+        (root / name).symlink_to("/nowhere/at/all")
+
+    return spoil
+
+
+def folder_for_file(name: str) -> Spoil:
+    def spoil(root: Path) -> None:
+        (root / name).unlink()
+        (root / name).mkdir()
 
     return spoil
 
@@ -85,6 +142,11 @@ def mat_replaced(name: str, array: Any) -> Spoil:
     return spoil
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.height, image.width
+
+
 def array(kind: str, values: Any) -> Spoil:
     return lambda root: put(root, kind, 1, values)
 
@@ -99,6 +161,7 @@ def names(*raw: str) -> Spoil:
 
 FRAME, ANNOTATED = f"leftImg8bit_sequence/{CITY}17_leftImg8bit.png", f"leftImg8bit/{CITY}19_leftImg8bit.png"
 JPEG = f"leftImg8bit_sequence/{CITY}18_leftImg8bit.jpg"
+CAMERA = f"camera/{CITY}19_camera.json"
 IDS, DISPARITY = f"gtFine/{CITY}19_gtFine_labelIds.png", f"disparity/{CITY}19_disparity.png"
 RAW = "kitchen_0004/r-9.950000-4294967000.ppm"
 ONES = np.ones((HEIGHT, WIDTH, 1), np.float32)
@@ -232,6 +295,81 @@ FAULTS = {
         "",
         "names the raw file 'kitchen.ppm' in rawRgbFilenames, but SCENE/r-TIME-STAMP.ppm is expected",
         "replace the .mat file by the official one, or choose mode pan or still.",
+    ),
+    "checksum of a PNG, frame": Fault("cityscapes", rotten(FRAME), FRAME, "cannot be read (", RESTORE),
+    "checksum of a PNG, labels": Fault("cityscapes", rotten(IDS), IDS, "cannot be read (", RESTORE),
+    "checksum of a PNG, depth": Fault("plain", rotten("depth/0002.png"), "depth/0002.png", "cannot be read (", RESTORE),
+    "labels of 4 bits": Fault(
+        "plain",
+        grey_of_4_bits("labels13/0002.png", 24, 32),
+        "labels13/0002.png",
+        "has less than 8 bits a pixel",
+        "save it as 8-bit greyscale.",
+    ),
+    "header of an array": Fault(
+        "mtan", bytes_in("train/depth/1.npy", b"(", b")"), "train/depth/1.npy", "cannot be read (", AGAIN
+    ),
+    "folder that is not mounted": Fault(
+        "plain",
+        unmounted("depth"),
+        "depth",
+        "is a link to /nowhere/at/all, where there is none; a folder is expected there",
+        "mount or restore it, or remove the name.",
+    ),
+    "folder in place of a list": Fault(
+        "plain",
+        folder_for_file("train.txt"),
+        "train.txt",
+        "is no file; a file is expected there",
+        "mount or restore it, or remove the name.",
+    ),
+    "camera in shares of the image": Fault(
+        "plain",
+        text(
+            "camera.json",
+            '{"width": 640, "height": 480, "fx": 0.81, "fy": 1.08, "cx": 0.5, "cy": 0.5, "undistorted": true, '
+            '"border": 0}',
+        ),
+        "camera.json",
+        "has 0.81 for fx, but a focal length in pixels of an image of 640 x 480 is expected",
+        "correct it.",
+    ),
+    "disparity of 0": Fault(
+        "cityscapes",
+        lambda root: save(root / DISPARITY, np.zeros(image_size(root / DISPARITY), np.uint16)),
+        DISPARITY,
+        "is 0 everywhere",
+        "restore the official image.",
+    ),
+    "camera of no car": Fault(
+        "cityscapes",
+        text(CAMERA, '{"extrinsic": {"baseline": 209.3}, "intrinsic": {"fx": 2262.5}}'),
+        CAMERA,
+        "has a baseline of 209.3 metres",
+        "restore it from the data set's archive of camera files.",
+        "cityscapes-metres",
+    ),
+    "camera that is nested without end": Fault(
+        "cityscapes",
+        text(CAMERA, "[" * 200_000),
+        CAMERA,
+        "cannot be read as JSON",
+        "restore it from the data set's archive of camera files.",
+        "cityscapes-metres",
+    ),
+    "splits.mat with infinity": Fault(
+        "official",
+        lambda root: savemat(root / "splits.mat", {"trainNdxs": [[1.0], [np.inf]], "testNdxs": [[2.0]]}),
+        "splits.mat",
+        "has no list of image numbers trainNdxs",
+        "replace it by the official splits.mat.",
+    ),
+    "all images in one line": Fault(
+        "plain",
+        text("train.txt", "0\n" + "2 " * 300),
+        "train.txt",
+        ", line 2: '2 2 2",
+        "one number a line.",
     ),
     "number of an image": Fault(
         "plain",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mila.data.readers.images import depth_bits, read_depth, read_labels, read_rgb
+from mila.data.readers.images import depth_bits, fingerprint, read_depth, read_labels, read_rgb
 from mila.data.tools.inspection import inspect
 from mila.errors import UserError
 from tests.support.fake_files import open_split, ramp
@@ -222,3 +224,13 @@ def test_inspect_and_prepare_refuse_alike(
     assert sentence in problem
     assert command(root, tmp_path / "store") == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_fingerprint_of_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"k\xf6ln.png")
+    path.write_bytes(b"1")
+    before = fingerprint(tmp_path, [path])
+    assert before == fingerprint(tmp_path, [path])
+    path.write_bytes(b"22")
+    assert before != fingerprint(tmp_path, [path])

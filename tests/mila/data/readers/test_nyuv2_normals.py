@@ -12,6 +12,7 @@ from PIL import Image
 
 from mila.data.__main__ import main
 from mila.data.readers.nyuv2_folders import NYUv2Folders
+from mila.data.readers.nyuv2_normals import GivenNormals
 from mila.data.tools.inspection import inspect
 from mila.errors import UserError
 from tests.support.fake_files import sample, save
@@ -61,6 +62,18 @@ def test_plain_folders_with_normals(*, field: bool, nyu: Path, tmp_path: Path) -
     assert (found.problems, found.strays) == ((), ())
     words = ["prepare", nyu, tmp_path / "store", "--length", 1, "--height", 48, "--width", 64, "--jobs", 1]
     assert main([str(word) for word in words]) == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "normals"),
+    [("0432", "norm_gt_000433"), ("000433", "norm_gt_000433"), ("hall/0433", "hall/norm_gt_000433"), ("9", "0009")],
+)
+def test_which_of_the_fields_files_belongs_to_an_image(image: str, normals: str, tmp_path: Path) -> None:
+    """Four digits are NYUd v2's, the official number - 1; any others are the file's own."""
+    for number in range(432, 436):
+        for folder in ("", "hall/"):
+            save(tmp_path / f"normals/{folder}{FIELD.format(number)}", np.zeros((4, 4, 3), np.uint8))
+    assert GivenNormals(tmp_path).find(image) == tmp_path / f"normals/{normals}.png"
 
 
 def test_the_official_file_with_normals(tmp_path: Path) -> None:

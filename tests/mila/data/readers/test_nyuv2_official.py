@@ -253,3 +253,10 @@ def test_bad_arguments(nyu: Path) -> None:
         official(nyu, border=-1)
     with pytest.raises(UserError, match="nowhere does not exist"):
         official(nyu / "nowhere")
+
+
+def test_an_image_of_both_splits_is_a_warning(nyu: Path) -> None:
+    assert "warnings" not in official(nyu, "still").manifest()
+    write_split(nyu, train=(1, 2, 3), test=(3, 4))
+    said = "1 of 3 are in split test, too (image 3): a score on what was trained on says nothing"
+    assert official(nyu, "still").manifest()["warnings"] == [f"split train: {said}"]

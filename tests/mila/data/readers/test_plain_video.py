@@ -121,6 +121,24 @@ def test_a_frame_that_is_missing_in_a_clip_is_said(tmp_path: Path) -> None:
     assert shades(read(recognise(root)), 0, 3) == [1, 3, 4]  # they are read all the same
 
 
+@pytest.mark.parametrize("name", ["005.JPG", "005.jpeg", "002.PNG", "frame.webp"])
+def test_an_image_of_another_ending_in_a_clip_is_refused(name: str, tmp_path: Path) -> None:
+    """Else `kitchen` would be another frame than its last one, or frames be missing."""
+    root = write_clips(tmp_path)
+    save(root / "new.png", ramp(HEIGHT, WIDTH, 5))
+    (root / "new.png").rename(root / f"rgb/kitchen/{name}")
+    with pytest.raises(UserError, match=rf"rgb/kitchen/{name} would be left out, .*; rename or convert it"):
+        read(recognise(root))
+
+
+def test_a_clip_without_frames_is_said(tmp_path: Path) -> None:
+    root = write_clips(tmp_path)
+    shutil.rmtree(root / "rgb/kitchen")
+    (root / "rgb/kitchen").mkdir()
+    with pytest.raises(UserError, match=r"rgb/kitchen holds no image NNN\.jpg or NNN\.png, but is listed as a clip"):
+        read(recognise(root))
+
+
 @pytest.mark.parametrize(
     ("numbers", "gap"),
     [
@@ -232,3 +250,22 @@ def test_what_a_list_means_is_never_guessed(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("00099\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"rgb/00099\.jpg \(and 2 others\) does not exist, but train\.txt lists it"):
         read(recognise(tmp_path), mode="pan")
+
+
+def test_images_of_another_shape_without_a_camera_are_a_warning(tmp_path: Path) -> None:
+    root = write_flat(tmp_path)
+    assert "warnings" not in read(recognise(root)).manifest()
+    for path in root.rglob("*.png"):
+        with Image.open(path) as image:
+            image.resize((96, 48)).save(path)
+    (warning,) = read(recognise(root)).manifest()["warnings"]
+    assert "images of 96 x 48 pixels are no shape of NYUd v2's camera, but there is no camera.json" in warning
+
+
+def test_linked_folders_are_looked_into_once(tmp_path: Path) -> None:
+    root = write_clips(tmp_path / "data")
+    (root / "rgb/kitchen").rename(tmp_path / "kitchen")
+    (root / "rgb/kitchen").symlink_to(tmp_path / "kitchen")
+    (root / "rgb/hall/around").symlink_to(root / "rgb")
+    (tmp_path / "kitchen/notes.txt").write_text("of the cook")
+    assert inspect(root, **SIZE).strays == ("rgb/kitchen/notes.txt",)
