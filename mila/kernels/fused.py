@@ -36,16 +36,19 @@ _MOST_IMAGES = 65535
 _MANY = 128 * 132
 """Blocks of four pixels from which on a card is full: 128 for each multiprocessor of an H100."""
 
-_TILED = 5
-"""Windows from which on tensor cores are worth what they multiply in excess."""
+_TILED, _TILED_EMBEDDING = 5, 64
+"""Windows from which on tensor cores are worth what they multiply in excess, and channels of a key up to which."""
 _TALL, _WIDE = 4, 16
 """Pixels of a tile that tensor cores work on, where tiles fill a card; else they are flat."""
 _ROWS = 2
 """Rows of the giving frame at a time."""
 _MANY_TILES = 2 * 132
 """Tiles that do: two for each multiprocessor of an H100."""
+_TALL_SHARED = 160 * 1024
+"""Bytes of shared memory that a program with such tiles is given; a card with less has flat ones."""
 
 _failures: list[str] = []
+_tiled_failures: list[str] = []
 
 
 class KernelError(RuntimeError):
@@ -100,9 +103,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
                 out: Tensor = Fused.apply(query, key, value, window)
                 return out
             maps = _channels_last(query), _channels_last(key), _channels_last(value)
-            if query.dtype == value.dtype != torch.float32 and window >= _TILED:
-                return _forward_tiled(*maps, window)
-            return _forward(*maps, window)[0]
+            tiled = _forward_tiled(*maps, window) if _takes_tiles(query, value, window) else None
+            return _forward(*maps, window)[0] if tiled is None else tiled
         except KernelError as error:
             _give_up(error)
     return band.attention(query, key, value, window)
@@ -227,32 +229,49 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, window: int) -> tuple[Te
     return out, weights[0]
 
 
-def _forward_tiled(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
-    """Result, from dense maps of one type of half precision, by tensor cores."""
+def _takes_tiles(query: Tensor, value: Tensor, window: int) -> bool:
+    is_half = query.dtype == value.dtype != torch.float32
+    return is_half and window >= _TILED and query.shape[1] <= _TILED_EMBEDDING and not _tiled_failures
+
+
+def _shared_memory(device: torch.device) -> int:
+    """Bytes that a program may have on a card; none where PyTorch does not say."""
+    if device.type != "cuda":
+        return _TALL_SHARED  # the interpreter
+    return int(getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0))
+
+
+def _forward_tiled(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor | None:
+    """Result, from dense maps of one type of half precision, by tensor cores; None where that failed."""
     (images, embedding), (channels, height, width) = query.shape[:2], value.shape[1:]
     columns = -(-width // _WIDE)
-    is_full = images * columns * -(-height // _TALL) >= _MANY_TILES
+    is_full = images * columns * -(-height // _TALL) >= _MANY_TILES and _shared_memory(value.device) >= _TALL_SHARED
     tall, block, warps = (_TALL, 512, 8) if is_full else (1, 256, 4)
     block = min(block, max(16, _power_of_two(channels)))
     out = torch.empty_like(value)
-    _launch(
-        "attend_tiles",
-        (columns * -(-height // tall), -(-channels // block), images),
-        (query, key, value, out),
-        height,
-        width,
-        embedding=embedding,
-        channels=channels,
-        WINDOW=window,
-        TALL=tall,
-        WIDE=_WIDE,
-        SPAN=_power_of_two(_WIDE + window - 1),
-        ROWS=_ROWS,
-        EMBED=max(16, _power_of_two(embedding)),
-        BLOCK=block,
-        num_warps=warps,
-        num_stages=2,
-    )
+    try:
+        _launch(
+            "attend_tiles",
+            (columns * -(-height // tall), -(-channels // block), images),
+            (query, key, value, out),
+            height,
+            width,
+            embedding=embedding,
+            channels=channels,
+            WINDOW=window,
+            TALL=tall,
+            WIDE=_WIDE,
+            SPAN=_power_of_two(_WIDE + window - 1),
+            ROWS=_ROWS,
+            EMBED=max(16, _power_of_two(embedding)),
+            BLOCK=block,
+            num_warps=warps,
+            num_stages=2,
+        )
+    except KernelError as error:
+        _tiled_failures.append(str(error))
+        warnings.warn(f"local attention takes no tensor cores from now on, which is slower: {error}", RuntimeWarning, 3)
+        return None
     return out
 
 

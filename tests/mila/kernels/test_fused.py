@@ -115,6 +115,25 @@ def test_the_kernels_compile_for_an_h100(
     assert max(shared.values()) <= 227 * 1024 // 3  # three programs a multiprocessor
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("unrefused")
+@pytest.mark.parametrize("window", [5, 15])
+def test_tall_tiles_compile_for_an_h100(window: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    shared: list[int] = []
+
+    def compile_instead(kernel: str, grid: object, tensors: tuple[Tensor, ...], *sizes: int, **options: int) -> None:
+        assert options["TALL"] > 1
+        shared.append(compile_for_h100(kernel, grid, tensors, *sizes, **options))
+
+    monkeypatch.setattr("mila.kernels.fused._launch", compile_instead)
+    monkeypatch.setattr("mila.kernels.fused._MANY_TILES", 0)
+    query, key, value = (x.bfloat16() for x in maps(1, 64, 512, 9, 33))
+    local_attention(query, key, value, window, "triton")
+    assert len(shared) == 1
+    assert max(shared) <= fused._TALL_SHARED
+
+
 def test_tensors_on_a_cpu_do_not_take_the_kernels() -> None:
     query, key, value = maps(1, 2, 3, 4, 5)
     assert choose_path("auto", query, key, value, 3) == "dense"
