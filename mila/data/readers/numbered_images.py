@@ -116,7 +116,8 @@ class NumberedImages:
         if folder not in self._listed:
             found: dict[int, dict[str, Path]] = {}
             for path in sorted(folder.iterdir(), key=self._rank) if folder.is_dir() else ():
-                if folder != self.folder and path.suffix.lower() in _OTHERS and path.suffix not in self._suffixes:
+                is_other = path.suffix.lower() in _OTHERS and path.suffix not in self._suffixes
+                if folder != self.folder and is_other and not is_hidden(path.name):
                     raise UserError(
                         f"{path} would be left out, as images here end in {' or '.join(self._suffixes)}; rename or "
                         "convert it, or move it elsewhere."

@@ -131,6 +131,12 @@ def test_an_image_of_another_ending_in_a_clip_is_refused(name: str, tmp_path: Pa
         read(recognise(root))
 
 
+def test_a_hidden_image_of_another_ending_is_none(tmp_path: Path) -> None:
+    root = write_clips(tmp_path)
+    (root / "rgb/kitchen/._004.JPG").touch()
+    assert len(read(recognise(root))) == 2
+
+
 def test_a_clip_without_frames_is_said(tmp_path: Path) -> None:
     root = write_clips(tmp_path)
     shutil.rmtree(root / "rgb/kitchen")
