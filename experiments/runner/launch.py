@@ -66,9 +66,8 @@ def launch(
     """Run every stage that is not done, and what it needs, at most `jobs` at once.
 
     Of the stages that can start, data go first, so that what is wrong with a split is said before anything is trained;
-    then the one with the longest chain of stages that wait for it. With a
-    deadline, which may cut off the last ones, they start in the order in which they are given. A stage whose parent
-    failed is skipped, the others go on.
+    then the one with the longest chain of stages that wait for it. With a deadline, which may cut off the last ones,
+    they start in the order in which they are given. A stage whose parent failed is skipped, the others go on.
 
     Args:
         stages: what is asked for.
