@@ -130,9 +130,21 @@ def _reading(root: Path) -> Iterator[None]:
         ) from error
 
 
+def _check_links(root: Path) -> None:
+    """`UserError` where a folder of a layout, or one in it, is a link to nowhere: its files would be missing."""
+    for folder in (root / name for name in (*_CITYSCAPES, "disparity", "camera", "train", "val", "test")):
+        for path in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+            if path.is_symlink() and not path.exists():
+                raise UserError(
+                    f"{path} is a link to {path.readlink()}, where there is nothing; "
+                    "mount or restore it, or remove the link."
+                )
+
+
 def _recognise(root: Path) -> Layout:
     if is_packed_store(root):
         return _packed(root)
+    _check_links(root)
     make = partial(Layout, root, packed=False)
     stills: tuple[ClipMode, ...] = ("pan", "still")
     if (root / LABELLED).exists():

@@ -316,6 +316,20 @@ FAULTS = {
         "is a link to /nowhere/at/all, where there is none; a folder is expected there",
         "mount or restore it, or remove the name.",
     ),
+    "folder of a layout that is not mounted": Fault(
+        "cityscapes",
+        unmounted("disparity"),
+        "disparity",
+        "is a link to /nowhere/at/all, where there is nothing",
+        "mount or restore it, or remove the link.",
+    ),
+    "array folder that is not mounted": Fault(
+        "mtan",
+        unmounted("train/depth"),
+        "train/depth",
+        "is a link to /nowhere/at/all, where there is nothing",
+        "mount or restore it, or remove the link.",
+    ),
     "folder in place of a list": Fault(
         "plain",
         folder_for_file("train.txt"),
