@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mila.errors import UserError
@@ -40,3 +41,10 @@ def report_problem(sentence: str, problems: list[str] | None) -> None:
     if problems is None:
         raise UserError(sentence)
     problems.append(sentence)
+
+
+def shared_by_splits(split: str, other: str, names: Sequence[str], count: int) -> str:
+    """The warning that so many of a split's `count` items, by these names, are in another split, too."""
+    more = ", ..." if len(names) > 1 else ""
+    where = f"split {split}: {len(names)} of {count} are in split {other}, too ({names[0]}{more})"
+    return f"{where}: a score on what was trained on says nothing"

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mila.data.clips import Clip
-from mila.data.readers.checks import check_folder, check_length, check_options
+from mila.data.readers.checks import check_folder, check_length, check_options, shared_by_splits
 from mila.data.readers.images import (
     check_size,
     depth_bits,
@@ -276,8 +276,7 @@ class NYUv2Folders:
     @cached_property
     def _warnings(self) -> list[str]:
         found = [
-            f"split {self.split}: {len(names)} of {len(self._items)} are in split {other}, too ({names[0]}"
-            f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
+            shared_by_splits(self.split, other, names, len(self._items))
             for other, names in self._plain.shared(self.split, self._items).items()
         ]
         gaps = [pair for item in self._items if (pair := gap_in([*item.before, item.rgb])) is not None]
@@ -287,19 +286,29 @@ class NYUv2Folders:
                 f"split {self.split}: frames seem to be missing in {len(gaps)} of {len(self._items)} clips, the first "
                 f"time between {one.relative_to(self.root)} and {other.name}: what is left would seem to jump"
             )
-        if "normals" in self._tasks and not self._normals.exist and self._camera is NYUD_V2:
-            width, height = read_rgb(self._items[0].rgb).size
-            if not 0.95 < width / height * NYUD_V2.height / NYUD_V2.width < 1.05:
-                found.append(
-                    f"split {self.split}: images of {width} x {height} pixels are no shape of NYUd v2's camera, but "
-                    "there is no camera.json, so that normals are computed with that camera, stretched"
-                )
+        found += self._shape
         if len(self._depths) < 2:
             return found
         return [
             *found,
             f"split {self.split} has depth images of 8 bits ({self._depths[8]}; metres = (q + 0.5) / 25.5) and of 16 "
             f"({self._depths[16]}; millimetres): each is read by its own",
+        ]
+
+    @property
+    def _shape(self) -> list[str]:
+        """A warning where normals are computed with NYUd v2's camera, for want of another, and images are not its."""
+        if "normals" not in self._tasks or self._normals.exist or self._camera is not NYUD_V2:
+            return []
+        try:
+            width, height = read_rgb(self._items[0].rgb).size
+        except UserError:  # `clip` says it
+            return []
+        if 0.95 < width / height * NYUD_V2.height / NYUD_V2.width < 1.05:
+            return []
+        return [
+            f"split {self.split}: images of {width} x {height} pixels are no shape of NYUd v2's camera, but there is "
+            "no camera.json, so that normals are computed with that camera, stretched"
         ]
 
     def _item(self, index: int) -> Item:

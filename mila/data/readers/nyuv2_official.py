@@ -28,7 +28,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mila.data.clips import Clip
-from mila.data.readers.checks import check_folder, check_length, check_options, report_problem
+from mila.data.readers.checks import check_folder, check_length, check_options, report_problem, shared_by_splits
 from mila.data.readers.file_names import LABELLED, SPLITS
 from mila.data.readers.images import check_size, fingerprint, read_rgb, resize_rgb
 from mila.data.readers.nyuv2_camera import check_split, read_camera, targets_of, undistort
@@ -241,13 +241,8 @@ class NYUv2Official:
         other, there = "test" if self.split == "train" else "train", set[int]()
         with suppress(UserError):
             there.update(read_split(self._splits, other, self._count, []))
-        names = [item + 1 for item in self._items if item in there]
-        if not names:
-            return ""
-        return (
-            f"split {self.split}: {len(names)} of {len(self._items)} are in split {other}, too (image {names[0]}"
-            f"{', ...' if len(names) > 1 else ''}): a score on what was trained on says nothing"
-        )
+        names = [f"image {item + 1}" for item in self._items if item in there]
+        return shared_by_splits(self.split, other, names, len(self._items)) if names else ""
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):

@@ -199,16 +199,12 @@ def has_video(root: Path, splits: Collection[str]) -> bool:
 
 def check_kinds(root: Path) -> None:
     """`UserError` where something else lies in the place of a folder or a split's list, such as a link to nowhere."""
-    folders = [root / name for name in ("rgb", "depth", FOLDER, *LABELS)]
-    for path, is_right in [(p, p.is_dir()) for p in folders] + [(p, p.is_file()) for p in _lists(root)]:
+    folders, lists = [root / name for name in ("rgb", "depth", FOLDER, *LABELS)], [root / f"{s}.txt" for s in SPLITS]
+    for path, is_right in [(p, p.is_dir()) for p in folders] + [(p, p.is_file()) for p in lists]:
         if os.path.lexists(path) and not is_right:
             kind = "folder" if path in folders else "file"
             what = f"a link to {path.readlink()}, where there is none" if path.is_symlink() else f"no {kind}"
             raise UserError(f"{path} is {what}; a {kind} is expected there: mount or restore it, or remove the name.")
-
-
-def _lists(root: Path) -> list[Path]:
-    return [root / f"{split}.txt" for split in SPLITS]
 
 
 def suites_in(root: Path) -> tuple[Suite, ...]:

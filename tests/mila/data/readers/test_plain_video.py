@@ -275,3 +275,12 @@ def test_linked_folders_are_looked_into_once(tmp_path: Path) -> None:
     (root / "rgb/hall/around").symlink_to(root / "rgb")
     (tmp_path / "kitchen/notes.txt").write_text("of the cook")
     assert inspect(root, **SIZE).strays == ("rgb/kitchen/notes.txt",)
+
+
+def test_a_damaged_image_takes_no_other_warning_away(tmp_path: Path) -> None:
+    root = write_clips(tmp_path)
+    first = root / "rgb/kitchen/004.png"
+    first.write_bytes(first.read_bytes()[:-20])
+    found = inspect(root, **SIZE)
+    assert "kitchen/004.png cannot be read" in found.problems[0]
+    assert "are in split test, too" in found.warnings[0]
