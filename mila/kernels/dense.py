@@ -51,6 +51,6 @@ def attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
     outside = torch.from_numpy(_outside(*value.shape[-2:], window)).to(value.device)
     device = value.device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-        scores = query.flatten(2).transpose(1, 2) @ key.flatten(2)  # [B, HW, HW]
-        weights = wide(scores).masked_fill(outside, -torch.inf).softmax(-1).to(value.dtype)
-        return (value.flatten(2) @ weights.transpose(1, 2)).view_as(value)
+        queries, keys, values = (x.flatten(2).transpose(1, 2) for x in (query, key, value))  # [B, HW, C]
+        scores = wide(queries @ keys.transpose(1, 2)).masked_fill_(outside, -torch.inf)  # [B, HW, HW]
+        return (scores.softmax(-1).to(value.dtype) @ values).transpose(1, 2).view_as(value)
