@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ class KeptMaps:
     Args:
         model: its networks are in eval mode while they encode, and in the mode they were in afterwards.
         clips: the clips.
-        folder: where the maps are kept; what is finished there is taken as it is, so it should belong to one training.
+        folder: where the maps are kept; finished ones there of the same weights and clips are taken as they are.
         device: where the networks are.
 
     Raises:
@@ -45,11 +47,12 @@ class KeptMaps:
         if not wanted:
             raise ValueError(f"{type(model).__name__} has no network whose maps can be kept")
         self._maps: dict[tuple[str, int], list[npt.NDArray[np.float16]]] = {}
-        if not (folder / _FINISHED).exists():
+        finished, origin = folder / _FINISHED, _origin(model, clips)
+        if not finished.exists() or finished.read_bytes() != origin.encode():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             self._encode(clips, folder, wanted, device)
-            write_text(folder / _FINISHED, "")
+            write_text(finished, origin)
         for network, back in wanted:
             files = sorted(folder.glob(f"{network}-{back}-*.npy"), key=lambda path: int(path.stem.split("-")[-1]))
             self._maps[network, back] = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
@@ -99,6 +102,16 @@ def as_encoded(stored: Stored, device: torch.device | str) -> Encoded:
         of: tuple(x.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last) for x in maps)
         for of, maps in stored.items()
     }
+
+
+def _origin(model: VideoModel, clips: PackedClips) -> str:
+    """A digest of what maps are computed from: the weights of the encoders, and the clips."""
+    digest = hashlib.sha256(json.dumps(clips.manifest(), sort_keys=True).encode())
+    for module in model.pretrained():
+        for name, value in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _wanted(model: VideoModel) -> list[tuple[str, int]]:

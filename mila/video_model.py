@@ -234,7 +234,8 @@ def keeps_up(model: type[VideoModel], encoded: str, whole: str) -> bool:
     def newest(name: str) -> int:
         return next((i for i, cls in enumerate(order) if name in vars(cls)), len(order))
 
-    frame = "predict" if issubclass(model, FrameModel) else whole  # what a single-frame model's `forward` does
+    is_frame = whole == "forward" and issubclass(model, FrameModel)
+    frame = "predict" if is_frame else whole  # what a single-frame model's `forward` does
     return newest(encoded) <= min(newest(whole), newest(frame))
 
 

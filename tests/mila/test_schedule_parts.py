@@ -88,6 +88,37 @@ def test_kept_maps_give_the_predictions_of_the_whole_model(kind: str, clips: Pac
                 torch.testing.assert_close(found[task], prediction, rtol=0, atol=0.02)  # half precision
 
 
+def test_kept_maps_of_the_same_weights_and_clips_are_taken_again(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = KeptMaps._encode
+
+    def counted(self: KeptMaps, *args: Any) -> None:
+        encoded.append(1)
+        encode(self, *args)
+
+    monkeypatch.setattr(KeptMaps, "_encode", counted)
+    model = small("multi-task")
+    KeptMaps(model, clips, tmp_path, "cpu")
+    before = KeptMaps(model, clips, tmp_path, "cpu").read([0], 1, 0)
+    assert len(encoded) == 1
+    KeptMaps(model, PackedClips(clips.folder, limit=3), tmp_path, "cpu")
+    assert len(encoded) == 2
+    with torch.no_grad():
+        next(iter(model.pretrained()[0].parameters())).mul_(2)
+    after = KeptMaps(model, clips, tmp_path, "cpu").read([0], 1, 0)
+    assert len(encoded) == 3
+    assert not any(torch.equal(x, y) for key, maps in before.items() for x, y in zip(maps, after[key], strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_frozen_encoders_give_is_computed_once(kind: str, clips: PackedClips, tmp_path: Path) -> None:
+    training = Training(small(kind), clips, Recipe(Schedule((HEAD,)), 5), "cpu", tmp_path)
+    training.step()
+    assert (tmp_path / "kept" / "0" / "finished").exists()
+
+
 class _WithLosses(MultiTask):
     """A loss of its own, of what its encoder gives; derived from a class that knows nothing of it."""
 

@@ -145,6 +145,30 @@ def test_nothing_is_done_or_written_where_a_method_is_wrong(
     assert not (tmp_path / "results").exists()
 
 
+OWN_FRAME_MODEL = """
+from baselines.multi_task import MultiTask
+from experiments.grids.grid import Row, arguments
+
+class Own(MultiTask):
+    def METHOD:
+        return {name: -x for name, x in super().CALL.items()}
+
+ROW = Row("Own", None, "Own", arguments(depth=101))
+"""
+
+
+def test_what_a_single_frame_model_gives_for_encoded_frames_is_looked_at(file: Path) -> None:
+    call = "forward_encoded(clip, offset, encoded)"
+    text = OWN_FRAME_MODEL.replace("METHOD", "forward_encoded(self, clip, offset, encoded)").replace("CALL", call)
+    with pytest.raises(UserError, match="at offset 0 forward_encoded and forward predict different"):
+        tried(file, text)
+
+
+def test_a_single_frame_model_with_a_predict_of_its_own_passes(file: Path) -> None:
+    """It is trained and scored by that, and keeps no maps."""
+    tried(file, OWN_FRAME_MODEL.replace("METHOD", "predict(self, frame)").replace("CALL", "predict(frame)"))
+
+
 @pytest.mark.slow
 def test_a_method_with_losses_of_its_own_becomes_a_row(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
