@@ -88,6 +88,8 @@ class Suite:
         raise KeyError(f"suite {self.name!r} has no task {name!r}")
 
 
+DISPARITY = "disparity / 65535 × 100"
+"""Unit of absolute depth as Cityscapes has it printed."""
 _SEGMENTATION_METRICS = (
     Metric("miou", "mIoU", "%", "higher", 100.0),
     Metric("pixel_acc", "Acc.", "%", "higher", 100.0),
@@ -103,7 +105,7 @@ _NORMAL_METRICS = (
     Metric("normal_within_30", "< 30°", "%", "higher", 100.0),
 )
 _DISPARITY_METRICS = (
-    Metric("depth_abs", "Abs.", "disparity / 65535 × 100", "lower", 100.0),
+    Metric("depth_abs", "Abs.", DISPARITY, "lower", 100.0),
     Metric("depth_rel", "Rel.", "ratio", "lower"),
 )
 _METRES_METRICS = (

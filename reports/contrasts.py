@@ -30,6 +30,8 @@ from reports.statistics import LEVEL
 SIGNIFICANT = 0.05
 FEWEST_CLIPS = 20
 """With fewer, no bootstrap says much, and metrics are no sums over clips, not even nearly."""
+_ROUNDING = 1e-12
+"""Share of a number that may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,9 @@ def contrast(terms: Sequence[tuple[float, Sample]], spread: Spread | None) -> Di
     if not parts:
         return found
     total = sum(variance for variance, _ in parts)
-    if total == 0:
-        p = 1.0 if mean == 0 else 0.0
+    largest = max(abs(factor * sample.by_seed[seed]) for factor, sample in terms for seed in seeds)
+    if total <= (_ROUNDING * largest) ** 2:
+        p = 1.0 if abs(mean) <= _ROUNDING * largest else 0.0
         return replace(found, error=0.0, p=p, adjusted=p)
     df = 1 / sum((variance / total) ** 2 / df for variance, df in parts)
     p = float(2 * stdtr(df, -abs(mean) / math.sqrt(total)))

@@ -5,13 +5,17 @@ seeds is that of all of them together; a row whose seeds scatter far more than t
 by Cochran's test at 1 %, here of residuals from the means of rows and seeds) says nothing of theirs, nor they of its:
 it is left out, and judged with the degrees of freedom of its own seeds. Over the pairs of rows of a column, Holm's
 correction (Scandinavian Journal of Statistics 6, 1979) keeps the chance that any two are told apart wrongly at 5 %, as
-long as the seeds of all rows that are judged together scatter alike. Three seeds do not always show that they do not:
-where one or two of ten rows scatter six to ten times as far, the chance is 6 to 17 % (simulated).
+long as the seeds of all rows that are judged together scatter alike, each by itself. Three seeds do not always show
+that they do not: where one or two of ten rows scatter six to ten times as far, the chance is 6 to 17 % (simulated).
+Rows that start from the same trained networks scatter together, which makes differences within such a group smaller,
+and those between groups larger, than the variance of all rows says: with two groups of four rows whose seeds correlate
+by 0.8 the chance is 8 %, by 0.95 10 % (simulated, three seeds).
 
 Not told apart is not yet the same. A lead that the paper prints is missing (`missing_lead`) where the interval leaves
 out every lead of that size, or of the size up to which two numbers are read as similar (`SIMILAR`), whichever is
 smaller: a test of non-superiority with a margin (Wellek, Testing Statistical Hypotheses of Equivalence and
-Noninferiority, 2010).
+Noninferiority, 2010), one at a time, without a correction. Where the interval leaves out no difference as well, nothing
+is told: a lead smaller than that may be there.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import numpy as np
 from scipy.special import fdtri
 
 from experiments.results import RowResult
+from mila.tasks import DISPARITY
 from reports.contrasts import FEWEST_CLIPS, SIGNIFICANT, Difference, Sample, Spread, contrast
 from reports.statistics import ROUNDING, Better, Mark
 
@@ -38,10 +43,10 @@ TEST = (
     "seeds (crossed random effects), two-sided, p < 0.05 after Holm’s correction over the pairs of the column"
 )
 """How rows are told apart, in words."""
-SIMILAR: Mapping[str, float] = {"miou": 0.5, "depth_abs": 0.02}
-"""By metric, differences that are read as none where the paper says “similar” and gives no limit: points of mIoU, and
-absolute depth as Cityscapes has it printed."""
-READ_AS_SIMILAR = f"{SIMILAR['miou']:g} points of mIoU, {SIMILAR['depth_abs']:g} of absolute depth, as printed"
+SIMILAR: Mapping[tuple[str, str], float] = {("miou", "%"): 0.5, ("depth_abs", DISPARITY): 0.02}
+"""By metric and unit, differences that are read as none where the paper says “similar” and gives no limit: points of
+mIoU, and absolute depth as Cityscapes has it printed."""
+READ_AS_SIMILAR = "{:g} points of mIoU, {:g} of absolute depth as printed for Cityscapes".format(*SIMILAR.values())
 _NO_CLIPS = f"; where sums of fewer than {FEWEST_CLIPS} clips were kept, the seeds alone count"
 ONE_SEED = "one seed: it tells two trained networks apart, and says nothing of the methods"
 
@@ -95,11 +100,10 @@ class Family:
         means = {row: statistics.fmean(s.by_seed.values()) for row, s in self.samples.items() if s.by_seed}
         return sorted(means, key=lambda row: means[row], reverse=better == "higher")
 
-    def told_behind(self, first: str, others: Sequence[str], better: Better) -> int:
-        """From how many of the others a row is told apart as the better one."""
+    def told_behind(self, first: str, others: Sequence[str], better: Better, *, networks: bool) -> int:
+        """From how many of the others a row is told apart as the better one; with `networks` by one seed as well."""
         differences = [self.difference(first, other) for other in others]
-        several = any(d.n > 1 for d in self.pairs.values())  # then nothing that one seed tells is said beside it
-        counted = [d for d in differences if d is not None and (d.n > 1 or not several)]
+        counted = [d for d in differences if d is not None and (d.n > 1 or networks)]
         return sum(d.differ and is_ahead(d, better) for d in counted)
 
 
@@ -109,36 +113,45 @@ def test_in_words(found: Iterable[Family]) -> str:
     return TEST + _NO_CLIPS * any(d.p is not None and not d.clips for d in pairs)
 
 
-def measured_marks(family: Family, better: Better) -> dict[str, Mark]:
+def of_networks_alone(found: Iterable[Family]) -> bool:
+    """Whether no two rows have several seeds in common; else what one seed tells is not said beside what they tell."""
+    return not any(difference.n > 1 for family in found for difference in family.pairs.values())
+
+
+def measured_marks(family: Family, better: Better, *, networks: bool) -> dict[str, Mark]:
     """Best and second best row of a column, where they are told apart.
 
     The best is ahead of every other row, the second of all rows behind it; without a best there is no second.
+
+    Args:
+        family: the column.
+        better: the direction of better.
+        networks: see `of_networks_alone`, of the table.
     """
     rows = family.best_first(better)
     marks: dict[str, Mark] = {}
     names: tuple[Mark, ...] = ("best", "second")
     for place, name in enumerate(names):
         rest = rows[place + 1 :]
-        if not rest or family.told_behind(rows[place], rest, better) < len(rest):
+        if not rest or family.told_behind(rows[place], rest, better, networks=networks) < len(rest):
             break
         marks[rows[place]] = name
     return marks
 
 
-def missing_lead(lead: Difference | None, printed: float | None, metric: str) -> float | None:
+def missing_lead(lead: Difference | None, printed: float | None, similar: float | None) -> float | None:
     """The size that a lead is told not to have: the paper's, or what is read as none; None where it may have it.
 
     Args:
         lead: of several seeds, positive where it is one, in the printed unit.
         printed: the paper's own lead; with None or one that is not positive, nothing is told.
-        metric: one without a limit in `SIMILAR` is never read as the same.
+        similar: which difference is read as none (`SIMILAR`); with None, nothing is told.
     """
-    if lead is None or lead.interval is None or lead.n == 1 or printed is None or metric not in SIMILAR:
+    if lead is None or lead.interval is None or lead.n == 1 or printed is None or similar is None:
         return None
-    least = min(printed, SIMILAR[metric])
-    if least < ROUNDING:
-        return None
-    return least if lead.interval[1] < least else None
+    least = min(printed, similar)
+    low, high = lead.interval
+    return least if least >= ROUNDING and low <= 0 and high < least else None
 
 
 def is_ahead(difference: Difference, better: Better) -> bool:
@@ -210,6 +223,6 @@ def _corrected(pairs: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, s
     found = dict(pairs)
     for pair, p in adjusted.items():
         difference = pairs[pair]
-        detectable = difference.half(SIGNIFICANT / rest) if p >= SIGNIFICANT else None
+        detectable = difference.half(SIGNIFICANT / rest) if p >= SIGNIFICANT and difference.error else None
         found[pair] = replace(difference, adjusted=p, detectable=detectable)
     return found

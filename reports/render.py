@@ -13,12 +13,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.statistics import signed
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @cache
 def environment() -> Environment:
-    """The templates, with `upper_first`, and with `groupby_order`: neighbours that agree in an attribute.
+    """The templates, with `upper_first`, `signed`, and `groupby_order`: neighbours that agree in an attribute.
 
     Jinja's own groupby sorts.
     """
@@ -32,6 +34,7 @@ def environment() -> Environment:
     )
     templates.filters["groupby_order"] = _runs
     templates.filters["upper_first"] = upper_first
+    templates.filters["signed"] = signed
     templates.globals["content_policy"] = _content_policy()
     return templates
 

@@ -33,3 +33,9 @@ def published_marks(values: Mapping[str, float], better: Better) -> dict[str, Ma
     names: tuple[Mark, ...] = ("best", "second")
     marks = dict(zip(sorted(set(values.values()), reverse=better == "higher"), names, strict=False))
     return {name: marks[value] for name, value in values.items() if value in marks}
+
+
+def signed(value: float, decimals: int) -> str:
+    """With its sign, unless it is 0 when rounded."""
+    text = f"{value:+.{decimals}f}"
+    return (text if float(text) else text[1:]).replace("-", "−")

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mila.tasks import SUITES
 from reports.contrasts import Difference, Sample, contrast
-from reports.differences import ONE_SEED, Family
+from reports.differences import ONE_SEED, SIMILAR, Family
 from reports.published.numbers import module_name
 from reports.statistics import ROUNDING
 
@@ -50,6 +51,12 @@ class At:
     def kind(self) -> str:
         """The metric, whatever the offset."""
         return self.metric.split("@")[0]
+
+    @property
+    def similar(self) -> float | None:
+        """Which difference is read as none; None where the metric has no such limit."""
+        units = {m.name: m.unit for task in SUITES[self.dataset].tasks for m in task.metrics}
+        return SIMILAR.get((self.kind, units.get(self.kind, "")))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from reports.claims.numbers import (
     within,
 )
 from reports.contrasts import Difference, contrast
-from reports.differences import SIMILAR, missing_lead
+from reports.differences import missing_lead
 
 Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
 Kind = Literal["cost", "accuracy", "time"]
@@ -185,7 +185,7 @@ class Ranks(Statement):
 
 @dataclass(frozen=True)
 class Similar(Statement):
-    """Two numbers differ by what `SIMILAR` has at most: the paper gives no limit, so ours is part of the reading."""
+    """Two numbers differ by `At.similar` at most: the paper gives no limit, so ours is part of the reading."""
 
     ours: At
     theirs: tuple[At, ...]
@@ -197,7 +197,7 @@ class Similar(Statement):
 
     def weigh(self, numbers: dict[At, Number]) -> Finding:
         """See `Statement`."""
-        ours, limit = numbers[self.ours], SIMILAR.get(self.ours.kind, 0.0)
+        ours, limit = numbers[self.ours], self.ours.similar or 0.0
         far = max(self.theirs, key=lambda cell: abs(numbers[cell].value - ours.value))
         apart = numbers[far].value - ours.value
         reading = f"within {limit:g}" if limit else "the same"
@@ -261,7 +261,7 @@ class Widens(Statement):
 
 def _missing_text(lead: Difference | None, terms: Sequence[tuple[float, Number]], cell: At, over: str = "") -> str:
     """Says which lead is missing; empty where it may be there. The terms' sum is the lead."""
-    missing = missing_lead(lead, printed_sum(terms), cell.kind)
+    missing = missing_lead(lead, printed_sum(terms), cell.similar)
     return "" if missing is None else f"no lead of {missing:.2g}{over}{interval_text(lead)}"
 
 

@@ -65,7 +65,8 @@ def pareto(points: Sequence[Point], *, higher: bool) -> list[Point]:
     sign = 1 if higher else -1
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -sign * p.y)):
-        if not front or sign * point.y > sign * front[-1].y:
+        last = front[-1] if front else None
+        if last is None or sign * point.y > sign * last.y or (point.cost, point.y) == (last.cost, last.y):
             front.append(point)
     return front
 

@@ -10,9 +10,9 @@ from experiments.plan import Plan
 from experiments.results import RowResult
 from mila.tasks import Suite, TaskName
 from reports.contrasts import Sample
-from reports.differences import families, measured_marks
+from reports.differences import families, measured_marks, of_networks_alone
 from reports.published.numbers import PublishedCell, dataset_of, read_published
-from reports.statistics import Better, Mark, interval, published_marks
+from reports.statistics import Better, Mark, interval, published_marks, signed
 from reports.tables.delta import (
     delta_column,
     headline_metrics,
@@ -52,7 +52,10 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
     marks = {c.key: _published_marks(c.key, c.better, printed) for c in columns}
     marks[COST] = _published_marks(COST, "lower", printed)
     marks[DELTA] = published_marks(deltas, "higher")
-    measured_best = {c.key: measured_marks(by_metric[c.key], c.better) for c in columns if c.key in by_metric}
+    networks = of_networks_alone(by_metric.values())
+    measured_best = {
+        c.key: measured_marks(by_metric[c.key], c.better, networks=networks) for c in columns if c.key in by_metric
+    }
     lines = []
     for place, result in enumerate(results):
         name, anchor = result.plan.published, f"row-{place + 1}"
@@ -62,11 +65,12 @@ def make_table(plan: Plan, results: Sequence[RowResult]) -> ResultTable:
         }
         if name in deltas:
             value = 100 * deltas[name]
-            cells[DELTA] = Cell(value, _signed(value, 1), mark=marks[DELTA].get(name, ""))
+            cells[DELTA] = Cell(value, signed(value, 1), mark=marks[DELTA].get(name, ""))
         measured = _measured(result, of_tasks, measured_best, anchor)
         sample = by_metric[DELTA].samples.get(result.plan.label) if DELTA in by_metric else None
         if sample is not None:
-            measured[DELTA] = _delta(sample, columns[-1], measured_best[DELTA].get(sample.row, ""), f"#{anchor}")
+            mark = measured_best[DELTA].get(sample.row, "")
+            measured[DELTA] = _delta(sample, columns[-1], mark, f"#{anchor}", len(result.evaluations))
         same = {COST} | (set() if plan.embedded else {c.key for c in columns})
         lines.append(
             Line(
@@ -197,16 +201,12 @@ def _cell(mean: float, text: str, std: float | None, n: int, decimals: int, mark
     )
 
 
-def _delta(sample: Sample, column: Column, mark: Mark, href: str) -> Cell:
+def _delta(sample: Sample, column: Column, mark: Mark, href: str, seeds: int) -> Cell:
     numbers = [column.scale * number for number in sample.by_seed.values()]
     mean, std = statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
-    return _cell(mean, _signed(mean, column.decimals), std, len(numbers), column.decimals, mark, href)
-
-
-def _signed(value: float, decimals: int) -> str:
-    """With its sign, unless it is 0 when rounded."""
-    text = f"{value:+.{decimals}f}"
-    return (text if float(text) else text[1:]).replace("-", "−")
+    n = len(numbers)  # the single-task row may have fewer
+    text = signed(mean, column.decimals) + f" (n = {n})" * (n != seeds)
+    return _cell(mean, text, std, n, column.decimals, mark, href)
 
 
 def _href(result: RowResult, anchor: str) -> str:
@@ -219,7 +219,7 @@ def _difference(measured: Cell, published: Cell) -> Cell:
     if measured.value is None or published.value is None:
         return Cell()
     value = measured.value - published.value
-    return Cell(value, f"{value:+.{max(1, len(published.text.partition('.')[2]))}f}".replace("-", "−"))
+    return Cell(value, signed(value, max(1, len(published.text.partition(".")[2]))))
 
 
 def _published_marks(key: str, better: Better, printed: dict[str, dict[str, PublishedCell]]) -> dict[str, Mark]:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from reports.contrasts import Difference
 from reports.csv_text import csv_text
-from reports.differences import TEST, Family, missing_lead
+from reports.differences import SIMILAR, TEST, Family, missing_lead
 from reports.tables.table import COST, Cell, Column, ResultTable
 
 Agreement = Literal["supported", "contradicted", "lead missing", "networks differ", "cannot tell", "not run"]
@@ -50,7 +50,7 @@ class Comparison:
             return "not run"
         if not self.measured.differ:
             lead = self.measured.times(math.copysign(1, self.published))
-            missing = missing_lead(lead, abs(self.published), self.column.key)
+            missing = missing_lead(lead, abs(self.published), SIMILAR.get((self.column.key, self.column.unit)))
             return "cannot tell" if missing is None else "lead missing"
         if self.measured.n == 1:
             return "networks differ"
