@@ -373,8 +373,8 @@ class _RowMaker:
         return Train(title, "flownet", values, data, seed, self.profile.flow, precision=self.profile.precision)
 
     def _flow_data(self, split: Split, clips: int) -> Data:
-        """Pairs of frames with exact flow, of the world that is like the data, at the same size."""
+        """Pairs of frames with exact flow, of the world that is like the data, of the same size and as far apart."""
         shown = self.test_data.source
         world: DataName = shown.world
-        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, self.profile.stride)
+        source = Source(world, split, shown.height, shown.width, "video", FLOW, clips, shown.stride)
         return Data(f"flow {world} {split}", source, 2)

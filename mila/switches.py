@@ -61,8 +61,9 @@ class MimicryOptions:
             ("the Fast network is trained to mimic"); with False both are pulled.
         l1_on: what the L1 term compares.
         adversarial_on: what the discriminator sees.
-        ramp: the reversed gradient grows from 0 to beta, by 2 / (1 + exp(-10 p)) - 1 at the share p of the steps with
-            mimicry (Ganin et al. 2016; note 4.9): the discriminator learns before anybody listens to it.
+        ramp: the reversed gradient grows from 0 to beta, by 2 / (1 + exp(-10 p)) - 1 at the share p of the part's
+            steps with mimicry (Ganin et al. 2016; note 4.9): the discriminator learns before anybody listens to it.
+            With each part of a schedule that has the term it begins anew.
         discriminator_rate: factor on the learning rate of the discriminator. (Adam takes no notice of a factor on its
             loss.)
         begin: share of the steps of a schedule's part without either term.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from experiments.grids import GRIDS
 from experiments.plan import make_plan
@@ -10,6 +11,7 @@ from experiments.profiles import PAPER, QUICK, SMOKE
 from experiments.stages import Data, Evaluate, Train, in_order
 from mila.schedule import one_part
 from mila.tasks import CITYSCAPES19, FLOW
+from tests.support.fake_files import write_plain
 from tests.support.smoke_plans import smoke_plan, trains_of
 
 
@@ -67,6 +69,16 @@ def test_the_papers_protocol() -> None:
         assert train.states(2975) == (*(f"epoch-{epoch:04d}.pt" for epoch in range(41, 50)), "model.pt")
     assert (whole.test_data.source.height, whole.test_data.source.width) == (256, 512)
     assert dict(ours.arguments)["width"] == 1
+
+
+def test_flownet_learns_from_frames_as_far_apart_as_those_it_is_for(tmp_path: Path) -> None:
+    """Real videos are taken frame by frame, clips of `quick` every fourth time step."""
+    embedded = make_plan(GRIDS["table6b"], QUICK, "rooms", mode="video")
+    real = make_plan(GRIDS["table6b"], QUICK, "nyuv2", mode="pan", root=write_plain(tmp_path))
+    for whole, stride in ((embedded, 4), (real, 1)):
+        sources = [s.data.source for s in in_order(whole.stages()) if isinstance(s, Train) and s.model == "flownet"]
+        assert [(source.name, source.stride) for source in sources] == [("rooms", stride)]
+        assert whole.test_data.source.stride == stride
 
 
 def test_rows_start_from_the_encoders_of_appendix_a() -> None:
