@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mila.tasks import SUITES
-from reports.contrasts import Difference, Sample, contrast
-from reports.differences import ONE_SEED, SIMILAR, Family
+from reports.claims.scores import Score, contrast_of
+from reports.contrasts import Difference
+from reports.differences import ONE_SEED, SIMILAR
 from reports.published.numbers import module_name
 from reports.statistics import ROUNDING
 
@@ -84,26 +85,6 @@ class Number:
         return f"{self.text}{spread}{f' (n = {self.n})' if self.n else ''}"
 
 
-@dataclass(frozen=True)
-class Score:
-    """A score of a run among those of its table.
-
-    Attributes:
-        row: its label there.
-        family: all rows of the table on the same metric, in SI units.
-        scale: printed unit = `scale` x SI unit.
-    """
-
-    row: str
-    family: Family
-    scale: float
-
-    @property
-    def sample(self) -> Sample:
-        """Its numbers by seed and clip."""
-        return self.family.samples[self.row]
-
-
 def digits(value: float, count: int) -> str:
     """A number with so many significant digits, without an exponent; whole numbers keep all of theirs."""
     text = f"{value:.{count}g}"
@@ -146,10 +127,7 @@ def difference_of(theirs: Number, ours: Number) -> Difference | None:
     """Theirs minus ours, in the printed unit, as the table tells them apart; None where one is no score."""
     if theirs.score is None or ours.score is None:
         return None
-    if theirs.score.family is ours.score.family:
-        found = ours.score.family.difference(theirs.score.row, ours.score.row)
-    else:  # at different offsets
-        found = contrast([(1, theirs.score.sample), (-1, ours.score.sample)], ours.score.family.spread)
+    found = contrast_of([(1, theirs.score), (-1, ours.score)])
     return None if found is None else found.times(ours.score.scale)
 
 

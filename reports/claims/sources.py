@@ -13,7 +13,8 @@ from experiments.grids.multi_task import TABLE1, TABLE2
 from experiments.plan import RowPlan
 from experiments.results import Value
 from experiments.runs import Runs
-from reports.claims.numbers import At, Number, Score, Source, digits
+from reports.claims.numbers import At, Number, Source, digits
+from reports.claims.scores import Score
 from reports.differences import Family, families
 from reports.published.numbers import PublishedCell, dataset_of, read_published
 

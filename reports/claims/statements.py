@@ -25,7 +25,8 @@ from reports.claims.numbers import (
     signed,
     within,
 )
-from reports.contrasts import Difference, contrast
+from reports.claims.scores import contrast_of
+from reports.contrasts import Difference
 from reports.differences import missing_lead
 
 Verdict = Literal["holds", "more than said", "in part", "less than said", "does not hold", "cannot tell", "no run yet"]
@@ -255,7 +256,7 @@ class Widens(Statement):
         known = [(sign, score) for sign, score in scores if score is not None]
         if len(known) < len(scores) or self.ratio:
             return None
-        found = contrast([(sign, score.sample) for sign, score in known], known[0][1].family.spread)
+        found = contrast_of(known)
         return None if found is None else found.times(known[0][1].scale)
 
 

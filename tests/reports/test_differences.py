@@ -212,8 +212,8 @@ def test_a_lead_that_is_there_is_said_to_be_missing_as_seldom_as_said() -> None:
         ]
         for lead, spread in ((0.0, 0.1), (0.5, 0.2))
     }
-    # At the margin of half a point the interval leaves it out once in forty times on this side (and then mostly includes
-    # none); without a lead, often.
+    # At the margin of half a point the interval leaves it out once in forty times on this side, and then it mostly
+    # includes none; without a lead, often.
     assert 0.002 < np.mean(found[0.5]) < 0.05
     assert np.mean(found[0.0]) > 0.8
 

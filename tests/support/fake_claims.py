@@ -13,7 +13,8 @@ from experiments.profiles import SMOKE
 from experiments.records import Record
 from experiments.results import RowResult, Value
 from experiments.runs import Runs, embedded_plan
-from reports.claims.numbers import At, Number, Score, Source
+from reports.claims.numbers import At, Number, Source
+from reports.claims.scores import Score
 from reports.claims.statements import Statement, Verdict
 from reports.differences import Family
 from reports.published.numbers import PublishedCell

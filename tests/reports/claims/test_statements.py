@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.claims.numbers import At, Number, Score, Source, difference_of
+from reports.claims.numbers import At, Number, Source, difference_of
+from reports.claims.scores import Score
 from reports.claims.statements import (
     Adds,
     Ranks,
