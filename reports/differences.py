@@ -14,8 +14,8 @@ by 0.8 the chance is 8 %, by 0.95 10 % (simulated, three seeds).
 Not told apart is not yet the same. A lead that the paper prints is missing (`missing_lead`) where the interval leaves
 out every lead of that size, or of the size up to which two numbers are read as similar (`SIMILAR`), whichever is
 smaller: a test of non-superiority with a margin (Wellek, Testing Statistical Hypotheses of Equivalence and
-Noninferiority, 2010), one at a time, without a correction. Where the interval leaves out no difference as well, nothing
-is told: a lead smaller than that may be there.
+Noninferiority, 2010), one at a time, without a correction. Where the interval lies above 0, nothing is told: a
+lead smaller than that may be there.
 """
 
 from __future__ import annotations
