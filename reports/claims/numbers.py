@@ -139,7 +139,7 @@ def printed_sum(terms: Collection[tuple[float, Number]]) -> float | None:
 
 def needed_text(difference: Difference | None) -> str:
     """From which difference on it would have been told; of one seed, whether these two networks differ."""
-    if difference is None or difference.error is None:
+    if difference is None or not difference.error:
         return ""
     if difference.n == 1 and difference.differ:
         return f" (these two networks differ: {signed(difference.mean)})"

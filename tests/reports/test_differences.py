@@ -17,6 +17,7 @@ from scipy import stats
 from mila.clip_sums import ClipSums
 from mila.metrics import SuiteSums
 from mila.tasks import NYUV2
+from reports.claims.numbers import needed_text
 from reports.contrasts import SIGNIFICANT, Difference, Sample, contrast
 from reports.differences import (
     Family,
@@ -167,6 +168,17 @@ def test_beside_rows_with_several_seeds_one_with_a_single_seed_is_ahead_of_none(
     assert not of_networks_alone([Family(alone), family])  # another metric of the same table
     assert measured_marks(Family(alone), "higher", networks=True) == {"a": "best", "b": "second"}
     assert measured_marks(Family(alone), "higher", networks=False) == {}
+
+
+def test_rows_with_the_same_numbers_say_no_difference_that_would_have_been_told() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 40))
+    same = Family([by_clip("a", values), by_clip("b", values)]).difference("a", "b")
+    assert same is not None
+    assert (same.p, same.detectable, needed_text(same)) == (1.0, None, "")
+    numbers = [0.1 + 0.2, 1.1], [0.3, 1.1]  # the same but for rounding
+    rounded = contrast([(1, by_seed("a", *numbers[0])), (-1, by_seed("b", *numbers[1]))], None)
+    assert rounded is not None
+    assert rounded.p == 1.0
 
 
 def test_what_is_not_told_says_what_would_have_been() -> None:

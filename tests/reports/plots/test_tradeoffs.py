@@ -33,9 +33,9 @@ def test_the_front_is_what_no_other_row_beats(numbers: list[tuple[int, int]], hi
         better, cheaper = sign * (a.y - b.y), b.cost - a.cost
         return better >= 0 and cheaper >= 0 and (better > 0 or cheaper > 0)
 
-    wanted = {(p.cost, p.y) for p in points if not any(beats(other, p) for other in points)}
+    wanted = {p.label for p in points if not any(beats(other, p) for other in points)}  # of equal ones, all
     front = pareto(points, higher=higher)
-    assert {(p.cost, p.y) for p in front} == wanted
+    assert {p.label for p in front} == wanted
     assert [p.cost for p in front] == sorted(p.cost for p in front)
 
 
