@@ -56,7 +56,8 @@ class At:
     @property
     def similar(self) -> float | None:
         """Which difference is read as none; None where the metric has no such limit."""
-        units = {m.name: m.unit for task in SUITES[self.dataset].tasks for m in task.metrics}
+        tasks = SUITES[self.dataset].tasks if self.dataset else ()  # modules alone are of no data set
+        units = {m.name: m.unit for task in tasks for m in task.metrics}
         return SIMILAR.get((self.kind, units.get(self.kind, "")))
 
 

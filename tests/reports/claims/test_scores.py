@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.claims.numbers import At
 from reports.claims.scores import Score, contrast_of
 from reports.contrasts import Sample, contrast
 from reports.differences import Family
@@ -74,6 +75,21 @@ def test_rows_of_one_column_are_compared_as_the_table_does(offsets: tuple[Family
     # A single-frame row has the same numbers at any offset.
     assert contrast_of([(1, Score("c", last, 1.0)), (-1, Score("f", first, 1.0))]) == last.difference("c", "f")
     assert contrast_of([(1, Score("f", first, 1.0)), (-1, Score("c", last, 1.0))]) == last.difference("f", "c")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metric", "limit"),
+    [
+        ("cityscapes", "miou@last", 0.5),
+        ("cityscapes", "depth_abs", 0.02),
+        ("nyuv2", "miou", 0.5),
+        ("nyuv2", "depth_abs", None),  # printed in centimetres
+        ("nyuv2", "normal_mean", None),
+        ("", "gflops", None),
+    ],
+)
+def test_what_is_read_as_similar_goes_by_the_printed_unit(dataset: str, metric: str, limit: float | None) -> None:
+    assert At(1, dataset, "MILA", metric).similar == limit
 
 
 def test_other_contrasts_take_the_larger_spread(offsets: tuple[Family, Family]) -> None:
