@@ -129,6 +129,21 @@ def test_it_is_a_column_of_the_table_and_of_its_files() -> None:
     )
 
 
+def test_of_fewer_seeds_than_its_row_it_says_how_many() -> None:
+    plan = embedded_plan(TABLE2, SMOKE, (0, 1))
+    scores = {
+        "D101-SingleTask": ((0.5,), (0.8,), (0.04,), (0.2,)),
+        "MILA": ((0.55, 0.56), (0.8, 0.81), (0.03, 0.03), (0.1, 0.1)),
+    }
+    results = [
+        row_result(row, **dict(zip(METRICS, scores.get(row.published or "", ()), strict=False))) for row in plan.rows
+    ]
+    lines = {line.label: line for line in make_table(plan, results).lines}
+    cell = lines["MILA (ours)"].measured[DELTA]
+    assert cell.text.endswith(" (n = 1)")
+    assert (cell.n, lines["MILA (ours)"].seeds) == (1, 2)
+
+
 @pytest.mark.parametrize("name", ["table3", "table6b", "table5"])
 def test_a_table_without_a_single_task_row_says_so(name: str) -> None:
     plan = embedded_plan(GRIDS[name], SMOKE)
