@@ -48,18 +48,18 @@ def contrast_of(terms: Sequence[tuple[float, Score]]) -> Difference | None:
     weights: dict[str, dict[int, tuple[float, Family]]] = {}
     for factor, score in terms:
         weights.setdefault(score.row, {})[id(score.family)] = (factor, score.family)
-    first, *others = weights.values()
-    shares = [1.0, *(_share(row, first) for row in others)]
-    if any(share is None for share in shares):
+    first = next(iter(weights.values()))
+    shares = {row: _share(counts, first) for row, counts in weights.items()}
+    if None in shares.values():
         spreads = [spread for _, score in terms if (spread := score.family.spread) is not None]
         largest = max(spreads, key=lambda spread: spread.variance, default=None)
         return contrast([(factor, score.sample) for factor, score in terms], largest)
     number = _combined(first, set(weights))
     if len(first) == 1 and len(weights) == 2:
-        (factor, _), *_rest = first.values()
+        ((factor, _),) = first.values()
         found = number.difference(*weights)
         return None if found is None else found.times(factor)
-    samples = [(share or 0.0, number.samples[row]) for row, share in zip(weights, shares, strict=True)]
+    samples = [(share, number.samples[row]) for row, share in shares.items() if share is not None]
     return contrast(samples, _within(number) if len(samples) == 1 else number.spread)
 
 

@@ -28,6 +28,7 @@ from reports.differences import (
     of_networks_alone,
     outlying_share,
 )
+from reports.statistics import Better
 from tests.support.fake_scores import by_clip, by_seed, crossed
 
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)
@@ -265,9 +266,9 @@ def test_a_large_difference_is_told(seeds: int) -> None:
         assert found.interval[0] > 0.5
 
 
-def marks(better: str, **rows: tuple[float, ...]) -> dict[str, str]:
+def marks(better: Better, **rows: tuple[float, ...]) -> dict[str, str]:
     family = Family([by_seed(row, *numbers) for row, numbers in rows.items()])
-    return dict(measured_marks(family, better, networks=True))  # type: ignore[arg-type]
+    return dict(measured_marks(family, better, networks=True))
 
 
 def test_marks_need_rows_that_are_told_apart() -> None:
